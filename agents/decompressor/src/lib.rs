@@ -1,0 +1,162 @@
+//! `septet-decompressor` turns stored bytes back into blocks, and lets none pass that is not the
+//! one that was backed up.
+//!
+//! What comes in was outside, so it is hostile: LZ4 is decoded by the safe decoder into a slot of
+//! exactly the block's size, and every block's BLAKE3 is checked before the next agent sees it.
+
+use std::sync::Arc;
+
+use septet_format::{BlockHash, Codec};
+use septet_ipc::agent::cores;
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, Pool, Slot, State, Work};
+
+/// The agent: the pool of decoded blocks, and what to do about a damaged one.
+pub struct Decompressor {
+    pool: Arc<Pool>,
+    block_bytes: u64,
+    on_damage: OnDamage,
+    /// Whether what was checked is wanted by nobody (verify), or to be written.
+    keep: bool,
+}
+
+#[derive(PartialEq, Eq)]
+enum OnDamage {
+    Fail,
+    Report,
+}
+
+impl Agent for Decompressor {
+    const KIND: AgentKind = AgentKind::Decompressor;
+
+    fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
+        let (block_bytes, pool_bytes, on_damage, keep) = match begin {
+            Begin::Restore(job) if job.keep_going => (job.block_bytes, job.pool_bytes, OnDamage::Report, true),
+            Begin::Restore(job) => (job.block_bytes, job.pool_bytes, OnDamage::Fail, true),
+            Begin::Verify(job) => (job.block_bytes, job.pool_bytes, OnDamage::Report, false),
+            _ => return Err(Failure::protocol("decompressor has a place in restore and verify only")),
+        };
+        let least = u64::from(block_bytes) * (cores() as u64 + 1);
+        let pool = context.pool(block_bytes, pool_bytes.max(least))?;
+        Ok(Self { pool, block_bytes: u64::from(block_bytes), on_damage, keep })
+    }
+
+    fn workers(&self) -> usize {
+        cores()
+    }
+
+    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+        if let Some(stored) = work.slot.take() {
+            match self.block(&work, stored)? {
+                Ok(block) => work.slot = self.keep.then_some(block),
+                Err(reason) => self.damaged(&mut work, reason)?,
+            }
+            work.command.stored = None;
+        }
+        output.send(work)
+    }
+}
+
+impl Decompressor {
+    /// The block that `stored` holds, or why it is not that block.
+    fn block(&self, work: &Work, stored: Slot) -> Result<Result<Slot, String>, Failure> {
+        if work.command.crc32.is_some_and(|crc32| crc32 != septet_format::crc32(stored.bytes())) {
+            return Ok(Err("the stored bytes do not match their CRC-32".to_owned()));
+        }
+        let block = match work.command.codec.unwrap_or(Codec::Raw) {
+            Codec::Raw => stored,
+            Codec::Lz4 => match self.decode(work, &stored)? {
+                Ok(block) => block,
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        let as_stored = work.command.hash == Some(BlockHash::of(block.bytes()));
+        Ok(if as_stored { Ok(block) } else { Err("the block does not match its checksum".to_owned()) })
+    }
+
+    fn decode(&self, work: &Work, stored: &Slot) -> Result<Result<Slot, String>, Failure> {
+        if work.command.size > self.block_bytes {
+            return Err(Failure::protocol(format!("a block of {} bytes", work.command.size)));
+        }
+        let len = usize::try_from(work.command.size).map_err(Failure::protocol)?;
+        let mut slot = self.pool.take(len)?;
+        match lz4_flex::block::decompress_into(stored.bytes(), &mut slot.bytes_mut()[..len]) {
+            Ok(decoded) if decoded == len => Ok(Ok(slot.filled(len))),
+            Ok(decoded) => Ok(Err(format!("LZ4 gives {decoded} bytes instead of {len}"))),
+            Err(error) => Ok(Err(format!("not valid LZ4 ({error})"))),
+        }
+    }
+
+    fn damaged(&self, work: &mut Work, reason: String) -> Result<(), Failure> {
+        let command = &mut work.command;
+        if self.on_damage == OnDamage::Fail {
+            return Err(Failure::damaged(format!(
+                "volume bytes {}..{} are damaged in the repository: {reason}; --keep-going restores all the rest",
+                command.offset,
+                command.end()
+            )));
+        }
+        command.state = State::Damaged;
+        command.reason = Some(reason);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use septet_ipc::Item;
+
+    use super::*;
+
+    fn agent(on_damage: OnDamage) -> Decompressor {
+        let pool = Pool::create(AgentKind::Decompressor, 65536, 1 << 20).unwrap();
+        Decompressor { pool, block_bytes: 65536, on_damage, keep: true }
+    }
+
+    fn handled(agent: &Decompressor, stored: &[u8], codec: Codec, block: &[u8]) -> Result<Work, Failure> {
+        let from = Pool::create(AgentKind::Backupreader, 4096, 1 << 20).unwrap();
+        let mut slot = from.take(stored.len()).unwrap();
+        slot.bytes_mut()[..stored.len()].copy_from_slice(stored);
+        let mut work = Work::new(0, block.len() as u64, State::Data);
+        work.command.codec = Some(codec);
+        work.command.hash = Some(BlockHash::of(block));
+        work.slot = Some(slot.filled(stored.len()));
+        let output = Mutex::new(Vec::new());
+        agent.handle(work, &output)?;
+        let Some(Item::Work(work)) = output.into_inner().unwrap().pop() else { panic!("no result") };
+        Ok(work)
+    }
+
+    #[test]
+    fn lz4_and_raw_blocks_come_back_as_they_were() {
+        let block = b"seven agents ".repeat(1000);
+        let stored = lz4_flex::block::compress(&block);
+        let agent = agent(OnDamage::Fail);
+        assert_eq!(handled(&agent, &stored, Codec::Lz4, &block).unwrap().bytes().unwrap(), block);
+        assert_eq!(handled(&agent, &block, Codec::Raw, &block).unwrap().bytes().unwrap(), block);
+    }
+
+    #[test]
+    fn a_flipped_byte_anywhere_never_passes() {
+        let block = b"seven agents ".repeat(100);
+        let stored = lz4_flex::block::compress(&block);
+        let agent = agent(OnDamage::Report);
+        for at in 0..stored.len() {
+            let mut flipped = stored.clone();
+            flipped[at] ^= 0x20;
+            let work = handled(&agent, &flipped, Codec::Lz4, &block).unwrap();
+            match work.bytes() {
+                Some(bytes) => assert_eq!(bytes, block, "byte {at}"),
+                None => assert_eq!(work.command.state, State::Damaged, "byte {at}"),
+            }
+        }
+        assert_eq!(agent.pool.taken(), 0, "a damaged block keeps its slot");
+    }
+
+    #[test]
+    fn damage_ends_a_restore_that_must_be_whole() {
+        let failure = handled(&agent(OnDamage::Fail), b"wrong", Codec::Raw, b"right").unwrap_err();
+        assert!(failure.cause.contains("bytes 0..5 are damaged"), "{failure}");
+    }
+}

@@ -1,0 +1,138 @@
+//! The master as a process: the plan between two sockets.
+//!
+//! It differs from the other agents in that the ring begins and ends here: `begin` is its first
+//! line (from the supervisor) and comes back once, and it alone starts work. What it has under way
+//! is bounded, so it never blocks in a write while the ring waits for it to read.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use septet_ipc::status::Status;
+use septet_ipc::wire::{Receiver, Sender};
+use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message};
+
+use crate::{Plan, Step, plan};
+
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs the master between its standard input (upstream) and output (downstream).
+pub fn run() -> ExitCode {
+    match run_between() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mut failure) => {
+            failure.agent.get_or_insert(AgentKind::Master);
+            Event::Failed(failure).emit();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_between() -> Result<(), Failure> {
+    let upstream = std::io::stdin().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
+    let downstream = std::io::stdout().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
+    let releases = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
+    let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
+    spawn("releases", move || drain(releases))?;
+    spawn("status", status)?;
+    let begin = ring.open()?;
+    let mut plan = plan(&begin)?;
+    ring.work(&mut *plan)?;
+    ring.close()
+}
+
+struct Ring {
+    upstream: Receiver,
+    downstream: Sender,
+}
+
+impl Ring {
+    /// Sends `begin` round and waits until it is back, with what the agents added.
+    fn open(&mut self) -> Result<Begin, Failure> {
+        let Message::Begin(job) = self.next()? else {
+            return Err(Failure::protocol("the first line is not `begin`"));
+        };
+        self.downstream.send(&Message::Begin(job))?;
+        loop {
+            if let Message::Begin(job) = self.next()? {
+                return Ok(*job);
+            }
+        }
+    }
+
+    fn work(&mut self, plan: &mut dyn Plan) -> Result<(), Failure> {
+        let mut told = Instant::now();
+        self.carry_out(plan.start()?)?;
+        while !plan.is_done() {
+            let step = plan.on(self.next()?)?;
+            self.carry_out(step)?;
+            if told.elapsed() >= PROGRESS_INTERVAL {
+                Event::Progress(plan.progress().clone()).emit();
+                told = Instant::now();
+            }
+        }
+        Event::Progress(plan.progress().clone()).emit();
+        Ok(())
+    }
+
+    /// Sends `end` round; when it is back, everything is done.
+    fn close(&mut self) -> Result<(), Failure> {
+        self.downstream.send(&Message::End)?;
+        while self.next()? != Message::End {}
+        Ok(())
+    }
+
+    fn carry_out(&self, step: Step) -> Result<(), Failure> {
+        for damage in step.damage {
+            Event::Damage(damage).emit();
+        }
+        if step.commands.is_empty() {
+            return Ok(());
+        }
+        for command in step.commands {
+            self.downstream.queue(&command)?;
+        }
+        self.downstream.flush()
+    }
+
+    /// The next message that the plan is to see. Pools are of no use to the master, and what goes
+    /// round in order (a table) it passes on.
+    fn next(&mut self) -> Result<Message, Failure> {
+        loop {
+            match self.upstream.next()? {
+                None => return Err(Failure::new(FailureKind::Peer, "the ring broke without `end`")),
+                Some((Message::Table(line), Some(fd))) => {
+                    self.downstream.send_with_fd(&Message::Table(line), fd.as_fd())?;
+                }
+                Some((Message::Pool(_), _)) => {}
+                Some((Message::Error(failure), _)) => {
+                    let failure = *failure;
+                    return Err(Failure::new(FailureKind::Peer, failure));
+                }
+                Some((message, _)) => return Ok(message),
+            }
+        }
+    }
+}
+
+/// The master owns no slots: what comes up to it has no owner and is dropped.
+fn drain(mut releases: Receiver) {
+    while let Ok(Some(_)) = releases.next() {}
+}
+
+fn status() {
+    loop {
+        std::thread::sleep(STATUS_INTERVAL);
+        let agent = AgentKind::Master;
+        Event::Status(Status { agent, commands: 0, busy_ms: 0, blocked_ms: 0, stuck_ms: 0, workers: 0 }).emit();
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| Failure::protocol(error).doing("starting a thread"))
+}

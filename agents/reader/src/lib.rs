@@ -1,0 +1,129 @@
+//! `septet-reader` alone opens the volume: it says what it consists of, and reads it in parallel.
+//!
+//! A `map` command is answered by extents on the block grid: holes, which are never read, and
+//! extents that may hold data. A command to read is answered by one command a block, each with a
+//! slot of shared memory that holds the bytes. What a volume is, is a type parameter, so that a
+//! reader of RBD images is this one with another [`OpenSource`].
+
+mod grid;
+
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use septet_format::Geometry;
+use septet_ipc::agent::{note, step};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Work};
+use septet_volume::{FileSource, Source};
+
+use crate::grid::Grid;
+
+/// How a volume is opened.
+pub trait OpenSource: Send + Sync + 'static {
+    /// Opens what `job.source` names.
+    ///
+    /// # Errors
+    /// A volume that is not there, or that can't be read.
+    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure>;
+}
+
+/// Files and block devices, by path.
+pub struct Files;
+
+impl OpenSource for Files {
+    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure> {
+        Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
+    }
+}
+
+/// The agent: the open volume, and the pool that it is read into.
+pub struct Reader<O = Files> {
+    source: Box<dyn Source>,
+    geometry: Geometry,
+    streams: usize,
+    pool: Arc<Pool>,
+    opened_by: PhantomData<O>,
+}
+
+impl<O: OpenSource> Agent for Reader<O> {
+    const KIND: AgentKind = AgentKind::Reader;
+
+    fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
+        let Begin::Backup(job) = begin else {
+            return Err(Failure::protocol("reader has a place in a backup only"));
+        };
+        let source = O::open(job)?;
+        let geometry = Geometry::new(source.bytes(), job.block_bytes).map_err(Failure::volume)?;
+        job.volume_bytes = Some(source.bytes());
+        job.described = Some(source.describe());
+        let streams = job.streams.clamp(1, 64) as usize;
+        // A block in each stream's hands, and as many on their way.
+        let least = 2 * streams as u64 * u64::from(job.block_bytes);
+        let pool = context.pool(job.block_bytes, job.pool_bytes.max(least))?;
+        Ok(Self { source, geometry, streams, pool, opened_by: PhantomData })
+    }
+
+    fn workers(&self) -> usize {
+        self.streams
+    }
+
+    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
+        self.check_extent(&work)?;
+        match work.command.state {
+            State::Map => self.map(&work, output),
+            _ => self.read(&work, output),
+        }
+    }
+
+    fn end(&self, output: &dyn Output) -> Result<(), Failure> {
+        let _ = output;
+        if let Some(grown) = self.source.check_size().map_err(Failure::volume)? {
+            note(
+                Self::KIND,
+                format!(
+                    "{} grew to {grown} bytes while it was read: the backup holds the first {}",
+                    self.source.describe(),
+                    self.source.bytes()
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl<O: OpenSource> Reader<O> {
+    fn check_extent(&self, work: &Work) -> Result<(), Failure> {
+        let block = u64::from(self.geometry.block_bytes());
+        let (offset, end) = (work.command.offset, work.command.end());
+        let aligned = offset.is_multiple_of(block) && (end.is_multiple_of(block) || end == self.source.bytes());
+        if aligned && end <= self.source.bytes() {
+            return Ok(());
+        }
+        Err(Failure::protocol(format!("bytes {offset}..{end} are not whole blocks of the volume")))
+    }
+
+    fn map(&self, work: &Work, output: &dyn Output) -> Result<(), Failure> {
+        let grid = Grid::new(&*self.source, self.geometry.block_bytes(), work.command.offset..work.command.end());
+        for piece in grid {
+            let (state, range) = piece.map_err(Failure::volume)?;
+            output.send(Work::new(range.start, range.end - range.start, state))?;
+            step();
+        }
+        Ok(())
+    }
+
+    fn read(&self, work: &Work, output: &dyn Output) -> Result<(), Failure> {
+        let mut offset = work.command.offset;
+        while offset < work.command.end() {
+            let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
+            let mut slot = self.pool.take(len)?;
+            self.source.read_at(offset, &mut slot.bytes_mut()[..len]).map_err(Failure::volume)?;
+            let mut block = Work::new(offset, len as u64, State::Data);
+            block.slot = Some(slot.filled(len));
+            output.send(block)?;
+            step();
+            offset += len as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! `septet-volumewriter` alone opens the volume that is restored, and writes it.
+//!
+//! Blocks come in any order and each byte once: data is written, holes and zeros are made to read
+//! as zeros for certain. A restore of a part is clipped here, to the byte. What a volume is, is a
+//! type parameter, as it is for the reader.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::Path;
+
+use septet_ipc::agent::step;
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, RestoreJob, State, Work};
+use septet_volume::{FileTarget, Target, TargetOptions};
+
+/// Zeros are asked for in pieces of this size, so that a device that must write them shows that it
+/// gets on.
+const ZERO_BYTES_MAX: u64 = 256 << 20;
+
+/// How a volume is opened for writing.
+pub trait OpenTarget: Send + Sync + 'static {
+    /// Opens what `job.target` names.
+    ///
+    /// # Errors
+    /// A volume that is too small, in use, not writable, or there already and not to be overwritten.
+    fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure>;
+}
+
+/// Files and block devices, by path.
+pub struct Files;
+
+impl OpenTarget for Files {
+    fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure> {
+        let options = TargetOptions { volume_bytes: job.volume_bytes, overwrite: job.overwrite };
+        Ok(Box::new(FileTarget::open(Path::new(&job.target), &options).map_err(Failure::volume)?))
+    }
+}
+
+/// The agent: the open target, and the part of it that is restored.
+pub struct Volumewriter<O = Files> {
+    target: Box<dyn Target>,
+    part: Range<u64>,
+    streams: usize,
+    opened_by: PhantomData<O>,
+}
+
+impl<O: OpenTarget> Agent for Volumewriter<O> {
+    const KIND: AgentKind = AgentKind::Volumewriter;
+
+    fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
+        let Begin::Restore(job) = begin else {
+            return Err(Failure::protocol("volumewriter has a place in a restore only"));
+        };
+        let end = job.offset_bytes.checked_add(job.length_bytes).filter(|&end| end <= job.volume_bytes);
+        let end = end.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
+        let target = O::open(job)?;
+        let streams = job.streams.clamp(1, 64) as usize;
+        Ok(Self { target, part: job.offset_bytes..end, streams, opened_by: PhantomData })
+    }
+
+    fn workers(&self) -> usize {
+        self.streams
+    }
+
+    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+        match work.command.state {
+            State::Hole | State::Zero => self.zero(&work)?,
+            State::Data if work.slot.is_some() => self.write(&work)?,
+            _ => {}
+        }
+        // The slot is free before the master hears of it, so that its memory is never in doubt.
+        work.slot = None;
+        output.send(work)
+    }
+
+    fn end(&self, _: &dyn Output) -> Result<(), Failure> {
+        self.target.finish().map_err(Failure::volume)
+    }
+}
+
+impl<O: OpenTarget> Volumewriter<O> {
+    /// The part of the extent that is to be restored.
+    fn clip(&self, work: &Work) -> Range<u64> {
+        let start = work.command.offset.clamp(self.part.start, self.part.end);
+        start..work.command.end().clamp(start, self.part.end)
+    }
+
+    fn write(&self, work: &Work) -> Result<(), Failure> {
+        let range = self.clip(work);
+        let Some(bytes) = work.bytes() else { return Ok(()) };
+        let from = usize::try_from(range.start - work.command.offset.min(range.start)).map_err(Failure::protocol)?;
+        let len = usize::try_from(range.end - range.start).map_err(Failure::protocol)?;
+        let part = from.checked_add(len).and_then(|to| bytes.get(from..to));
+        let part = part.ok_or_else(|| Failure::protocol("a block whose slot is shorter than it says"))?;
+        if part.is_empty() {
+            return Ok(());
+        }
+        self.target.write_at(range.start, part).map_err(Failure::volume)
+    }
+
+    fn zero(&self, work: &Work) -> Result<(), Failure> {
+        let Range { mut start, end } = self.clip(work);
+        while start < end {
+            let size = (end - start).min(ZERO_BYTES_MAX);
+            self.target.zero(start, size).map_err(Failure::volume)?;
+            start += size;
+            step();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The hash of a block: 32 bytes of BLAKE3, 64 lower-case hex digits as text.
+//!
+//! A hash is part of most commands between agents, so its serde goes over the stack. Text has one
+//! form only: upper case is refused, or one flipped bit in a manifest could go unseen.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserializer, Visitor};
+use serde::ser::{Error as _, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{FormatError, damaged};
+
+/// The BLAKE3 hash of a block's content, or [`BlockHash::ZERO`] for a block that reads as zeros.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockHash([u8; 32]);
+
+impl BlockHash {
+    /// Stands in `checksums` for a hole or a block of zeros; no content has it as its hash.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Hashes `content` on this thread.
+    pub fn of(content: &[u8]) -> Self {
+        Self(*blake3::hash(content).as_bytes())
+    }
+
+    /// Whether the block reads as zeros.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
+    /// The 32 bytes, as they lie in a store.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn with_hex<T>(&self, then: impl FnOnce(Result<&str, std::str::Utf8Error>) -> T) -> T {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        then(std::str::from_utf8(&hex))
+    }
+}
+
+impl From<[u8; 32]> for BlockHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for BlockHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_hex(|hex| f.pad(hex.map_err(|_| fmt::Error)?))
+    }
+}
+
+impl fmt::Debug for BlockHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn digit(hex: u8) -> Option<u8> {
+    match hex {
+        b'0'..=b'9' => Some(hex - b'0'),
+        b'a'..=b'f' => Some(hex - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn parse(hex: &str) -> Option<BlockHash> {
+    let mut bytes = [0; 32];
+    if hex.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+    }
+    Some(BlockHash(bytes))
+}
+
+impl FromStr for BlockHash {
+    type Err = FormatError;
+
+    fn from_str(hex: &str) -> Result<Self, FormatError> {
+        parse(hex).map_or_else(|| damaged("hash", "not 64 lower-case hex digits"), Ok)
+    }
+}
+
+impl Serialize for BlockHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.with_hex(|hex| serializer.serialize_str(hex.map_err(S::Error::custom)?))
+    }
+}
+
+impl<'de> Deserialize<'de> for BlockHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(HexVisitor)
+    }
+}
+
+struct HexVisitor;
+
+impl Visitor<'_> for HexVisitor {
+    type Value = BlockHash;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 lower-case hex digits")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, hex: &str) -> Result<BlockHash, E> {
+        parse(hex).ok_or_else(|| E::custom("a hash is 64 lower-case hex digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// From the BLAKE3 paper's own test vectors: the hash of nothing.
+    const EMPTY: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+
+    #[test]
+    fn it_is_blake3() {
+        assert_eq!(BlockHash::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse::<BlockHash>().unwrap(), BlockHash::of(b""));
+    }
+
+    #[test]
+    fn zero_is_zero() {
+        assert!(BlockHash::ZERO.is_zero() && !BlockHash::of(b"").is_zero());
+        assert_eq!(BlockHash::ZERO.to_string(), "0".repeat(64));
+    }
+
+    #[test]
+    fn only_64_lower_case_hex_digits_are_a_hash() {
+        let upper = EMPTY.to_uppercase();
+        for text in ["", &EMPTY[1..], &format!("{EMPTY}0"), &upper, &"ä".repeat(32)] {
+            assert!(text.parse::<BlockHash>().is_err(), "{text}");
+            assert!(serde_json::from_value::<BlockHash>(text.into()).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_json_round_trip(bytes: [u8; 32]) {
+            let hash = BlockHash::from(bytes);
+            prop_assert_eq!(hash.to_string().parse::<BlockHash>().unwrap(), hash);
+            let json = serde_json::to_string(&hash).unwrap();
+            prop_assert_eq!(serde_json::from_str::<BlockHash>(&json).unwrap(), hash);
+        }
+    }
+}

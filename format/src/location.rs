@@ -1,0 +1,153 @@
+//! Where a block lies: an entry of `map`.
+//!
+//! Twelve bytes a block. All zero means that nothing is stored and the block reads as zeros.
+//! Otherwise the entry names a row of the manifest's segment table and a place in that segment.
+
+use crate::codec::Codec;
+use crate::error::{Result, damaged, ensure};
+use crate::layout::map_entry as at;
+use crate::layout::{OFFSET_UNIT_BYTES, put, u32_at};
+use crate::segment::{STORE_ALIGN, padded};
+
+const WHAT: &str = "map entry";
+
+/// Where the stored bytes of one block lie, and how to decode them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// The row in the manifest's segment table, all sources' segments counted on from 0.
+    pub segment: u32,
+    /// Where in that segment the stored bytes start: a multiple of [`STORE_ALIGN`].
+    pub offset_bytes: u64,
+    /// How many bytes are stored: at least 1, less than 16 MiB.
+    pub stored_bytes: u32,
+    /// How they become the block.
+    pub codec: Codec,
+}
+
+impl Location {
+    /// Packs an entry; `None` says that the block reads as zeros.
+    ///
+    /// # Panics
+    /// If a field is out of the bounds given with it: that would be our own mistake, and an entry
+    /// cut short would point to another block's bytes.
+    pub fn encode(location: Option<&Self>) -> [u8; at::BYTES] {
+        let mut bytes = [0; at::BYTES];
+        if let Some(location) = location {
+            assert!(location.stored_bytes > 0, "a location of nothing");
+            assert!(location.offset_bytes.is_multiple_of(STORE_ALIGN), "unaligned location");
+            put(&mut bytes, at::SEGMENT, u64::from(location.segment) + 1);
+            put(&mut bytes, at::OFFSET, location.offset_bytes / OFFSET_UNIT_BYTES);
+            put(&mut bytes, at::STORED_BYTES, location.stored_bytes);
+            put(&mut bytes, at::CODEC, u8::from(location.codec));
+        }
+        bytes
+    }
+
+    /// Unpacks an entry; `None` says that the block reads as zeros.
+    pub fn decode(bytes: &[u8; at::BYTES]) -> Result<Option<Self>> {
+        let Some(segment) = u32_at(bytes, at::SEGMENT).checked_sub(1) else {
+            return match bytes.iter().all(|byte| *byte == 0) {
+                true => Ok(None),
+                false => damaged(WHAT, "names no segment but is not all zero"),
+            };
+        };
+        let location = Self {
+            segment,
+            offset_bytes: u64::from(u32_at(bytes, at::OFFSET)) * OFFSET_UNIT_BYTES,
+            stored_bytes: u32_at(bytes, at::STORED_BYTES),
+            codec: Codec::try_from(bytes[at::CODEC.start])?,
+        };
+        ensure(location.stored_bytes > 0, WHAT, || "0 bytes are stored")?;
+        ensure(location.offset_bytes.is_multiple_of(STORE_ALIGN), WHAT, || {
+            format!("offset {} is not a multiple of {STORE_ALIGN}", location.offset_bytes)
+        })?;
+        Ok(Some(location))
+    }
+
+    /// Checks that a block of `block_bytes` can lie here, in a segment of `segment_bytes`: call it
+    /// before reading, with the length from [`crate::Geometry::len_bytes`] and the manifest's row.
+    pub fn check(&self, block_bytes: u32, segment_bytes: u64) -> Result<()> {
+        let Self { offset_bytes, stored_bytes, codec, .. } = *self;
+        check_stored_bytes(WHAT, codec, stored_bytes, block_bytes)?;
+        ensure(offset_bytes + padded(stored_bytes) <= segment_bytes, WHAT, || {
+            format!(
+                "{stored_bytes} bytes at {offset_bytes} reach beyond the segment's end at \
+                 {segment_bytes}"
+            )
+        })
+    }
+}
+
+/// Checks the length of what is stored against the length that it decodes to: never longer, and
+/// the same when raw.
+pub(crate) fn check_stored_bytes(
+    what: &'static str,
+    codec: Codec,
+    stored_bytes: u32,
+    decoded_bytes: u32,
+) -> Result<()> {
+    let fits = match codec {
+        Codec::Raw => stored_bytes == decoded_bytes,
+        Codec::Lz4 => (1..=decoded_bytes).contains(&stored_bytes),
+    };
+    ensure(fits, what, || format!("{stored_bytes} bytes ({codec:?}) cannot be stored for {decoded_bytes}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_location() -> impl Strategy<Value = Location> {
+        (0..u32::MAX, 0u64..1 << 29, 1u32..1 << 24, 0u8..2).prop_map(|(segment, unit, stored, c)| Location {
+            segment,
+            offset_bytes: unit * STORE_ALIGN,
+            stored_bytes: stored,
+            codec: Codec::try_from(c).unwrap(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_round_trips(location in any_location()) {
+            let bytes = Location::encode(Some(&location));
+            prop_assert_eq!(Location::decode(&bytes).unwrap(), Some(location));
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_mean_exactly_themselves(bytes: [u8; 12]) {
+            if let Ok(location) = Location::decode(&bytes) {
+                prop_assert_eq!(Location::encode(location.as_ref()), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_all_zero_and_only_that() {
+        assert_eq!(Location::encode(None), [0; 12]);
+        assert_eq!(Location::decode(&[0; 12]).unwrap(), None);
+        for at in 4..12 {
+            let mut bytes = [0; 12];
+            bytes[at] = 1;
+            assert!(Location::decode(&bytes).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_location_is_checked_against_block_and_segment() {
+        let (offset_bytes, stored_bytes) = (4096, 100);
+        let lz4 = Location { segment: 0, offset_bytes, stored_bytes, codec: Codec::Lz4 };
+        let raw = Location { codec: Codec::Raw, ..lz4 };
+        assert!(lz4.check(101, 8192).is_ok() && raw.check(100, 8192).is_ok());
+        assert!(lz4.check(99, 8192).is_err() && raw.check(101, 8192).is_err());
+        assert!(lz4.check(101, 8191).is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "unaligned")]
+    fn an_unaligned_location_is_our_own_mistake() {
+        let codec = Codec::Raw;
+        let location = Location { segment: 0, offset_bytes: 512, stored_bytes: 1, codec };
+        Location::encode(Some(&location));
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether what a manifest says makes sense. A hash proves that nobody changed it by accident;
+//! these checks are what code that trusts a decoded manifest rests on.
+
+use std::collections::HashSet;
+
+use super::{Manifest, SegmentRef, SourceBackup, WHAT};
+use crate::error::{Result, check_version, damaged, ensure};
+use crate::layout::{index_header, table_header};
+use crate::segment::{FOOTER_BYTES, SEGMENT_BYTES_MAX, STORE_ALIGN};
+
+/// A segment with an empty index is this long at least.
+const SEGMENT_BYTES_MIN: u64 = ((index_header::BYTES + FOOTER_BYTES) as u64).next_multiple_of(STORE_ALIGN);
+
+impl Manifest {
+    /// Checks everything that a reader relies on: call it before writing, too. Decoding does.
+    pub fn check(&self) -> Result<()> {
+        check_version(WHAT, self.format)?;
+        let geometry = self.geometry().or_else(|error| damaged(WHAT, error.to_string()))?;
+        ensure(self.hash == "blake3", WHAT, || format!("unknown hash {:?}", self.hash))?;
+        ensure(self.blocks.total() == Some(geometry.blocks()), WHAT, || {
+            format!("its block counts do not add up to {}", geometry.blocks())
+        })?;
+        ensure(self.parent.as_ref() != Some(&self.backup), WHAT, || "it is its own parent")?;
+        for (name, table) in [("checksums", self.checksums), ("map", self.map)] {
+            let whole = table.bytes >= table_header::BYTES as u64;
+            ensure(whole, WHAT, || format!("{name} of {} bytes", table.bytes))?;
+        }
+        self.check_sources()
+    }
+
+    fn check_sources(&self) -> Result<()> {
+        // A map entry counts rows from 1 in 32 bits.
+        ensure(u32::try_from(self.rows()).is_ok(), WHAT, || "too many segments")?;
+        let mut seen = HashSet::new();
+        for source in &self.sources {
+            self.check_source(source)?;
+            ensure(seen.insert(&source.backup), WHAT, || format!("source backup {} comes twice", source.backup))?;
+        }
+        let own = self.sources.iter().position(|source| source.backup == self.backup);
+        ensure(own.is_none_or(|at| at + 1 == self.sources.len()), WHAT, || "its own segments do not come last")
+    }
+
+    fn check_source(&self, source: &SourceBackup) -> Result<()> {
+        let backup = &source.backup;
+        // Deletion looks at the manifests of one volume only: until it looks further, no other
+        // volume's segments may be needed. A later format may allow it.
+        ensure(source.volume == self.volume, WHAT, || {
+            format!("source backup {backup} is of another volume: {}", source.volume)
+        })?;
+        let mut seen = HashSet::new();
+        for segment in &source.segments {
+            let number = segment.number;
+            ensure(seen.insert(number), WHAT, || format!("segment {number} of {backup} comes twice"))?;
+            ensure(has_possible_size(segment), WHAT, || {
+                let SegmentRef { bytes, live_bytes, .. } = segment;
+                format!("segment {number} of {backup} has {live_bytes} live of {bytes} bytes")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn has_possible_size(segment: &SegmentRef) -> bool {
+    let sizes = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+    sizes.contains(&segment.bytes) && segment.bytes.is_multiple_of(STORE_ALIGN) && segment.live_bytes <= segment.bytes
+}

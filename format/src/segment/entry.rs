@@ -1,0 +1,92 @@
+//! One block's line in its segment's index.
+
+use crate::codec::Codec;
+use crate::error::{Result, ensure};
+use crate::geometry::Geometry;
+use crate::hash::BlockHash;
+use crate::layout::index_entry as at;
+use crate::layout::{OFFSET_UNIT_BYTES, array_at, put, u32_at, u64_at};
+use crate::location::check_stored_bytes;
+use crate::segment::{STORE_ALIGN, padded};
+
+const WHAT: &str = "segment index entry";
+
+/// Which block lies where in a segment, and what it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The block's number in its volume.
+    pub block: u64,
+    /// The hash of the block's content; never zero, for zeros are not stored.
+    pub hash: BlockHash,
+    /// Where in the segment the stored bytes start: a multiple of [`STORE_ALIGN`].
+    pub offset_bytes: u64,
+    /// How many bytes are stored, without padding.
+    pub stored_bytes: u32,
+    /// How they become the block.
+    pub codec: Codec,
+    /// The CRC-32 of the stored bytes: it finds the flip that happens to decode to the same content.
+    pub crc32: u32,
+}
+
+/// The IEEE CRC-32 (that of zlib and Ethernet) of `bytes`.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+impl IndexEntry {
+    /// Where the block's room in the segment ends, padding included.
+    pub fn end_bytes(&self) -> u64 {
+        self.offset_bytes.saturating_add(padded(self.stored_bytes))
+    }
+
+    /// Checks what was read at this entry's place, with or without its padding: the CRC-32 of the
+    /// stored bytes, and that the padding is zero.
+    pub fn check_stored(&self, bytes: &[u8]) -> Result<()> {
+        let split = usize::try_from(self.stored_bytes).ok();
+        let Some((stored, padding)) = split.and_then(|at| bytes.split_at_checked(at)) else {
+            return crate::error::damaged(WHAT, format!("block {} is cut short", self.block));
+        };
+        ensure(crc32(stored) == self.crc32, WHAT, || {
+            format!("the stored bytes of block {} do not match their CRC-32", self.block)
+        })?;
+        ensure(padding.iter().all(|byte| *byte == 0), WHAT, || {
+            format!("the padding after block {} is not zero", self.block)
+        })
+    }
+
+    pub(super) fn encode(&self) -> [u8; at::BYTES] {
+        assert!(self.offset_bytes.is_multiple_of(STORE_ALIGN), "unaligned block in a segment");
+        let mut bytes = [0; at::BYTES];
+        put(&mut bytes, at::BLOCK, self.block);
+        bytes[at::HASH].copy_from_slice(self.hash.as_bytes());
+        put(&mut bytes, at::OFFSET, self.offset_bytes / OFFSET_UNIT_BYTES);
+        put(&mut bytes, at::STORED_BYTES, self.stored_bytes);
+        put(&mut bytes, at::CODEC, u8::from(self.codec));
+        put(&mut bytes, at::CRC32, self.crc32);
+        bytes
+    }
+
+    /// Unpacks and checks one entry; `floor` is where the entry before it ends.
+    pub(super) fn decode(bytes: &[u8], geometry: &Geometry, floor: u64, ceiling: u64) -> Result<Self> {
+        let entry = Self {
+            block: u64_at(bytes, at::BLOCK),
+            hash: BlockHash::from(array_at(bytes, at::HASH)),
+            offset_bytes: u64::from(u32_at(bytes, at::OFFSET)) * OFFSET_UNIT_BYTES,
+            stored_bytes: u32_at(bytes, at::STORED_BYTES),
+            codec: Codec::try_from(bytes[at::CODEC.start])?,
+            crc32: u32_at(bytes, at::CRC32),
+        };
+        let Self { block, offset_bytes, stored_bytes, codec, .. } = entry;
+        ensure(u32_at(bytes, at::RESERVED) == 0, WHAT, || "reserved bytes are not zero")?;
+        ensure(block < geometry.blocks(), WHAT, || {
+            format!("block {block} of a volume of {} blocks", geometry.blocks())
+        })?;
+        ensure(!entry.hash.is_zero(), WHAT, || format!("block {block} has no hash"))?;
+        check_stored_bytes(WHAT, codec, stored_bytes, geometry.len_bytes(block))?;
+        ensure(offset_bytes.is_multiple_of(STORE_ALIGN), WHAT, || format!("block {block} is not aligned"))?;
+        ensure(offset_bytes >= floor && entry.end_bytes() <= ceiling, WHAT, || {
+            format!("block {block} overlaps its neighbour or the index")
+        })?;
+        Ok(entry)
+    }
+}

@@ -1,0 +1,123 @@
+//! The first 64 bytes of a table: its shape, and the hash of shape and directory.
+
+use super::{ENTRY_BYTES_MAX, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, WHAT};
+use crate::error::{Result, check_version, ensure};
+use crate::hash::BlockHash;
+use crate::layout::table_header as at;
+use crate::layout::{array_at, put, table_chunk, u32_at, u64_at};
+use crate::{BLOCKS_MAX, FORMAT_VERSION, FormatError};
+
+const MAGIC: &[u8; 8] = b"SEPTETTB";
+
+/// A table's shape, checked against what the reader expects and the object's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableHeader {
+    entry_bytes: u32,
+    entries: u64,
+    object_bytes: u64,
+    hash: BlockHash,
+}
+
+impl TableHeader {
+    /// The header of a table to be written; its hash and length come last.
+    pub(super) fn new(entry_bytes: u32, entries: u64) -> Result<Self> {
+        if !(1..=ENTRY_BYTES_MAX).contains(&entry_bytes) || entries > BLOCKS_MAX {
+            let why = format!("a table of {entries} entries of {entry_bytes} bytes");
+            return Err(FormatError::InvalidGeometry { why });
+        }
+        Ok(Self { entry_bytes, entries, object_bytes: 0, hash: BlockHash::ZERO })
+    }
+
+    /// Unpacks the first 64 bytes of an object that is `object_bytes` long and must be a table of
+    /// `entries` entries of `entry_bytes` each: numbers that the manifest gives, not the object.
+    pub fn decode(bytes: &[u8; TABLE_HEADER_BYTES], entry_bytes: u32, entries: u64, object_bytes: u64) -> Result<Self> {
+        ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is no table")?;
+        check_version(WHAT, u32_at(bytes, at::VERSION))?;
+        let hash = BlockHash::from(array_at(bytes, at::HASH));
+        let header = Self { object_bytes, hash, ..Self::new(entry_bytes, entries)? };
+        let found = (u32_at(bytes, at::ENTRY_BYTES), u64_at(bytes, at::ENTRIES));
+        ensure(found == (entry_bytes, entries), WHAT, || {
+            let (bytes, count) = found;
+            format!("{count} entries of {bytes} bytes, not {entries} of {entry_bytes}")
+        })?;
+        let chunking = (u32_at(bytes, at::CHUNK_ENTRIES), u64_at(bytes, at::CHUNKS));
+        ensure(chunking == (TABLE_CHUNK_ENTRIES, header.chunks()), WHAT, || {
+            format!("{} chunks of {} entries", chunking.1, chunking.0)
+        })?;
+        ensure(header.data_offset_bytes() <= object_bytes, WHAT, || "it is cut short")?;
+        Ok(header)
+    }
+
+    /// The length of the directory, which follows the header: what to fetch next.
+    pub fn directory_bytes(&self) -> u64 {
+        self.chunks() * table_chunk::BYTES as u64
+    }
+
+    /// How many entries the table has: one for each block.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The length of an entry.
+    pub fn entry_bytes(&self) -> u32 {
+        self.entry_bytes
+    }
+
+    /// How many chunks there are, absent ones counted.
+    pub fn chunks(&self) -> u64 {
+        self.entries.div_ceil(u64::from(TABLE_CHUNK_ENTRIES))
+    }
+
+    /// The length of the object.
+    pub(super) fn object_bytes(&self) -> u64 {
+        self.object_bytes
+    }
+
+    /// What header and directory must hash to.
+    pub(super) fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// Where the first chunk starts.
+    pub(super) fn data_offset_bytes(&self) -> u64 {
+        at::BYTES as u64 + self.directory_bytes()
+    }
+
+    /// How many entries `chunk` has: fewer in the last, none beyond it.
+    pub(super) fn chunk_entries(&self, chunk: u64) -> u32 {
+        let before = chunk.saturating_mul(u64::from(TABLE_CHUNK_ENTRIES));
+        let left = self.entries.saturating_sub(before);
+        u32::try_from(left).map_or(TABLE_CHUNK_ENTRIES, |left| left.min(TABLE_CHUNK_ENTRIES))
+    }
+
+    /// The decoded length of `chunk`: 1 MiB at most.
+    pub(super) fn chunk_bytes(&self, chunk: u64) -> u32 {
+        self.chunk_entries(chunk) * self.entry_bytes
+    }
+
+    /// Packs the header around the hash of its own front and of `directory`.
+    pub(super) fn encode(&self, directory: &[u8]) -> [u8; at::BYTES] {
+        let mut bytes = self.encode_front();
+        bytes[at::HASH].copy_from_slice(self.hash_with(directory).as_bytes());
+        bytes
+    }
+
+    /// The hash that vouches for this shape and this directory.
+    pub(super) fn hash_with(&self, directory: &[u8]) -> BlockHash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.encode_front()[..at::HASH.start]);
+        hasher.update(directory);
+        BlockHash::from(*hasher.finalize().as_bytes())
+    }
+
+    fn encode_front(&self) -> [u8; at::BYTES] {
+        let mut bytes = [0; at::BYTES];
+        bytes[at::MAGIC].copy_from_slice(MAGIC);
+        put(&mut bytes, at::VERSION, FORMAT_VERSION);
+        put(&mut bytes, at::ENTRY_BYTES, self.entry_bytes);
+        put(&mut bytes, at::ENTRIES, self.entries);
+        put(&mut bytes, at::CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES);
+        put(&mut bytes, at::CHUNKS, self.chunks());
+        bytes
+    }
+}

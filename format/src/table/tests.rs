@@ -1,0 +1,168 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::layout::{put, table_header};
+use crate::{BLOCKS_MAX, FormatError};
+
+const CHUNK: u64 = TABLE_CHUNK_ENTRIES as u64;
+
+/// Packs entries that are in memory.
+fn pack(entry_bytes: u32, all: &[u8]) -> Vec<u8> {
+    let entries = (all.len() / entry_bytes as usize) as u64;
+    let read = |first: u64, memory: &mut [u8]| {
+        let start = usize::try_from(first).unwrap() * entry_bytes as usize;
+        memory.copy_from_slice(&all[start..start + memory.len()]);
+        Ok(())
+    };
+    encode_table(entry_bytes, entries, read).unwrap()
+}
+
+/// Unpacks all entries, chunk by chunk.
+fn unpack(object: &[u8], entry_bytes: u32, entries: u64) -> crate::Result<Vec<u8>> {
+    let directory = TableDirectory::decode_object(object, entry_bytes, entries)?;
+    let mut all = Vec::new();
+    for chunk in 0..directory.chunks() {
+        let range = directory.range(chunk).unwrap_or(0..0);
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        all.extend(directory.decode_chunk(chunk, &object[range])?);
+    }
+    Ok(all)
+}
+
+/// Some entries of random bytes in a table of zeros: (entry, seed).
+fn sparse(entry_bytes: u32, entries: u64, filled: &[(u64, u8)]) -> Vec<u8> {
+    let size = entry_bytes as usize;
+    let mut all = vec![0; usize::try_from(entries).unwrap() * size];
+    for (entry, seed) in filled {
+        let at = usize::try_from(entry % entries).unwrap() * size;
+        all[at..at + size].copy_from_slice(&blake3::hash(&[*seed]).as_bytes()[..size]);
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_table_round_trips(
+        entry_bytes in prop::sample::select(vec![MAP_ENTRY_BYTES, CHECKSUM_ENTRY_BYTES]),
+        entries in 1u64..4 * CHUNK,
+        filled in prop::collection::vec((any::<u64>(), any::<u8>()), 0..40),
+    ) {
+        let all = sparse(entry_bytes, entries, &filled);
+        let object = pack(entry_bytes, &all);
+        prop_assert_eq!(&pack(entry_bytes, &all), &object);
+        prop_assert!(unpack(&object, entry_bytes, entries).unwrap() == all);
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..400), good_magic: bool) {
+        let mut bytes = bytes;
+        if good_magic && bytes.len() >= 8 {
+            bytes[..8].copy_from_slice(b"SEPTETTB");
+        }
+        prop_assert!(unpack(&bytes, 12, 1000).unwrap_err().to_string().starts_with("table"));
+    }
+}
+
+#[test]
+fn chunks_of_zeros_are_absent_and_full_ones_are_raw() {
+    let filled: Vec<_> = (0..CHUNK).map(|entry| (CHUNK + entry, 0)).collect();
+    let mut all = sparse(32, 3 * CHUNK + 1, &filled);
+    let random = all.len() - 32;
+    for (n, entry) in all[CHUNK as usize * 32..][..CHUNK as usize * 32].chunks_mut(32).enumerate() {
+        entry.copy_from_slice(blake3::hash(&n.to_le_bytes()).as_bytes());
+    }
+    all[random] = 1;
+    let object = pack(32, &all);
+    let directory = TableDirectory::decode_object(&object, 32, 3 * CHUNK + 1).unwrap();
+    assert_eq!((directory.chunks(), directory.range(0), directory.range(2)), (4, None, None));
+    let raw = directory.range(1).unwrap();
+    assert_eq!(raw, 64 + 4 * 48..64 + 4 * 48 + CHUNK * 32);
+    assert_eq!(directory.range(3).unwrap().start, raw.end);
+    assert_eq!((directory.entries_of(3), directory.chunk_bytes(3)), (3 * CHUNK..3 * CHUNK + 1, 32));
+    assert_eq!((directory.range(4), directory.chunk_bytes(4)), (None, 0));
+    assert_eq!((directory.chunk_of(CHUNK - 1), directory.chunk_of(CHUNK)), (0, 1));
+    assert!(unpack(&object, 32, 3 * CHUNK + 1).unwrap() == all);
+}
+
+#[test]
+fn an_empty_table_is_a_header_and_a_petabyte_of_holes_is_a_directory() {
+    assert_eq!(pack(12, &[]).len(), TABLE_HEADER_BYTES);
+    assert!(unpack(&pack(12, &[]), 12, 0).unwrap().is_empty());
+    let object = encode_table(12, 1 << 30, |_, _| Ok(())).unwrap();
+    assert_eq!(object.len(), 64 + 65536 * 48);
+}
+
+#[test]
+fn every_flipped_byte_and_truncation_is_found() {
+    let all = sparse(12, 40, &[(3, 1), (4, 2), (39, 3)]);
+    let object = pack(12, &all);
+    assert!(object.len() < 64 + 48 + all.len(), "not compressed");
+    for at in 0..object.len() {
+        for bit in 0..8 {
+            let mut flipped = object.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(unpack(&flipped, 12, 40).is_err(), "byte {at} bit {bit}");
+        }
+        assert!(unpack(&object[..at], 12, 40).unwrap_err().is_damage(), "{at} bytes");
+    }
+    assert!(unpack(&[&object[..], &[0]].concat(), 12, 40).unwrap_err().is_damage());
+}
+
+#[test]
+fn the_reader_says_what_it_expects_and_the_object_cannot_change_it() {
+    let object = pack(12, &sparse(12, 40, &[(3, 1)]));
+    for (entry_bytes, entries) in [(32, 40), (12, 41), (12, 39), (12, BLOCKS_MAX)] {
+        assert!(unpack(&object, entry_bytes, entries).unwrap_err().is_damage());
+    }
+    let front: [u8; 64] = *object.first_chunk().unwrap();
+    let forge = |field, value: u64| {
+        let mut front = front;
+        put(&mut front, field, value);
+        TableHeader::decode(&front, 12, 40, object.len() as u64).unwrap_err()
+    };
+    assert!(forge(table_header::ENTRIES, u64::MAX).is_damage());
+    assert!(forge(table_header::CHUNKS, u64::from(u32::MAX)).is_damage());
+    assert!(forge(table_header::CHUNK_ENTRIES, 1).is_damage());
+    let newer = forge(table_header::VERSION, 2);
+    assert!(matches!(newer, FormatError::NewerVersion { found: 2, .. }));
+}
+
+#[test]
+fn a_directory_longer_than_its_object_is_refused_before_anybody_allocates_for_it() {
+    let object = encode_table(12, BLOCKS_MAX, |_, _| Ok(())).unwrap();
+    let front = object.first_chunk().unwrap();
+    assert!(TableHeader::decode(front, 12, BLOCKS_MAX, 4096).unwrap_err().is_damage());
+    assert!(TableHeader::decode(front, 12, BLOCKS_MAX, object.len() as u64).is_ok());
+}
+
+#[test]
+fn a_hostile_directory_is_refused_though_its_hash_is_right() {
+    let all = sparse(12, 40, &[(3, 1)]);
+    let object = pack(12, &all);
+    let forge = |at: std::ops::Range<usize>, value: u64| {
+        let mut directory = object[64..112].to_vec();
+        put(&mut directory, at, value);
+        let front = TableHeader::new(12, 40).unwrap().encode(&directory);
+        let header = TableHeader::decode(&front, 12, 40, object.len() as u64).unwrap();
+        TableDirectory::decode(header, &directory).unwrap_err().to_string()
+    };
+    use crate::layout::table_chunk as at;
+    assert!(forge(at::OFFSET, 0).contains("not where"));
+    assert!(forge(at::OFFSET, u64::MAX).contains("not where"));
+    assert!(forge(at::STORED_BYTES, 481).contains("cannot be stored"));
+    assert!(forge(at::STORED_BYTES, 0).contains("cannot be stored"));
+    assert!(forge(at::STORED_BYTES, 20).contains("should be"));
+    assert!(forge(at::CODEC, 0).contains("cannot be stored"));
+    assert!(forge(at::CODEC, 9).contains("no codec"));
+}
+
+#[test]
+fn a_table_too_large_is_refused_and_a_failed_read_is_passed_on() {
+    for (entry_bytes, entries) in [(0, 1), (65, 1), (12, BLOCKS_MAX + 1)] {
+        let refused = encode_table(entry_bytes, entries, |_, _| Ok(())).unwrap_err();
+        assert!(matches!(refused, FormatError::InvalidGeometry { .. }));
+    }
+    let failed = encode_table(12, 1, |_, _| Err(std::io::Error::other("gone"))).unwrap_err();
+    assert_eq!(failed.to_string(), "cannot read the entries to be packed: gone");
+}

@@ -1,0 +1,154 @@
+//! What an agent is, and what the framework does for it.
+
+mod gauge;
+mod runner;
+
+pub use gauge::{step, waiting};
+pub use runner::run;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::begin::Begin;
+use crate::command::Work;
+use crate::failure::Failure;
+use crate::ids::AgentKind;
+use crate::message::Message;
+use crate::shm::{Pool, Table};
+use crate::status::Event;
+
+/// One step of a pipeline: a handler and its state. It does no plumbing.
+///
+/// Handlers run on several threads at once and results leave as they finish: nothing may assume
+/// an order. A slot that came in with a command and is in none of the results is released.
+pub trait Agent: Send + Sync + Sized + 'static {
+    /// Which agent it is.
+    const KIND: AgentKind;
+
+    /// Opens what the job needs, and adds to the job what only this agent knows.
+    ///
+    /// # Errors
+    /// Whatever ends the run before it starts.
+    fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure>;
+
+    /// How many commands it handles at once; 0 handles them as they are read, which is the
+    /// cheapest for a handler that neither waits nor works hard.
+    fn workers(&self) -> usize {
+        0
+    }
+
+    /// Handles one extent.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure>;
+
+    /// Handles a message that is no extent; most agents pass it on.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+        output.tell(message)
+    }
+
+    /// Takes a table; handed back, it is passed on to the next agent.
+    ///
+    /// # Errors
+    /// A table that can't be right.
+    fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
+        Ok(Some(table))
+    }
+
+    /// Does what is left to do when every earlier command is done, before `end` is passed on.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn end(&self, _output: &dyn Output) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Where a handler's results go.
+pub trait Output: Sync {
+    /// Sends an extent, and the responsibility for its slot, to the next agent.
+    ///
+    /// # Errors
+    /// When the next agent has gone.
+    fn send(&self, work: Work) -> Result<(), Failure>;
+
+    /// Sends any other message to the next agent.
+    ///
+    /// # Errors
+    /// When the next agent has gone.
+    fn tell(&self, message: Message) -> Result<(), Failure>;
+}
+
+/// Something that an agent hands on: what a test collects.
+#[derive(Debug)]
+pub enum Item {
+    /// An extent.
+    Work(Work),
+    /// Any other message.
+    Message(Message),
+}
+
+impl Output for Mutex<Vec<Item>> {
+    fn send(&self, work: Work) -> Result<(), Failure> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).push(Item::Work(work));
+        Ok(())
+    }
+
+    fn tell(&self, message: Message) -> Result<(), Failure> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).push(Item::Message(message));
+        Ok(())
+    }
+}
+
+/// What an agent asks of the framework while it begins.
+pub struct Context {
+    kind: AgentKind,
+    pools: Mutex<Vec<Arc<Pool>>>,
+    tables: Mutex<Vec<Arc<Table>>>,
+}
+
+impl Context {
+    /// The context of an agent of `kind`.
+    pub fn new(kind: AgentKind) -> Self {
+        Self { kind, pools: Mutex::default(), tables: Mutex::default() }
+    }
+
+    /// Makes a pool of this agent's own and announces it downstream.
+    ///
+    /// # Errors
+    /// When `/dev/shm` has no room for it.
+    pub fn pool(&self, unit_bytes: u32, bytes: u64) -> Result<Arc<Pool>, Failure> {
+        let pool = Pool::create(self.kind, unit_bytes, bytes)?;
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// Announces a table to the agents that follow.
+    pub fn announce(&self, table: &Arc<Table>) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
+    }
+
+    /// Tells the user something that is no failure.
+    pub fn note(&self, text: impl Into<String>) {
+        note(self.kind, text);
+    }
+
+    fn take(&self) -> (Vec<Arc<Pool>>, Vec<Arc<Table>>) {
+        let pools = std::mem::take(&mut *self.pools.lock().unwrap_or_else(PoisonError::into_inner));
+        let tables = std::mem::take(&mut *self.tables.lock().unwrap_or_else(PoisonError::into_inner));
+        (pools, tables)
+    }
+}
+
+/// Tells the user something that is no failure.
+pub fn note(agent: AgentKind, text: impl Into<String>) {
+    Event::Note { agent, text: text.into() }.emit();
+}
+
+/// As many threads as there are cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

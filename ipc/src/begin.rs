@@ -1,0 +1,153 @@
+//! What a run is to do: the `begin` message, the first one that every agent gets.
+//!
+//! `begin` goes once round the ring. Each agent opens what it needs by it, and adds what only it
+//! knows (the reader: the volume's size) before it passes it on; so all that stand behind it, and
+//! in the end the master, know it too. It holds no secrets: credentials come by the environment,
+//! and only to the agents that need them.
+
+use septet_format::{BackupId, Codec, VolumeName};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The job of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begin {
+    /// Back up a volume.
+    Backup(BackupJob),
+    /// Write a backup to a volume.
+    Restore(RestoreJob),
+    /// Read and check every segment that some backups name.
+    Verify(VerifyJob),
+    /// Delete backups and what nothing needs any more.
+    Delete(DeleteJob),
+}
+
+/// How blocks are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// LZ4 where it saves something.
+    Lz4,
+    /// As they are.
+    None,
+}
+
+impl Compression {
+    /// The codec that blocks are tried with.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Lz4 => Codec::Lz4,
+            Self::None => Codec::Raw,
+        }
+    }
+}
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupJob {
+    /// What to read: a path.
+    pub source: String,
+    /// Where to store: a directory or a URL without secrets.
+    pub repo: String,
+    /// The repository's id.
+    pub repository: Uuid,
+    /// The volume's name in the repository.
+    pub volume: VolumeName,
+    /// The id of the backup that is made.
+    pub backup: BackupId,
+    /// The backup that it is compared with; none for a full one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<BackupId>,
+    /// The backup's place in the volume's history.
+    pub sequence: u64,
+    /// The block size, bytes.
+    pub block_bytes: u32,
+    /// How to store blocks.
+    pub compression: Compression,
+    /// How many reads go on at once.
+    pub streams: u32,
+    /// The size of each pool of shared memory, bytes.
+    pub pool_bytes: u64,
+    /// A segment is closed when it holds this much, bytes.
+    pub segment_bytes: u64,
+    /// The volume's size, bytes: added by the reader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_bytes: Option<u64>,
+    /// The volume in words, for the manifest: added by the reader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<String>,
+}
+
+/// A restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreJob {
+    /// Where the backup is.
+    pub repo: String,
+    /// The volume it was made of.
+    pub volume: VolumeName,
+    /// The backup to restore.
+    pub backup: BackupId,
+    /// What to write: a path.
+    pub target: String,
+    /// Whether an existing target may be written over.
+    pub overwrite: bool,
+    /// Whether damaged blocks are left out and listed, instead of ending the run.
+    pub keep_going: bool,
+    /// The first byte to restore.
+    pub offset_bytes: u64,
+    /// How many bytes to restore.
+    pub length_bytes: u64,
+    /// The volume's size, bytes, as the manifest gives it.
+    pub volume_bytes: u64,
+    /// The block size, bytes, as the manifest gives it.
+    pub block_bytes: u32,
+    /// How many reads, and how many writes, go on at once.
+    pub streams: u32,
+    /// The size of each pool of shared memory, bytes.
+    pub pool_bytes: u64,
+}
+
+/// A check of all that some backups of one volume name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyJob {
+    /// Where the backups are.
+    pub repo: String,
+    /// The volume.
+    pub volume: VolumeName,
+    /// Which of its backups.
+    pub backups: Vec<BackupId>,
+    /// The block size, bytes: the largest among the backups.
+    pub block_bytes: u32,
+    /// How many reads go on at once.
+    pub streams: u32,
+    /// The size of each pool of shared memory, bytes.
+    pub pool_bytes: u64,
+}
+
+/// A deletion of some backups of one volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteJob {
+    /// Where the backups are.
+    pub repo: String,
+    /// The volume.
+    pub volume: VolumeName,
+    /// Which of its backups.
+    pub backups: Vec<BackupId>,
+}
+
+impl Begin {
+    /// The name of the pipeline that does this job.
+    pub fn pipeline(&self) -> &'static str {
+        match self {
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Verify(_) => "verify",
+            Self::Delete(_) => "delete",
+        }
+    }
+}

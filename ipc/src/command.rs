@@ -1,0 +1,112 @@
+//! A command: one extent of the volume on its way round the ring, and what is known of it.
+//!
+//! Each step takes a command, adds to it and passes it on. Where bytes are carried, `shm_id`
+//! names the slot that holds them; where none are (a hole, a run of unchanged blocks), one
+//! command stands for an extent of any size.
+
+use septet_format::{BlockHash, Codec};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::SlotId;
+use crate::shm::Slot;
+
+/// What is known of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A question: what does this extent consist of? Answered by extents that cover it.
+    Map,
+    /// An answer to it: may hold data, so it must be read.
+    Present,
+    /// To be read, or read and to be stored.
+    Data,
+    /// Reads as zeros, and was never read.
+    Hole,
+    /// Was read, and is all zeros.
+    Zero,
+    /// The same as in the parent, by the volume's own change tracking; was never read.
+    Kept,
+    /// Was read, and is the same as in the parent.
+    Unchanged,
+    /// Could not be had from the repository as it was stored.
+    Damaged,
+}
+
+/// A command as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Where the extent starts in the volume, bytes.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub size: u64,
+    /// What is known of it.
+    pub state: State,
+    /// The slot that holds its bytes.
+    pub shm_id: Option<SlotId>,
+    /// BLAKE3 of the block's bytes.
+    pub hash: Option<BlockHash>,
+    /// How the bytes in the slot (and in the store) are coded.
+    pub codec: Option<Codec>,
+    /// How many bytes the slot (and the store) holds, where that is not `size`.
+    pub stored: Option<u32>,
+    /// CRC-32 of the stored bytes.
+    pub crc32: Option<u32>,
+    /// The number of the segment in which the block is stored.
+    pub segment: Option<u32>,
+    /// Where in that segment, bytes.
+    pub segment_offset: Option<u64>,
+    /// Why it is damaged.
+    pub reason: Option<String>,
+}
+
+impl Command {
+    /// A command for the extent at `offset`, with nothing else known.
+    pub fn new(offset: u64, size: u64, state: State) -> Self {
+        Self {
+            offset,
+            size,
+            state,
+            shm_id: None,
+            hash: None,
+            codec: None,
+            stored: None,
+            crc32: None,
+            segment: None,
+            segment_offset: None,
+            reason: None,
+        }
+    }
+
+    /// The end of the extent; a command whose end passes `u64::MAX` never leaves the decoder.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.size)
+    }
+
+    /// How many bytes its slot holds.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored.map_or(self.size, u64::from)
+    }
+}
+
+/// A command in the hands of an agent: with the slot itself in the place of its name.
+///
+/// Whoever drops it gives the slot back.
+#[derive(Debug)]
+pub struct Work {
+    /// The command; its `shm_id` is filled in when it is sent.
+    pub command: Command,
+    /// The bytes that it carries.
+    pub slot: Option<Slot>,
+}
+
+impl Work {
+    /// Work on the extent at `offset` that carries no bytes.
+    pub fn new(offset: u64, size: u64, state: State) -> Self {
+        Self { command: Command::new(offset, size, state), slot: None }
+    }
+
+    /// The bytes that it carries, without the padding behind them.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.slot.as_ref().map(Slot::bytes)
+    }
+}

@@ -1,0 +1,126 @@
+//! Which units of a pool are free: a first-fit allocator of runs of units.
+//!
+//! First fit reuses the lowest addresses, so a pool that is larger than what is in use at a time
+//! keeps working on the part that is still in the cache.
+
+use std::collections::BTreeMap;
+
+/// The free and the taken runs of a pool.
+#[derive(Debug)]
+pub(super) struct Allocator {
+    /// Start → length of each free run; neighbours are always merged.
+    free: BTreeMap<u32, u32>,
+    /// Start → length of each taken run.
+    taken: BTreeMap<u32, u32>,
+}
+
+impl Allocator {
+    pub(super) fn new(units: u32) -> Self {
+        Self { free: BTreeMap::from([(0, units)]), taken: BTreeMap::new() }
+    }
+
+    /// Takes `units` (at least one) in a row; the first of them.
+    pub(super) fn take(&mut self, units: u32) -> Option<u32> {
+        let units = units.max(1);
+        let (&start, &len) = self.free.iter().find(|&(_, &len)| len >= units)?;
+        self.free.remove(&start);
+        if len > units {
+            self.free.insert(start + units, len - units);
+        }
+        self.taken.insert(start, units);
+        Some(start)
+    }
+
+    /// Gives the run that starts at `start` back; false if there is none.
+    pub(super) fn give_back(&mut self, start: u32) -> bool {
+        let Some(units) = self.taken.remove(&start) else { return false };
+        self.insert_free(start, units);
+        true
+    }
+
+    /// Cuts the taken run at `start` after its first `keep` units, into two that are given back on
+    /// their own; the start of the second, if there is one.
+    pub(super) fn split(&mut self, start: u32, keep: u32) -> Option<u32> {
+        let units = self.taken.get_mut(&start)?;
+        let keep = keep.max(1);
+        if keep >= *units {
+            return None;
+        }
+        let rest = *units - keep;
+        *units = keep;
+        self.taken.insert(start + keep, rest);
+        Some(start + keep)
+    }
+
+    /// How many runs are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.len()
+    }
+
+    fn insert_free(&mut self, mut start: u32, mut units: u32) {
+        if let Some((&before, &len)) = self.free.range(..start).next_back()
+            && before + len == start
+        {
+            self.free.remove(&before);
+            start = before;
+            units += len;
+        }
+        if let Some(len) = self.free.remove(&(start + units)) {
+            units += len;
+        }
+        self.free.insert(start, units);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_full_pool_gives_nothing_until_something_comes_back() {
+        let mut pool = Allocator::new(4);
+        let a = pool.take(3).unwrap();
+        assert_eq!(pool.take(2), None);
+        assert_eq!(pool.take(1), Some(3));
+        assert!(pool.give_back(a));
+        assert!(!pool.give_back(a), "a second release of the same slot must be noticed");
+        assert_eq!(pool.take(2), Some(0));
+    }
+
+    #[test]
+    fn a_split_run_comes_back_in_parts() {
+        let mut pool = Allocator::new(8);
+        let start = pool.take(8).unwrap();
+        let second = pool.split(start, 3).unwrap();
+        assert_eq!(second, 3);
+        assert!(pool.give_back(second));
+        assert_eq!(pool.take(6), None);
+        assert!(pool.give_back(start));
+        assert_eq!(pool.take(8), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn runs_never_overlap_and_all_comes_back(steps in prop::collection::vec((any::<bool>(), 1u32..9), 1..200)) {
+            let mut pool = Allocator::new(32);
+            let mut held: Vec<(u32, u32)> = Vec::new();
+            for (take, n) in steps {
+                if take {
+                    if let Some(start) = pool.take(n) {
+                        prop_assert!(start + n <= 32);
+                        prop_assert!(held.iter().all(|&(s, l)| start + n <= s || s + l <= start));
+                        held.push((start, n));
+                    }
+                } else if !held.is_empty() {
+                    let (start, _) = held.swap_remove(n as usize % held.len());
+                    prop_assert!(pool.give_back(start));
+                }
+            }
+            for (start, _) in held {
+                prop_assert!(pool.give_back(start));
+            }
+            prop_assert_eq!(pool.take(32), Some(0));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The one place that maps memory and hands out references into it.
+//!
+//! Rust can't see what another process does to shared memory. The protocol can: a part of a pool
+//! is in one pair of hands at a time. Its owner writes it before it names it in a command; from
+//! then on everybody only reads it; it is written again only after the last holder released it.
+//! [`Region`] is such a part, and the only way to the bytes.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A whole pool, mapped into this process until the last [`Region`] of it is gone.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    start: NonNull<c_void>,
+    bytes: usize,
+    writable: bool,
+}
+
+// SAFETY: the mapping is plain memory that belongs to no thread; who may touch which part of it,
+// and when, is the protocol's rule (see the module's header), the same for threads as for processes.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `Mapping` itself has no state that changes.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `bytes` of the object; an object that is shorter is refused (`EINVAL`), since
+    /// touching what it lacks would be a SIGBUS.
+    pub(super) fn new(fd: BorrowedFd<'_>, bytes: usize, writable: bool) -> Result<Arc<Self>, Errno> {
+        let size = u64::try_from(fstat(fd)?.st_size).map_err(|_| Errno::INVAL)?;
+        if bytes == 0 || size < bytes as u64 {
+            return Err(Errno::INVAL);
+        }
+        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: a fresh address range chosen by the kernel; nothing of ours is mapped over.
+        let start = unsafe { mmap(null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)? };
+        let start = NonNull::new(start).ok_or(Errno::NOMEM)?;
+        Ok(Arc::new(Self { start, bytes, writable }))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that `new` mapped; every `Region` holds an `Arc` of this, so no
+        // reference into it is left. A failure could only leave it mapped.
+        let _ = unsafe { munmap(self.start.as_ptr(), self.bytes) };
+    }
+}
+
+/// A part of a mapping, in one pair of hands.
+#[derive(Debug)]
+pub(super) struct Region {
+    mapping: Arc<Mapping>,
+    range: Range<usize>,
+}
+
+impl Region {
+    /// The part of `mapping` at `range`; `None` if it isn't all inside.
+    ///
+    /// The caller is the pool's allocator, or holds a command that names this part: in either case
+    /// the protocol says that nobody else writes it while the region lives.
+    pub(super) fn new(mapping: &Arc<Mapping>, range: Range<usize>) -> Option<Self> {
+        (range.start <= range.end && range.end <= mapping.bytes)
+            .then(|| Self { mapping: Arc::clone(mapping), range })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The first `len` bytes (at most all of the region).
+    pub(super) fn bytes(&self, len: usize) -> &[u8] {
+        let len = len.min(self.range.len());
+        // SAFETY: `new` checked the range; the mapping lives as long as `self`; nobody writes this
+        // part while the region lives (see the module's header).
+        unsafe { std::slice::from_raw_parts(self.at_start(), len) }
+    }
+
+    /// The same to be written; empty where the pool belongs to another process.
+    pub(super) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        let len = if self.mapping.writable { len.min(self.range.len()) } else { 0 };
+        // SAFETY: as in `bytes`; `&mut self` and the allocator's promise make it the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.at_start(), len) }
+    }
+
+    /// Cuts the region in two at `at` (at most its length).
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let middle = self.range.start + at.min(self.range.len());
+        let tail = middle..self.range.end;
+        self.range.end = middle;
+        Self { mapping: Arc::clone(&self.mapping), range: tail }
+    }
+
+    fn at_start(&self) -> *mut u8 {
+        // SAFETY: `range.start` is inside the mapping, by `new`.
+        unsafe { self.mapping.start.as_ptr().cast::<u8>().add(self.range.start) }
+    }
+}

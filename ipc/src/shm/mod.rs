@@ -1,0 +1,58 @@
+//! Shared memory: pools of slots that carry payload, and tables that carry metadata.
+//!
+//! A [`Pool`] is one POSIX shared-memory object with one owner, which alone allocates from it. Its
+//! name in `/dev/shm` lives only for the moment in which it is made: from then on the object
+//! travels as a file descriptor, so nobody can squat on a name, a locked-in agent needs no right
+//! to `/dev/shm`, and a `kill -9` of everything leaves nothing behind.
+
+mod allocator;
+mod attached;
+mod mapping;
+mod pool;
+mod slot;
+mod sweep;
+mod table;
+
+pub use attached::Attached;
+pub use pool::Pool;
+pub use slot::{NewSlot, Padded, Releases, Slot};
+pub use sweep::sweep;
+pub use table::Table;
+
+/// Slots start on this boundary and may be read up to the next: what O_DIRECT asks for.
+pub const ALIGN_BYTES: usize = 4096;
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, fallocate, FallocateFlags, ftruncate};
+use rustix::io::Errno;
+use rustix::shm;
+
+use crate::failure::Failure;
+
+/// Makes an object in `/dev/shm` that has no name any more; `reserve` takes its memory at once.
+fn create_object(name: &str, bytes: u64, reserve: bool) -> Result<OwnedFd, Failure> {
+    let path = format!("/septet_{name}");
+    let fail = |errno: Errno| {
+        let cause = match errno {
+            Errno::NOSPC => format!(
+                "no room in /dev/shm for {} MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
+                bytes.div_ceil(1 << 20)
+            ),
+            Errno::ACCESS => "permission denied on /dev/shm: it must be writable by this user (mode 1777)".to_owned(),
+            Errno::NOENT => "there is no /dev/shm: mount a tmpfs there".to_owned(),
+            other => other.to_string(),
+        };
+        Failure::shared_memory(cause).doing(format!("making shared memory {name}"))
+    };
+    let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
+    let fd = shm::open(path.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+    shm::unlink(path.as_str()).map_err(fail)?;
+    if reserve && bytes > 0 {
+        // Without this, a full /dev/shm would be a SIGBUS at the first touch of a page.
+        fallocate(&fd, FallocateFlags::empty(), 0, bytes).map_err(fail)?;
+    } else {
+        ftruncate(&fd, bytes).map_err(fail)?;
+    }
+    Ok(fd)
+}

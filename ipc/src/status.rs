@@ -1,0 +1,103 @@
+//! What an agent says to its supervisor: JSON lines on standard error.
+//!
+//! The sockets carry only what belongs to the work. That an agent is alive, what binds it, how far
+//! the run is and why it failed goes this way, which nothing in the ring can block.
+
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::ids::AgentKind;
+
+/// One line on an agent's standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A sign of life, twice a second.
+    Status(Status),
+    /// Something that the user should know, though nothing failed.
+    Note {
+        /// Who says it.
+        agent: AgentKind,
+        /// What, in one line.
+        text: String,
+    },
+    /// The agent stops here.
+    Failed(Failure),
+    /// How far the run is (from the master).
+    Progress(Progress),
+    /// A block that the repository does not give back as it was stored (from the master).
+    Damage(Damage),
+}
+
+/// What an agent has done, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Who.
+    pub agent: AgentKind,
+    /// Commands that were handled.
+    pub commands: u64,
+    /// Time spent in handlers, over all workers, without the waits below, ms.
+    pub busy_ms: u64,
+    /// Time that handlers waited for a free slot or for the next agent to take a result, ms.
+    pub blocked_ms: u64,
+    /// How long the oldest command has been in a handler's hands without a wait, ms.
+    pub stuck_ms: u64,
+    /// How many workers there are.
+    pub workers: u32,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// All that there is to do, bytes (0 while it is not known).
+    pub bytes_total: u64,
+    /// What is done, bytes.
+    pub bytes_done: u64,
+    /// Of it, what was read from the volume or the repository, bytes.
+    pub bytes_read: u64,
+    /// What was stored, or read from the store, bytes.
+    pub bytes_stored: u64,
+    /// Blocks with data of their own.
+    pub blocks_data: u64,
+    /// Blocks that were read and are zeros.
+    pub blocks_zero: u64,
+    /// Blocks that were never read.
+    pub blocks_hole: u64,
+    /// Blocks that are as in the parent.
+    pub blocks_unchanged: u64,
+    /// Objects that were deleted, or segments that were checked.
+    pub objects: u64,
+}
+
+/// A damaged piece, as a restore or a verification meets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The backup whose segment it is in (verify).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<septet_format::BackupId>,
+    /// The number of the segment (verify).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u32>,
+    /// Where in the segment, bytes; none: the whole segment (verify).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_offset: Option<u64>,
+    /// Where in the volume, bytes (restore).
+    pub offset: u64,
+    /// How long, bytes.
+    pub size: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Event {
+    /// Writes the event as one line to standard error.
+    pub fn emit(&self) {
+        if let Ok(mut line) = serde_json::to_vec(self) {
+            line.push(b'\n');
+            // If nobody listens any more, there is nobody to tell.
+            let _ = std::io::stderr().lock().write_all(&line);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A socket as lines: reading with a bound on their length, writing without holding anyone up.
+//!
+//! File descriptors (of pools and tables) travel beside the line that speaks of them; they arrive
+//! no later than its last byte, so the next line that wants one takes the oldest.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+
+use crate::failure::{Failure, FailureKind};
+use crate::message::{LINE_BYTES_MAX, Message};
+
+const READ_BYTES: usize = 64 << 10;
+/// More descriptors than any run sends (a pool an agent, a table): the rest is refused.
+const FDS_MAX: usize = 16;
+
+/// The reading half of a socket.
+pub struct Receiver {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    /// Where the first line that was not handed out yet starts in `buffer`.
+    start: usize,
+    /// Up to where `buffer` was searched for a newline.
+    searched: usize,
+    fds: VecDeque<OwnedFd>,
+}
+
+impl Receiver {
+    /// Reads from `socket`.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket, buffer: Vec::with_capacity(READ_BYTES), start: 0, searched: 0, fds: VecDeque::new() }
+    }
+
+    /// The next message, with its file descriptor if it has one; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// A line that is too long, cut off by the end of the stream, or not a message; a socket that
+    /// can't be read.
+    pub fn next(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(Some(message));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next message, if it is here already: what can be handled before the next flush.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn buffered(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
+        let Some(at) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') else {
+            self.searched = self.buffer.len();
+            return Ok(None);
+        };
+        let end = self.searched + at;
+        let message = Message::decode(&self.buffer[self.start..end]).map_err(Failure::protocol)?;
+        self.start = end + 1;
+        self.searched = self.start;
+        let fd = if message.carries_fd() {
+            let fd = self.fds.pop_front();
+            Some(fd.ok_or_else(|| Failure::protocol("a pool or table came without its file descriptor"))?)
+        } else {
+            None
+        };
+        Ok(Some((message, fd)))
+    }
+
+    /// Reads more; false at the end of the stream.
+    fn fill(&mut self) -> Result<bool, Failure> {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        if self.buffer.len() >= LINE_BYTES_MAX {
+            return Err(Failure::protocol(format!("a line of more than {LINE_BYTES_MAX} bytes")));
+        }
+        let old = self.buffer.len();
+        self.buffer.resize(old + READ_BYTES, 0);
+        let read = self.receive(old);
+        let bytes = *read.as_ref().unwrap_or(&0);
+        self.buffer.truncate(old + bytes);
+        match read {
+            Ok(0) if old > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
+            Ok(bytes) => Ok(bytes > 0),
+            Err(Errno::CONNRESET) => Ok(false),
+            Err(Errno::NOTSOCK) => Err(Failure::protocol("standard input is not a socket: PROTOCOL.md shows how to run an agent by hand")),
+            Err(errno) => Err(Failure::protocol(format!("reading the socket: {errno}"))),
+        }
+    }
+
+    fn receive(&mut self, at: usize) -> Result<usize, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut into = [rustix::io::IoSliceMut::new(&mut self.buffer[at..])];
+            match recvmsg(&self.socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                self.fds.extend(fds.take(FDS_MAX.saturating_sub(self.fds.len())));
+            }
+        }
+        Ok(received.bytes)
+    }
+}
+
+/// The writing half of a socket, for any number of threads.
+///
+/// Lines are queued and written together by whoever flushes first: while one thread is in a
+/// write, the lines of the others gather for the next.
+pub struct Sender {
+    socket: OwnedFd,
+    queued: Mutex<Vec<u8>>,
+    writing: Mutex<Vec<u8>>,
+}
+
+impl Sender {
+    /// Writes to `socket`.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket, queued: Mutex::new(Vec::new()), writing: Mutex::new(Vec::new()) }
+    }
+
+    /// Queues a message; the number of bytes that wait now.
+    ///
+    /// # Errors
+    /// A message that can't be a line.
+    pub fn queue(&self, message: &Message) -> Result<usize, Failure> {
+        let mut queued = lock(&self.queued);
+        let start = queued.len();
+        message.encode(&mut queued).map_err(Failure::protocol)?;
+        if queued.len() - start > LINE_BYTES_MAX {
+            queued.truncate(start);
+            return Err(Failure::protocol(format!("a message of more than {LINE_BYTES_MAX} bytes")));
+        }
+        Ok(queued.len())
+    }
+
+    /// Writes what is queued.
+    ///
+    /// # Errors
+    /// [`FailureKind::Peer`] when nobody reads any more.
+    pub fn flush(&self) -> Result<(), Failure> {
+        let mut writing = lock(&self.writing);
+        self.write_queued(&mut writing)
+    }
+
+    /// Queues and writes.
+    ///
+    /// # Errors
+    /// As [`Self::queue`] and [`Self::flush`].
+    pub fn send(&self, message: &Message) -> Result<(), Failure> {
+        self.queue(message)?;
+        self.flush()
+    }
+
+    /// Sends a message with a file descriptor.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_with_fd(&self, message: &Message, fd: BorrowedFd<'_>) -> Result<(), Failure> {
+        let mut writing = lock(&self.writing);
+        self.write_queued(&mut writing)?;
+        let mut line = Vec::new();
+        message.encode(&mut line).map_err(Failure::protocol)?;
+        let (first, rest) = line.split_at(1);
+        self.write_first(first, fd)?;
+        self.write_all(rest)
+    }
+
+    /// The descriptor rides on the line's first byte, so it is there before the line is whole.
+    fn write_first(&self, first: &[u8], fd: BorrowedFd<'_>) -> Result<(), Failure> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [fd];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        retry(|| sendmsg(&self.socket, &[IoSlice::new(first)], &mut control, SendFlags::NOSIGNAL))
+            .map(drop)
+            .map_err(write_failure)
+    }
+
+    fn write_queued(&self, writing: &mut Vec<u8>) -> Result<(), Failure> {
+        writing.clear();
+        std::mem::swap(&mut *lock(&self.queued), writing);
+        self.write_all(writing)
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let sent = retry(|| rustix::net::send(self.socket.as_fd(), bytes, SendFlags::NOSIGNAL)).map_err(write_failure)?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn write_failure(errno: Errno) -> Failure {
+    match errno {
+        Errno::PIPE | Errno::CONNRESET => Failure::new(FailureKind::Peer, "the next agent has gone"),
+        Errno::NOTSOCK => Failure::protocol("standard output is not a socket: PROTOCOL.md shows how to run an agent by hand"),
+        other => Failure::protocol(format!("writing the socket: {other}")),
+    }
+}
+
+/// A poisoned lock guards bytes that are whole between any two statements: go on with them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    #[test]
+    fn what_is_sent_arrives_in_order_and_then_the_end() {
+        let (a, b) = pair();
+        let sender = Sender::new(a);
+        sender.queue(&Message::Scan).unwrap();
+        sender.send(&Message::End).unwrap();
+        drop(sender);
+        let mut receiver = Receiver::new(b);
+        assert_eq!(receiver.next().unwrap().unwrap().0, Message::Scan);
+        assert_eq!(receiver.next().unwrap().unwrap().0, Message::End);
+        assert!(receiver.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_oversized_line_is_refused_before_it_is_held_whole() {
+        let (a, b) = pair();
+        let writer = std::thread::spawn(move || {
+            let block = vec![b'x'; 1 << 16];
+            while rustix::net::send(&a, &block, SendFlags::NOSIGNAL).is_ok() {}
+        });
+        let failure = Receiver::new(b).next().unwrap_err();
+        assert!(failure.cause.contains("a line of more than"), "{failure}");
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_truncated_line_is_refused() {
+        let (a, b) = pair();
+        rustix::net::send(&a, b"{\"end\":tr", SendFlags::NOSIGNAL).unwrap();
+        drop(a);
+        let failure = Receiver::new(b).next().unwrap_err();
+        assert!(failure.cause.contains("in the middle of a line"), "{failure}");
+    }
+
+    #[test]
+    fn a_pool_without_its_descriptor_is_refused() {
+        let (a, b) = pair();
+        rustix::net::send(&a, b"{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n", SendFlags::NOSIGNAL).unwrap();
+        assert!(Receiver::new(b).next().unwrap_err().cause.contains("without its file descriptor"));
+    }
+}

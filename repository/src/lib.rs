@@ -1,0 +1,27 @@
+//! Where format and store meet: what agents and the command line share of a repository.
+//!
+//! A [`Repository`] finds and commits backups; a [`BlockIndex`] says where any block of one backup
+//! lies, and a [`BackupReader`] reads it. [`pending`] marks a backup in the making, and [`reclaim`]
+//! decides what may be deleted: the two together keep a backup and a deletion that run at the same
+//! time from hurting each other. Whatever is read is checked before it is believed.
+
+mod block_index;
+mod block_reader;
+mod catalog;
+mod error;
+pub mod pending;
+mod process;
+pub mod reclaim;
+mod repository;
+mod segment;
+mod table;
+
+#[cfg(test)]
+mod sample;
+
+pub use block_index::{BlockIndex, Extent};
+pub use block_reader::BackupReader;
+pub use catalog::Listing;
+pub use error::{RepositoryError, Result};
+pub use repository::Repository;
+pub use table::TableKind;

@@ -1,0 +1,143 @@
+//! Reading `checksums` and `map`: as a stream of chunks, or chunk by chunk on demand.
+//!
+//! Each chunk is proven by the hash in the table's directory, and the whole object by the hash in
+//! the manifest, which alone tells a table from another backup's.
+
+use crate::{Repository, RepositoryError, Result};
+use septet_format::{
+    CHECKSUM_ENTRY_BYTES, MAP_ENTRY_BYTES, Manifest, ObjectRef, TABLE_HEADER_BYTES, TableDirectory, TableHeader, keys,
+};
+
+/// Which of a backup's two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// A hash for each block.
+    Checksums,
+    /// A location for each block.
+    Map,
+}
+
+impl TableKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Checksums => "checksums",
+            Self::Map => "map",
+        }
+    }
+}
+
+/// A table whose directory has been read.
+pub(crate) struct Table {
+    repository: Repository,
+    key: String,
+    kind: TableKind,
+    object: ObjectRef,
+    directory: TableDirectory,
+    /// Over header and directory, to be continued with the chunks.
+    hasher: blake3::Hasher,
+}
+
+impl Table {
+    pub(crate) fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
+        let Manifest { volume, backup, .. } = manifest;
+        let (key, object, entry_bytes) = match kind {
+            TableKind::Checksums => (keys::checksums(volume, backup), manifest.checksums, CHECKSUM_ENTRY_BYTES),
+            TableKind::Map => (keys::map(volume, backup), manifest.map, MAP_ENTRY_BYTES),
+        };
+        let wrong = |cause| repository.object_error(&key, cause);
+        let entries = manifest.geometry().map_err(wrong)?.blocks();
+        let bytes = repository.store().len(&key)?;
+        repository.ensure(bytes == object.bytes, &key, kind.name(), || {
+            format!("it has {bytes} bytes and should have {}", object.bytes)
+        })?;
+        let mut front = [0; TABLE_HEADER_BYTES];
+        repository.store().read_at(&key, 0, &mut front)?;
+        let header = TableHeader::decode(&front, entry_bytes, entries, bytes).map_err(wrong)?;
+        // Bounded: the header's numbers have been held against the manifest's and the object's length.
+        let mut directory = vec![0; usize::try_from(header.directory_bytes()).unwrap_or(usize::MAX)];
+        repository.store().read_at(&key, TABLE_HEADER_BYTES as u64, &mut directory)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&front).update(&directory);
+        let directory = TableDirectory::decode(header, &directory).map_err(wrong)?;
+        Ok(Table { repository: repository.clone(), key, kind, object, directory, hasher })
+    }
+
+    pub(crate) fn directory(&self) -> &TableDirectory {
+        &self.directory
+    }
+
+    /// The entries of one chunk; `None` if they are all zero.
+    pub(crate) fn read_chunk(&self, chunk: u64) -> Result<Option<Vec<u8>>> {
+        let mut stored = Vec::new();
+        if !self.read_stored(chunk, &mut stored)? {
+            return Ok(None);
+        }
+        self.directory.decode_chunk(chunk, &stored).map(Some).map_err(|cause| self.wrong(cause))
+    }
+
+    /// Calls `write` with the first entry and the content of each chunk that isn't zero, then
+    /// holds the whole object against the manifest's hash.
+    pub(crate) fn stream<E: From<RepositoryError>>(
+        &self,
+        mut write: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut entries = vec![0; self.directory.chunk_bytes(0)];
+        self.stream_stored(|chunk, stored| {
+            let entries = &mut entries[..self.directory.chunk_bytes(chunk)];
+            self.directory.decode_chunk_into(chunk, stored, entries).map_err(|cause| self.wrong(cause))?;
+            write(self.directory.entries_of(chunk).start, entries)
+        })
+    }
+
+    /// Holds the whole object against the manifest's hash, without decoding it.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.stream_stored(|_, _| Ok(()))
+    }
+
+    fn stream_stored<E: From<RepositoryError>>(
+        &self,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut hasher = self.hasher.clone();
+        let mut stored = Vec::new();
+        for chunk in 0..self.directory.chunks() {
+            if self.read_stored(chunk, &mut stored)? {
+                hasher.update(&stored);
+                visit(chunk, &stored)?;
+            }
+        }
+        // Present chunks follow one another and fill the object: this was all of it.
+        let same = hasher.finalize() == *self.object.hash.as_bytes();
+        let why = || "it does not match its hash in the manifest".to_owned();
+        Ok(self.repository.ensure(same, &self.key, self.kind.name(), why)?)
+    }
+
+    /// Reads a chunk as it is stored; false if it is absent.
+    fn read_stored(&self, chunk: u64, stored: &mut Vec<u8>) -> Result<bool> {
+        let Some(range) = self.directory.range(chunk) else {
+            return Ok(false);
+        };
+        // A chunk is stored in no more bytes than it has, 1 MiB at most.
+        stored.resize(usize::try_from(range.end - range.start).unwrap_or(usize::MAX), 0);
+        self.repository.store().read_at(&self.key, range.start, stored)?;
+        Ok(true)
+    }
+
+    fn wrong(&self, cause: septet_format::FormatError) -> RepositoryError {
+        self.repository.object_error(&self.key, cause)
+    }
+}
+
+impl Repository {
+    /// Streams a table: `write` gets the first entry and the packed entries of each chunk that isn't
+    /// all zero, in order, one chunk in memory at a time. Each chunk is proven before it is given out;
+    /// that all of them are this backup's is known only when the call returns `Ok`.
+    pub fn load_table<E: From<RepositoryError>>(
+        &self,
+        manifest: &Manifest,
+        which: TableKind,
+        write: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        Table::open(self, manifest, which)?.stream(write)
+    }
+}

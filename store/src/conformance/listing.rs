@@ -1,0 +1,61 @@
+//! Listing: order, prefixes, children.
+
+use super::{Case, keys};
+use crate::{ObjectInfo, Store};
+use bytes::Bytes;
+
+pub(super) const CASES: &[Case] = &[
+    ("an empty store lists as empty", empty),
+    ("a store knows whether it is empty", is_empty),
+    ("a listing is sorted, complete and has lengths", list),
+    ("a prefix is a directory and not a beginning of names", prefix_is_a_directory),
+    ("children are those that hold objects", children),
+];
+
+fn put_all(store: &dyn Store, keys: &[&str]) {
+    for key in keys {
+        store.put(key, Bytes::from(vec![b'x'; key.len()])).unwrap();
+    }
+}
+
+fn empty(store: &dyn Store) {
+    for prefix in ["", "none/", "none/at/all/"] {
+        assert!(store.list(prefix).unwrap().is_empty());
+        assert!(store.list_children(prefix).unwrap().is_empty());
+    }
+}
+
+fn is_empty(store: &dyn Store) {
+    let upload = store.upload("septet.json").unwrap();
+    assert!(store.is_empty().unwrap(), "an upload that nobody sees is nothing");
+    upload.finish().unwrap();
+    assert!(!store.is_empty().unwrap());
+    store.delete(&["septet.json".to_owned()]).unwrap();
+    assert!(store.is_empty().unwrap());
+}
+
+fn list(store: &dyn Store) {
+    let sorted = ["a!/x", "a/b/000000", "a/b/000001", "a/b/manifest.json", "a0", "z"];
+    put_all(store, &["z", "a/b/000001", "a0", "a/b/manifest.json", "a!/x", "a/b/000000"]);
+    let expected = sorted.map(|key| ObjectInfo { key: key.to_owned(), bytes: key.len() as u64 });
+    assert_eq!(store.list("").unwrap(), expected);
+    assert_eq!(store.list("a/b/").unwrap(), expected[1..4]);
+}
+
+fn prefix_is_a_directory(store: &dyn Store) {
+    put_all(store, &["vol/1", "vol2/1", "vol/sub/1"]);
+    assert_eq!(keys(store, "vol/"), ["vol/1", "vol/sub/1"]);
+    assert!(keys(store, "vo/").is_empty());
+    assert!(keys(store, "vol/1/").is_empty());
+}
+
+fn children(store: &dyn Store) {
+    put_all(store, &["septet.json", "b/x/1", "a/x/y/z", "a/w/1", "a/file"]);
+    assert_eq!(store.list_children("").unwrap(), ["a", "b"]);
+    assert_eq!(store.list_children("a/").unwrap(), ["w", "x"]);
+    assert_eq!(store.list_children("a/x/").unwrap(), ["y"]);
+    assert!(store.list_children("a/x/y/").unwrap().is_empty());
+    let upload = store.upload("c/unfinished").unwrap();
+    assert_eq!(store.list_children("").unwrap(), ["a", "b"]);
+    upload.abort();
+}

@@ -1,0 +1,142 @@
+//! Reading objects: small ones whole, large ones by range and past the page cache.
+//!
+//! A restore reads many blocks of few objects, so the objects read last are kept open. A file
+//! that is replaced or deleted through this store is forgotten at once; one that another
+//! process replaces may be read in its old state for a while, which is whole too.
+
+use super::root::{Root, errno_of};
+use super::writer::is_aligned;
+use crate::{PIECE_ALIGN_BYTES, StoreError};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many objects are kept open, each with two descriptors.
+const OPEN_OBJECTS_MAX: usize = 64;
+
+/// The objects kept open, the one used last in front.
+#[derive(Default)]
+pub(super) struct Reader {
+    open_objects: Mutex<VecDeque<Arc<OpenObject>>>,
+}
+
+struct OpenObject {
+    path: PathBuf,
+    buffered: OwnedFd,
+    direct: Option<OwnedFd>,
+}
+
+impl Reader {
+    /// Fills `buf`; an object that ends too early is damaged.
+    pub(super) fn read_at(&self, root: &Root, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        let path = root.path_of(key, "read")?;
+        let wanted_bytes = buf.len();
+        let filled = self.object(&path).and_then(|object| object.read_at(offset_bytes, buf));
+        match filled.map_err(|errno| root.error(key, "read", errno))? {
+            bytes if bytes == wanted_bytes => Ok(()),
+            bytes => Err(root.damaged(
+                key,
+                format!("it ends {bytes} bytes after offset {offset_bytes}, where {wanted_bytes} should be"),
+            )),
+        }
+    }
+
+    /// Closes an object that is about to change, or has changed.
+    pub(super) fn forget(&self, path: &Path) {
+        self.open_objects().retain(|object| object.path != path);
+    }
+
+    fn object(&self, path: &Path) -> Result<Arc<OpenObject>, Errno> {
+        let mut objects = self.open_objects();
+        let found = objects.iter().position(|object| object.path == path);
+        let object = match found.and_then(|at| objects.remove(at)) {
+            Some(object) => object,
+            None => Arc::new(OpenObject::open(path)?),
+        };
+        objects.push_front(object.clone());
+        objects.truncate(OPEN_OBJECTS_MAX);
+        Ok(object)
+    }
+
+    fn open_objects(&self) -> MutexGuard<'_, VecDeque<Arc<OpenObject>>> {
+        self.open_objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenObject {
+    fn open(path: &Path) -> Result<Self, Errno> {
+        let (buffered, stat) = open(path, OFlags::empty())?;
+        // Two opens may meet two files if the object is replaced between them.
+        let same = |other: &Stat| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino);
+        let direct = open(path, OFlags::DIRECT).ok().filter(|(_, other)| same(other)).map(|(file, _)| file);
+        Ok(OpenObject { path: path.to_owned(), buffered, direct })
+    }
+
+    /// Reads as much of `buf` as the object has, and tells how much that is.
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
+        let aligned = is_aligned(offset_bytes, buf) && buf.len().is_multiple_of(PIECE_ALIGN_BYTES);
+        let mut filled = match &self.direct {
+            // A refusal, or a call cut short, is made good through the page cache.
+            Some(direct) if aligned => match rustix::io::pread(direct, &mut *buf, offset_bytes) {
+                Err(Errno::INVAL | Errno::INTR) => 0,
+                read => read?,
+            },
+            _ => 0,
+        };
+        while filled < buf.len() {
+            match rustix::io::pread(&self.buffered, &mut buf[filled..], offset_bytes + filled as u64) {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(Errno::INTR) => {}
+                // An offset beyond what a file can have.
+                Err(Errno::INVAL | Errno::OVERFLOW) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// A whole object of at most `bytes_max`.
+pub(super) fn get(root: &Root, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+    let path = root.path_of(key, "read")?;
+    let (file, stat) = open(&path, OFlags::empty()).map_err(|errno| root.error(key, "read", errno))?;
+    let bytes = object_bytes(&stat);
+    if bytes > bytes_max {
+        return Err(root.damaged(key, format!("it has {bytes} bytes, and can have {bytes_max} at most")));
+    }
+    let mut body = Vec::new();
+    File::from(file).take(bytes).read_to_end(&mut body).map_err(|cause| root.error(key, "read", errno_of(&cause)))?;
+    Ok(body)
+}
+
+/// An object's length.
+pub(super) fn len(root: &Root, key: &str) -> Result<u64, StoreError> {
+    let path = root.path_of(key, "read")?;
+    let (_, stat) = open(&path, OFlags::empty()).map_err(|errno| root.error(key, "read", errno))?;
+    Ok(object_bytes(&stat))
+}
+
+fn object_bytes(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// Opens a regular file; everything else (also behind a symbolic link) is no object.
+fn open(path: &Path, extra: OFlags) -> Result<(OwnedFd, Stat), Errno> {
+    // Without NONBLOCK the open of a named pipe would hang.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | extra;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOTDIR) => return Err(Errno::NOENT),
+        opened => opened?,
+    };
+    let stat = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok((file, stat)),
+        _ => Err(Errno::NOENT),
+    }
+}

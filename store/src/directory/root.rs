@@ -1,0 +1,98 @@
+//! Where the store is, how keys become paths, and how the kernel's errors become ours.
+
+use super::folder;
+use crate::{Access, StoreError, StoreErrorKind, check_key, check_prefix};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// The directory that everything lies in.
+pub(super) struct Root {
+    /// Absolute, so that a change of the working directory doesn't matter.
+    pub(super) path: PathBuf,
+    /// The same, for people and for other processes.
+    pub(super) url: String,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let shown = path.display().to_string();
+        let failed = |errno| error(&shown, "", "open", errno);
+        let path = std::path::absolute(path)
+            .map_err(|cause| StoreError::new(StoreErrorKind::Other, &shown, "", "open", cause))?;
+        let not_text = || StoreError::new(StoreErrorKind::Other, &shown, "", "open", "the path is not UTF-8");
+        let url = path.to_str().ok_or_else(not_text)?.to_owned();
+        match access {
+            Access::Create => folder::make(&path).map_err(failed)?,
+            Access::Existing => drop(folder::open(&path).map_err(failed)?),
+        }
+        Ok(Root { path, url })
+    }
+
+    /// The file of an object, if the key is one.
+    pub(super) fn path_of(&self, key: &str, doing: &'static str) -> Result<PathBuf, StoreError> {
+        check_key(key).map_err(|why| self.refuse(key, doing, why))?;
+        Ok(self.path.join(key))
+    }
+
+    /// The directory of a prefix, if it is one.
+    pub(super) fn path_of_prefix(&self, prefix: &str, doing: &'static str) -> Result<PathBuf, StoreError> {
+        check_prefix(prefix).map_err(|why| self.refuse(prefix, doing, why))?;
+        Ok(self.path.join(prefix))
+    }
+
+    pub(super) fn error(&self, key: &str, doing: &'static str, errno: Errno) -> StoreError {
+        error(&self.url, key, doing, errno)
+    }
+
+    pub(super) fn damaged(&self, key: &str, why: String) -> StoreError {
+        StoreError::new(StoreErrorKind::Damaged, &self.url, key, "read", why)
+    }
+
+    pub(super) fn refuse(&self, key: &str, doing: &'static str, why: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Other, &self.url, key, doing, why)
+    }
+}
+
+/// The key's last name.
+pub(super) fn file_name(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, name)| name)
+}
+
+/// What stands before the key's last name; empty for the root.
+pub(super) fn folder_name(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The number of a failed call of the standard library.
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError {
+    let kind = match errno {
+        Errno::NOENT => StoreErrorKind::NotFound,
+        Errno::EXIST => StoreErrorKind::AlreadyExists,
+        Errno::ACCESS | Errno::PERM => StoreErrorKind::PermissionDenied,
+        Errno::NOSPC | Errno::DQUOT => StoreErrorKind::NoSpace,
+        Errno::ROFS => StoreErrorKind::ReadOnly,
+        Errno::IO | Errno::STALE | Errno::TIMEDOUT | Errno::NODEV | Errno::NXIO | Errno::NOTCONN => {
+            StoreErrorKind::Unavailable
+        }
+        _ => StoreErrorKind::Other,
+    };
+    StoreError::new(kind, url, key, doing, plain_text(errno))
+}
+
+/// The kernel's words without its number.
+fn plain_text(errno: Errno) -> String {
+    match errno {
+        Errno::NOTDIR => "there is a file where a directory is needed: move it away".to_owned(),
+        Errno::ISDIR => "there is a directory of that name: move it away".to_owned(),
+        Errno::LOOP => "it is a symbolic link: put the file itself there".to_owned(),
+        Errno::MFILE | Errno::NFILE => "too many open files: raise the limit (ulimit -n)".to_owned(),
+        _ => {
+            let text = errno.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_lowercase()
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A file under a temporary name, beside the name that it is to get. Until it is published
+//! nobody lists it; dropped unpublished, it is removed. While it is there, its directory can't
+//! be removed as empty.
+
+use super::folder;
+use super::root::{Root, folder_name};
+use crate::key::TEMPORARY_PREFIX;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The temporary name and the directory it is in.
+pub(super) struct Temporary {
+    root: Arc<Root>,
+    folder_name: String,
+    folder: OwnedFd,
+    name: String,
+    published: bool,
+}
+
+impl Temporary {
+    /// Makes an empty file for the object `key`, open for writing.
+    pub(super) fn create(root: &Arc<Root>, key: &str) -> Result<(Self, OwnedFd), Errno> {
+        let name = format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4().simple());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        folder::with(root, folder_name(key), |folder| {
+            let file = rustix::fs::openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR)?;
+            let (root, folder_name, name) = (root.clone(), folder_name(key).to_owned(), name.clone());
+            Ok((Temporary { root, folder_name, folder, name, published: false }, file))
+        })
+    }
+
+    /// Opens the same file once more, past the page cache, where the file system can.
+    pub(super) fn open_direct(&self) -> Option<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty()).ok()
+    }
+
+    /// Gives the file its name, durably; its content must be durable already.
+    pub(super) fn publish(&mut self, name: &str) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.folder, &self.name, &self.folder, name)?;
+        self.published = true;
+        rustix::fs::fsync(&self.folder)
+    }
+
+    /// The same, if nothing has that name; else `EXIST`.
+    pub(super) fn publish_if_absent(&mut self, name: &str) -> Result<(), Errno> {
+        let (folder, temporary) = (&self.folder, self.name.as_str());
+        match rustix::fs::renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
+            // NFS and some FUSE file systems don't know the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link(name)?,
+            renamed => {
+                renamed?;
+                self.published = true;
+            }
+        }
+        rustix::fs::fsync(&self.folder)
+    }
+
+    /// A second name for the file; the temporary one goes when `self` is dropped.
+    fn link(&self, name: &str) -> Result<(), Errno> {
+        let (folder, temporary) = (&self.folder, self.name.as_str());
+        match rustix::fs::linkat(folder, temporary, folder, name, AtFlags::empty()) {
+            // Over NFS the answer may be lost and the repeated call find the name that we made.
+            Err(Errno::EXIST) if self.links()? == 2 => Ok(()),
+            linked => linked,
+        }
+    }
+
+    fn links(&self) -> Result<u64, Errno> {
+        let stat = rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        #[allow(clippy::useless_conversion, reason = "narrower on some machines")]
+        Ok(stat.st_nlink.into())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.published {
+            // What can't be removed now is found by `abort_unfinished`.
+            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            folder::remove_empty(&self.root, &self.folder_name);
+        }
+    }
+}

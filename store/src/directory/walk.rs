@@ -1,0 +1,147 @@
+//! Listing what is in the directory, while others may be writing to it and deleting from it:
+//! what vanishes during the walk is simply not there.
+
+use super::folder;
+use super::root::{Root, errno_of};
+use crate::key::TEMPORARY_PREFIX;
+use crate::{ObjectInfo, StoreError, check_key};
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::Errno;
+use std::fs::{DirEntry, FileType, ReadDir};
+use std::path::PathBuf;
+
+/// Something below the root, with its key.
+struct Entry {
+    key: String,
+    kind: FileType,
+    temporary: bool,
+    inner: DirEntry,
+}
+
+/// All objects under a prefix, sorted.
+pub(super) fn list(root: &Root, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+    let mut objects = Vec::new();
+    visit_files(root, prefix, "list", &mut |entry| {
+        match entry.inner.metadata() {
+            Ok(metadata) if !entry.temporary => {
+                objects.push(ObjectInfo { key: entry.key, bytes: metadata.len() });
+            }
+            Err(cause) if errno_of(&cause) != Errno::NOENT => {
+                return Err((entry.key, errno_of(&cause)));
+            }
+            _ => {}
+        }
+        Ok(true)
+    })?;
+    objects.sort();
+    Ok(objects)
+}
+
+/// The names one level below a prefix that have objects under them, sorted.
+pub(super) fn list_children(root: &Root, prefix: &str) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for entry in entries(root, root.path_of_prefix(prefix, "list")?, prefix, "list")? {
+        let entry = entry?;
+        if entry.kind.is_dir() && holds_object(root, &format!("{}/", entry.key))? {
+            names.push(entry.key[prefix.len()..].to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether there is nothing but unfinished uploads and what a new file system comes with.
+pub(super) fn is_empty(root: &Root) -> Result<bool, StoreError> {
+    let fail = |cause: std::io::Error| root.error("", "list", errno_of(&cause));
+    for entry in std::fs::read_dir(&root.path).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        if name != "lost+found" && !name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes all temporary files under a prefix, and the directories that are empty then.
+pub(super) fn remove_temporaries(root: &Root, prefix: &str) -> Result<u64, StoreError> {
+    let mut found = Vec::new();
+    visit_files(root, prefix, "clean up", &mut |entry| {
+        found.extend(entry.temporary.then_some(entry.key));
+        Ok(true)
+    })?;
+    let mut removed = 0;
+    for key in found {
+        match rustix::fs::unlinkat(CWD, root.path.join(&key), AtFlags::empty()) {
+            Ok(()) => removed += 1,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(root.error(&key, "clean up", errno)),
+        }
+        folder::remove_empty(root, super::root::folder_name(&key));
+    }
+    Ok(removed)
+}
+
+fn holds_object(root: &Root, prefix: &str) -> Result<bool, StoreError> {
+    let mut found = false;
+    visit_files(root, prefix, "list", &mut |entry| {
+        found = !entry.temporary;
+        Ok(!found)
+    })?;
+    Ok(found)
+}
+
+/// Calls `visit` with each file under a prefix until it returns false.
+fn visit_files(
+    root: &Root,
+    prefix: &str,
+    doing: &'static str,
+    visit: &mut dyn FnMut(Entry) -> Result<bool, (String, Errno)>,
+) -> Result<(), StoreError> {
+    root.path_of_prefix(prefix, doing)?;
+    let mut prefixes = vec![prefix.to_owned()];
+    while let Some(prefix) = prefixes.pop() {
+        for entry in entries(root, root.path.join(&prefix), &prefix, doing)? {
+            let entry = entry?;
+            if entry.kind.is_dir() {
+                prefixes.push(entry.key + "/");
+            } else if entry.kind.is_file() && !visit(entry).map_err(|(key, errno)| root.error(&key, doing, errno))? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What stands in one directory; nothing if there is no such directory in the root.
+fn entries<'walk>(
+    root: &'walk Root,
+    path: PathBuf,
+    prefix: &'walk str,
+    doing: &'static str,
+) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + 'walk, StoreError> {
+    let fail = move |cause: &std::io::Error| root.error(prefix, doing, errno_of(cause));
+    let read: Option<ReadDir> = match std::fs::read_dir(path) {
+        Err(cause) if matches!(errno_of(&cause), Errno::NOENT | Errno::NOTDIR) => {
+            folder::open(&root.path).map_err(|errno| root.error("", doing, errno))?;
+            None
+        }
+        read => Some(read.map_err(|cause| fail(&cause))?),
+    };
+    let entries = read.into_iter().flatten().filter_map(move |entry| match entry {
+        Ok(inner) => Entry::new(prefix, inner).map(Ok),
+        Err(cause) => Some(Err(fail(&cause))),
+    });
+    Ok(entries)
+}
+
+impl Entry {
+    /// Nothing if the name can be none of ours, or if it has gone already.
+    fn new(prefix: &str, inner: DirEntry) -> Option<Self> {
+        let name = inner.file_name().into_string().ok()?;
+        let key = format!("{prefix}{name}");
+        let temporary = name.starts_with(TEMPORARY_PREFIX);
+        let ours = temporary || check_key(&key).is_ok();
+        let kind = inner.file_type().ok().filter(|_| ours)?;
+        Some(Entry { key, kind, temporary, inner })
+    }
+}

@@ -1,0 +1,94 @@
+//! One error for all stores: a kind to branch on, and one line that a user can act upon.
+//!
+//! The line is whole: it holds the cause's text as well, so there is no chain to print and
+//! it crosses a socket unharmed.
+
+use std::fmt;
+
+/// What a caller may branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// No such object, or no such repository.
+    NotFound,
+    /// The key is taken.
+    AlreadyExists,
+    /// The store doesn't let this user do it.
+    PermissionDenied,
+    /// Full, or over quota.
+    NoSpace,
+    /// The whole store takes no writes.
+    ReadOnly,
+    /// The object is there, but is not what was asked for (length).
+    Damaged,
+    /// The storage fails or doesn't answer; later it may.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+/// What a store could not do, to which object, and why.
+#[derive(Debug, thiserror::Error)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    url: String,
+    key: String,
+    doing: &'static str,
+    cause: String,
+}
+
+impl StoreError {
+    /// `doing` is a verb (`read`, `write` …); `key` is empty where it is about the whole store;
+    /// `cause` is what the storage said, and is shown where the kind doesn't say it all.
+    pub fn new(
+        kind: StoreErrorKind,
+        url: impl Into<String>,
+        key: impl Into<String>,
+        doing: &'static str,
+        cause: impl fmt::Display,
+    ) -> Self {
+        let (url, key, cause) = (url.into(), key.into(), cause.to_string());
+        StoreError { kind, url, key, doing, cause }
+    }
+
+    /// What went wrong, to branch on.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The object (or the prefix) it is about; empty for the whole store.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The store it is about, without secrets.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StoreError { url, key, doing, cause, .. } = self;
+        match key.as_str() {
+            "" => write!(f, "cannot {doing} {url}: ")?,
+            _ => write!(f, "cannot {doing} {key:?} in {url}: ")?,
+        }
+        match self.kind {
+            StoreErrorKind::NotFound => write!(f, "there is none"),
+            StoreErrorKind::AlreadyExists => write!(f, "it exists already"),
+            StoreErrorKind::PermissionDenied => {
+                write!(f, "permission denied: give this user the right to, or run as another one")
+            }
+            StoreErrorKind::NoSpace => {
+                write!(f, "no space left in {url}: free some, delete old backups or use another repository")
+            }
+            StoreErrorKind::ReadOnly => {
+                write!(f, "{url} is read-only: make it writable or use another repository")
+            }
+            StoreErrorKind::Damaged | StoreErrorKind::Other => write!(f, "{cause}"),
+            StoreErrorKind::Unavailable => {
+                write!(f, "the storage fails ({cause}): see that it is healthy and reachable, then try again")
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Keys are checked before they become paths or URLs: they may come from a manifest that
+//! somebody has tampered with, and must never lead out of the repository.
+
+/// The longest key, as S3 has it.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// The longest name between two slashes, as file systems have it.
+const NAME_BYTES_MAX: usize = 255;
+
+/// How the names of unfinished uploads begin in a directory; no key may.
+pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Says what is wrong with a key, or nothing.
+pub fn check_key(key: &str) -> Result<(), &'static str> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err("the key is longer than 1024 bytes");
+    }
+    key.split('/').try_for_each(check_name)
+}
+
+/// Says what is wrong with a prefix: it is empty, or a key and a slash.
+pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    match prefix.strip_suffix('/') {
+        Some(key) => check_key(key),
+        None if prefix.is_empty() => Ok(()),
+        None => Err("the prefix does not end in a slash"),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("the key is absolute or has an empty name in it"),
+        "." | ".." => Err("the key has a name in it that leads elsewhere"),
+        _ if name.len() > NAME_BYTES_MAX => Err("the key has a name longer than 255 bytes in it"),
+        _ if name.contains('\0') => Err("the key has a NUL in it"),
+        _ if name.starts_with(TEMPORARY_PREFIX) => Err("the key is the name of an unfinished upload"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::{Component, Path};
+
+    #[test]
+    fn hostile_keys_are_refused() {
+        let long_name = "n".repeat(256);
+        let long_key = "n/".repeat(512) + "n";
+        let hostile = ["", "/", "/etc/passwd", "a//b", "a/", ".", "..", "a/../b", "a/.", "a\0b", "a/.tmp-1"];
+        for key in hostile.into_iter().chain([long_name.as_str(), long_key.as_str()]) {
+            assert!(check_key(key).is_err(), "{key:?} passed");
+        }
+        for key in ["a", "a/b", "...", "a/..b/c", "é/ü", "a b", "a\\b", ".tmp"] {
+            assert_eq!(check_key(key), Ok(()), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_nothing_or_a_directory() {
+        assert_eq!(check_prefix(""), Ok(()));
+        assert_eq!(check_prefix("a/b/"), Ok(()));
+        for prefix in ["a", "/", "a//", "../", "a/../"] {
+            assert!(check_prefix(prefix).is_err(), "{prefix:?} passed");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_stays_below_the_root(key in "[a./\\x00~-]{0,12}") {
+            if check_key(&key).is_ok() {
+                prop_assert!(Path::new(&key).components().all(|part| matches!(part, Component::Normal(_))));
+            }
+        }
+    }
+}

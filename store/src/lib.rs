@@ -1,0 +1,21 @@
+//! Objects under keys: what a repository is kept in.
+//!
+//! [`open`] turns a path or a URL into a [`Store`]; large objects are written through an
+//! [`Upload`], part by part and in any order. The calls block, since agents are threads.
+//! What holds for every store is what [`conformance`] checks: an object is visible whole or
+//! not at all, what a call has returned from survives a crash, and of two writers of
+//! [`Store::put_if_absent`] exactly one wins.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod directory;
+mod error;
+mod key;
+mod open;
+mod store;
+
+pub use directory::Directory;
+pub use error::{StoreError, StoreErrorKind};
+pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
+pub use open::{Access, open};
+pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

@@ -1,0 +1,87 @@
+//! From a path or a URL to a store.
+
+use crate::{Directory, Store, StoreError, StoreErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What [`open`] expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The place is made if it isn't there.
+    Create,
+    /// The place must be there.
+    Existing,
+}
+
+/// Opens a directory by path or `file:///path`; other schemes are named in the error.
+pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
+    let refused = |cause: String| StoreError::new(StoreErrorKind::Other, url, "", "open", cause);
+    let path = match url.split_once("://") {
+        None => PathBuf::from(url),
+        Some(("file", rest)) => file_url_path(rest).map_err(|why| refused(why.to_owned()))?,
+        Some(("s3", _)) => {
+            return Err(refused("this build has no S3 yet: give a directory".to_owned()));
+        }
+        Some((scheme, _)) if is_scheme(scheme) => {
+            return Err(refused(format!("unknown scheme {scheme:?}: known are a plain path, file:// and s3://")));
+        }
+        Some(_) => PathBuf::from(url),
+    };
+    Ok(Arc::new(Directory::open(&path, access)?))
+}
+
+/// Whether it looks like a URL's scheme, and not like a path that has `://` in it.
+fn is_scheme(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// The path of a `file://` URL whose scheme is already taken off.
+fn file_url_path(rest: &str) -> Result<PathBuf, &'static str> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err("a file URL names an absolute path on this host: write file:///path");
+    }
+    percent_decode(path).map(PathBuf::from).ok_or("the URL has a bad percent escape in it")
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut pieces = text.split('%');
+    bytes.extend_from_slice(pieces.next()?.as_bytes());
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        let well_formed = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(well_formed.then(|| u8::from_str_radix(digits, 16).ok())??);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_and_a_file_url_are_the_same_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("with space");
+        let store = open(path.to_str().unwrap(), Access::Create).unwrap();
+        store.put("a", bytes::Bytes::from_static(b"x")).unwrap();
+        let url = format!("file://{}", path.to_str().unwrap().replace(' ', "%20"));
+        let same = open(&url, Access::Existing).unwrap();
+        assert_eq!(same.get("a", 1).unwrap(), b"x");
+        assert_eq!(open(&same.url(), Access::Existing).unwrap().url(), store.url());
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let said = |url: &str| open(url, Access::Existing).err().unwrap().to_string();
+        assert!(said("s3://bucket/prefix").contains("no S3 yet"));
+        assert!(said("gopher://host/").contains("known are a plain path, file:// and s3://"));
+        assert!(said("file://host/path").contains("file:///path"));
+        assert!(said("file:///a%zz").contains("bad percent escape"));
+        assert!(said("file:///a%").contains("bad percent escape"));
+        assert!(said("/does/not/exist").contains("/does/not/exist"));
+        assert!(said("").contains("open"));
+    }
+}

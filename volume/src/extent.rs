@@ -1,0 +1,32 @@
+//! A run of a volume's bytes of which one thing is known before it is read.
+//!
+//! Holes and unchanged ranges are carried as one extent, whatever their size, and never read.
+
+/// What is known of an extent before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// Holds bytes that must be read.
+    Data,
+    /// Was never written or was discarded: reads as zeros.
+    Hole,
+    /// Is the same as in the parent backup, by the word of the storage (an RBD diff).
+    Unchanged,
+}
+
+/// A run of bytes of one kind; never empty unless it was asked for at its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it starts in the volume.
+    pub offset_bytes: u64,
+    /// How long it is.
+    pub size_bytes: u64,
+    /// What is known of it.
+    pub kind: ExtentKind,
+}
+
+impl Extent {
+    /// The first byte after the extent.
+    pub fn end_bytes(&self) -> u64 {
+        self.offset_bytes.saturating_add(self.size_bytes)
+    }
+}

@@ -1,0 +1,23 @@
+//! Volumes that are a regular file or a block device of this host.
+//!
+//! [`located`] finds out what a path leads to, [`handle`] opens it once for direct and once for
+//! buffered access; [`source`] reads it, [`target`] writes it. All system calls are rustix's.
+
+mod aligned;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) use aligned::AlignedBuf;
+mod device;
+mod extents;
+mod handle;
+mod in_use;
+mod located;
+mod partial;
+mod probe;
+pub(crate) mod same_file;
+pub(crate) mod source;
+pub(crate) mod target;
+mod write;
+mod zero;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Which bytes of a block can't be read.
+//!
+//! After a read error the block is read again in small pieces. What fails is named; if all of it can be
+//! read this time, the error was passing and the block is whole.
+
+use rustix::io::Errno;
+
+use super::source::FileSource;
+use crate::VolumeError;
+use crate::error::{ByteRange, reason};
+
+/// The smallest range that is named.
+const PIECE_BYTES: usize = 4096;
+/// The most ranges that are looked for: a dying disk takes seconds for each.
+const RANGES_MAX: usize = 4;
+
+/// Reads the block in pieces after `errno`; fails with the ranges that can't be read.
+pub(super) fn read_around(
+    source: &FileSource,
+    offset_bytes: u64,
+    buf: &mut [u8],
+    errno: Errno,
+) -> Result<(), VolumeError> {
+    let whole = ByteRange { start: offset_bytes, end: offset_bytes + buf.len() as u64 };
+    if !is_medium_error(errno) {
+        return Err(unreadable(source, vec![whole], false, errno));
+    }
+    let mut bad = BadRanges::default();
+    let mut start = offset_bytes;
+    for piece in buf.chunks_mut(PIECE_BYTES) {
+        let end = start + piece.len() as u64;
+        match source.read_some(start, piece) {
+            Ok(bytes) if bytes == piece.len() => {}
+            Ok(bytes) => return Err(source.shrank(start + bytes as u64)),
+            Err(_) => bad.add(ByteRange { start, end }),
+        }
+        if bad.more {
+            break;
+        }
+        start = end;
+    }
+    if bad.ranges.is_empty() { Ok(()) } else { Err(unreadable(source, bad.ranges, bad.more, errno)) }
+}
+
+#[derive(Default)]
+struct BadRanges {
+    ranges: Vec<ByteRange>,
+    more: bool,
+}
+
+impl BadRanges {
+    /// Adds a range that starts at or after the last one's end.
+    fn add(&mut self, range: ByteRange) {
+        let full = self.ranges.len() == RANGES_MAX;
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ if full => self.more = true,
+            _ => self.ranges.push(range),
+        }
+    }
+}
+
+/// Whether a part of the medium is bad, and not all of the device gone.
+fn is_medium_error(errno: Errno) -> bool {
+    const MEDIUM: [Errno; 5] = [Errno::IO, Errno::REMOTEIO, Errno::NODATA, Errno::BADMSG, Errno::ILSEQ];
+    MEDIUM.contains(&errno)
+}
+
+fn unreadable(source: &FileSource, ranges: Vec<ByteRange>, more: bool, errno: Errno) -> VolumeError {
+    VolumeError::Unreadable { volume: source.volume().to_owned(), ranges, more, reason: reason(errno) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_one_range_and_only_a_few_are_kept() {
+        let range = |start| ByteRange { start, end: start + 1 };
+        let mut bad = BadRanges::default();
+        for start in [0, 1, 2, 5, 7, 9] {
+            bad.add(range(start));
+        }
+        assert_eq!(bad.ranges, [ByteRange { start: 0, end: 3 }, range(5), range(7), range(9)]);
+        assert!(!bad.more);
+        bad.add(range(10));
+        assert!(!bad.more, "9..11 is one range");
+        bad.add(range(12));
+        assert!(bad.more);
+    }
+}

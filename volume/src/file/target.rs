@@ -1,0 +1,163 @@
+//! The target that is a regular file or a block device.
+//!
+//! A new file is sparse and takes its name when it is finished; an existing one is written in place
+//! (others may hold it open) and cut or grown to the volume's size at once. A device must be as large
+//! as the volume, and nothing on this host may use it; what it has beyond the volume is left alone.
+
+use std::path::Path;
+use std::sync::RwLock;
+
+use rustix::fs::{OFlags, fsync, ftruncate};
+use rustix::io::Errno;
+
+use super::device::DeviceNumber;
+use super::handle::Handle;
+use super::in_use;
+use super::located::{Located, VolumeKind, name, open_error};
+use super::partial::{Partial, lock_for_writing};
+use crate::error::reason;
+use crate::{Target, VolumeError};
+
+/// How a target is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct TargetOptions {
+    /// The size of the volume that will be written.
+    pub volume_bytes: u64,
+    /// Whether what exists may be written over; a device always needs it.
+    pub overwrite: bool,
+}
+
+/// A regular file or block device to restore to.
+///
+/// A new file is written as `.NAME.septet-partial`, gets its name when finished, and goes with this
+/// value if it isn't. An existing file is written in place. A device may be larger than the volume:
+/// its bytes beyond are left alone.
+#[derive(Debug)]
+pub struct FileTarget {
+    pub(super) handle: Handle,
+    pub(super) bytes: u64,
+    /// Held for writing by buffered writes beside direct ones, which hold it for reading.
+    pub(super) edges: RwLock<()>,
+    partial: Option<Partial>,
+}
+
+impl FileTarget {
+    /// Opens what exists at `path`, or makes a new file beside it that will take its place.
+    ///
+    /// A new file can be read and written by its owner alone. At [`Target::finish`] and at the end the
+    /// directory of a new file is written to, which a sandbox must allow.
+    pub fn open(path: &Path, options: &TargetOptions) -> Result<Self, VolumeError> {
+        let volume = name(path);
+        match Located::find(path)? {
+            None => Self::create(path, options),
+            Some(_) if !options.overwrite => Err(VolumeError::Exists { volume }),
+            Some(located) => match located.kind {
+                VolumeKind::File => Self::open_file(located, options),
+                VolumeKind::Device { number, .. } => Self::open_device(located, number, options),
+            },
+        }
+    }
+
+    /// Whether the page cache is passed by (O_DIRECT).
+    pub fn direct(&self) -> bool {
+        self.handle.direct()
+    }
+
+    /// Removes a new file that was not finished; what existed before stays as it is.
+    pub fn discard_unfinished(&self) {
+        if let Some(partial) = &self.partial {
+            partial.discard();
+        }
+    }
+
+    fn create(path: &Path, options: &TargetOptions) -> Result<Self, VolumeError> {
+        let partial = Partial::create(path, options.overwrite)?;
+        let opened = partial.located().and_then(open_for_writing);
+        let handle = opened.inspect_err(|_| partial.discard())?;
+        let target = Self::new(handle, options, Some(partial));
+        target.resize()?;
+        Ok(target)
+    }
+
+    fn open_file(located: Located, options: &TargetOptions) -> Result<Self, VolumeError> {
+        let handle = open_for_writing(located)?;
+        lock_for_writing(&handle.buffered_fd, &handle.volume)?;
+        let target = Self::new(handle, options, None);
+        target.resize()?;
+        Ok(target)
+    }
+
+    fn open_device(located: Located, number: DeviceNumber, options: &TargetOptions) -> Result<Self, VolumeError> {
+        let volume = located.volume.clone();
+        let in_use =
+            |by| VolumeError::InUse { volume: volume.clone(), by, advice: "release it or name another target" };
+        if let Some(by) = in_use::user_of(number) {
+            return Err(in_use(by));
+        }
+        if number.read_only() {
+            return Err(open_error(volume, Errno::ACCESS));
+        }
+        let handle = match Handle::open(located, OFlags::WRONLY | OFlags::EXCL) {
+            Err(Errno::BUSY) => return Err(in_use("another program has claimed it".to_owned())),
+            opened => opened.map_err(|errno| open_error(volume.clone(), errno))?,
+        };
+        let bytes = handle.size_bytes()?;
+        if bytes < options.volume_bytes {
+            return Err(VolumeError::TooSmall { volume, bytes, volume_bytes: options.volume_bytes });
+        }
+        Ok(Self::new(handle, options, None))
+    }
+
+    fn new(handle: Handle, options: &TargetOptions, partial: Option<Partial>) -> Self {
+        Self { handle, bytes: options.volume_bytes, edges: RwLock::new(()), partial }
+    }
+
+    fn resize(&self) -> Result<(), VolumeError> {
+        ftruncate(&self.handle.buffered_fd, self.bytes).map_err(|errno| match errno {
+            Errno::FBIG | Errno::INVAL | Errno::NOSPC => VolumeError::NoSpace {
+                volume: self.handle.volume.clone(),
+                reason: format!("its file system cannot hold a file of {} bytes", self.bytes),
+            },
+            errno => self.handle.io_error("set its size", errno),
+        })
+    }
+}
+
+fn open_for_writing(file: Located) -> Result<Handle, VolumeError> {
+    let volume = file.volume.clone();
+    Handle::open(file, OFlags::WRONLY).map_err(|errno| open_error(volume, errno))
+}
+
+impl Target for FileTarget {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError> {
+        let end_bytes = offset_bytes.saturating_add(buf.len() as u64);
+        let range = self.handle.checked_range(offset_bytes, end_bytes, self.bytes)?;
+        self.write(offset_bytes, buf).map_err(|errno| match errno {
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {
+                VolumeError::NoSpace { volume: self.handle.volume.clone(), reason: reason(errno) }
+            }
+            errno => VolumeError::Unwritable { volume: self.handle.volume.clone(), range, reason: reason(errno) },
+        })
+    }
+
+    fn zero(&self, offset_bytes: u64, size_bytes: u64) -> Result<(), VolumeError> {
+        let end_bytes = offset_bytes.saturating_add(size_bytes);
+        let range = self.handle.checked_range(offset_bytes, end_bytes, self.bytes)?;
+        self.zero_range(range)
+    }
+
+    fn finish(&self) -> Result<(), VolumeError> {
+        fsync(&self.handle.buffered_fd).map_err(|errno| self.handle.io_error("flush it to stable storage", errno))?;
+        self.partial.as_ref().map_or(Ok(()), Partial::publish)
+    }
+}
+
+impl Drop for FileTarget {
+    fn drop(&mut self) {
+        self.discard_unfinished();
+    }
+}

@@ -1,0 +1,129 @@
+//! A new target file: sparse, without its name until it is finished, gone if it never is.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{disk, open_target, tmpfs};
+use crate::conformance::{fill_target, pattern};
+use crate::{Target, VolumeError};
+
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    path.with_file_name(format!(".{name}.septet-partial"))
+}
+
+#[test]
+fn it_holds_what_was_written_at_any_size() {
+    for directory in [disk(), tmpfs()] {
+        for bytes in [0, 1, 511, 4096, 5000, 65536, (1 << 20) + 13] {
+            let path = directory.path().join(format!("volume {bytes}"));
+            let target = open_target(&path, bytes, false).expect("the target");
+            let expected = fill_target(&target);
+            assert!(!path.exists() && partial(&path).exists(), "its name comes last");
+            target.finish().expect("finished");
+            assert!(!partial(&path).exists());
+            target.finish().expect("finishing twice is no matter");
+            drop(target);
+            assert!(fs::read(&path).expect("the file") == expected, "{bytes} bytes differ");
+            let mode = fs::metadata(&path).expect("the file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}
+
+#[test]
+fn zeros_take_no_room() {
+    for directory in [disk(), tmpfs()] {
+        let path = directory.path().join("volume");
+        let bytes = (64 << 20) + 13;
+        let target = open_target(&path, bytes, false).expect("the target");
+        target.write_at(1 << 20, &pattern(1, 4096)).expect("written");
+        target.zero(0, 1 << 20).expect("zeroed");
+        target.zero((1 << 20) + 4096, bytes as u64 - (1 << 20) - 4096).expect("zeroed");
+        target.finish().expect("finished");
+        let metadata = fs::metadata(&path).expect("the file");
+        assert_eq!(metadata.size(), bytes as u64);
+        assert!(metadata.blocks() * 512 <= 16384, "{} blocks", metadata.blocks());
+    }
+}
+
+#[test]
+fn unfinished_it_goes() {
+    let directory = disk();
+    let path = directory.path().join("volume");
+    let target = open_target(&path, 10, false).expect("the target");
+    target.discard_unfinished();
+    assert!(!partial(&path).exists());
+    drop(open_target(&path, 10, false).expect("the target"));
+    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 0);
+}
+
+#[test]
+fn what_appears_meanwhile_is_kept_unless_overwrite_is_given() {
+    let directory = disk();
+    let path = directory.path().join("volume");
+    for overwrite in [false, true] {
+        let target = open_target(&path, 4, overwrite).expect("the target");
+        target.write_at(0, b"ours").expect("written");
+        fs::write(&path, "theirs").expect("another file");
+        let finished = target.finish();
+        let (expected, kept) = if overwrite {
+            (Ok(()), "ours")
+        } else {
+            (Err(VolumeError::Exists { volume: path.display().to_string() }), "theirs")
+        };
+        assert_eq!(finished, expected);
+        drop(target);
+        assert_eq!(fs::read_to_string(&path).expect("the file"), kept);
+        assert!(!partial(&path).exists());
+        fs::remove_file(&path).expect("removed");
+    }
+}
+
+#[test]
+fn the_file_of_a_dead_run_is_replaced_and_nothing_of_it_is_used() {
+    let directory = disk();
+    let path = directory.path().join("volume");
+    let precious = directory.path().join("precious");
+    fs::write(&precious, "precious").expect("a file");
+    let leftovers: [&dyn Fn(); 3] = [
+        &|| fs::write(partial(&path), "left over").expect("a leftover"),
+        &|| symlink(&precious, partial(&path)).expect("a symbolic link"),
+        &|| fs::hard_link(&precious, partial(&path)).expect("a hard link"),
+    ];
+    for leave in leftovers {
+        leave();
+        let target = open_target(&path, 20, false).expect("the target");
+        target.finish().expect("finished");
+        assert_eq!(fs::read(&path).expect("the file"), [0; 20]);
+        assert_eq!(fs::read_to_string(&precious).expect("the other file"), "precious");
+        fs::remove_file(&path).expect("removed");
+    }
+}
+
+#[test]
+fn two_writers_of_one_name_are_one_too_many() {
+    let directory = disk();
+    let path = directory.path().join("volume");
+    let first = open_target(&path, 5, false).expect("the target");
+    let second = open_target(&path, 5, false).expect_err("the second");
+    let path_text = path.display();
+    assert_eq!(
+        second.to_string(),
+        format!("{path_text} is in use: another process is writing it; wait for it or name another target")
+    );
+    first.write_at(0, b"first").expect("written");
+    first.finish().expect("finished");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "first");
+}
+
+#[test]
+fn a_name_of_any_length_that_the_file_system_takes_is_taken() {
+    let directory = disk();
+    let path = directory.path().join("x".repeat(255));
+    open_target(&path, 1, false).and_then(|target| target.finish()).expect("finished");
+    assert!(path.exists());
+    let too_long = open_target(&directory.path().join("x".repeat(256)), 1, false);
+    assert!(too_long.is_err_and(|error| error.to_string().ends_with("file name too long")));
+}

@@ -1,0 +1,77 @@
+//! Zeros that are certain: each way is one whose result the kernel guarantees, or the zeros are written.
+//!
+//! Holes of a file are zeros already. A hole is punched: in a file it reads as zeros; on a device the
+//! kernel does it only where the device promises zeros (write-zeroes, which may unmap), and says
+//! EOPNOTSUPP otherwise. Then the range is zeroed by the file system or the block layer (ZERO_RANGE),
+//! and where that isn't known either, zeros are written. A plain discard is never used.
+
+use std::sync::{OnceLock, PoisonError};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::retry_on_intr;
+
+use super::aligned::AlignedBuf;
+use super::extents::next_extent;
+use super::located::VolumeKind;
+use super::target::FileTarget;
+use crate::error::ByteRange;
+use crate::{ExtentKind, Target, VolumeError};
+
+/// The most that one call zeroes: the kernel may have to write it all, and can't be killed meanwhile.
+const STEP_BYTES: u64 = 256 << 20;
+/// What is written at once where zeros are written.
+const ZEROS_BYTES: usize = 1 << 20;
+
+impl FileTarget {
+    /// Makes the range, which lies within the volume, read as zeros.
+    pub(super) fn zero_range(&self, range: ByteRange) -> Result<(), VolumeError> {
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start.saturating_add(STEP_BYTES));
+            let extent = next_extent(&self.handle, ByteRange { start, end });
+            if extent.kind == ExtentKind::Data {
+                self.zero_data(ByteRange { start, end: extent.end_bytes() })?;
+            }
+            start = extent.end_bytes();
+        }
+        Ok(())
+    }
+
+    fn zero_data(&self, range: ByteRange) -> Result<(), VolumeError> {
+        let unit = self.handle.unit_bytes;
+        let first = range.start.next_multiple_of(unit).min(range.end);
+        let last = match self.handle.kind {
+            // A file's last page goes as a whole: beyond its end there is nothing to spare.
+            VolumeKind::File if range.end == self.bytes => range.end.next_multiple_of(unit),
+            _ => range.end / unit * unit,
+        };
+        if first >= last || !self.deallocate(first, last - first) {
+            return self.write_zeros(range);
+        }
+        self.write_zeros(ByteRange { start: range.start, end: first })?;
+        self.write_zeros(ByteRange { start: last.min(range.end), end: range.end })
+    }
+
+    /// Zeroes without writing, if file system or device can. Why they can't is no matter: an error that
+    /// is real comes up again when zeros are written.
+    fn deallocate(&self, offset_bytes: u64, size_bytes: u64) -> bool {
+        let _beside_others = self.edges.read().unwrap_or_else(PoisonError::into_inner);
+        let fd = self.handle.first_fd();
+        [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE].into_iter().any(|mode| {
+            let mode = mode | FallocateFlags::KEEP_SIZE;
+            retry_on_intr(|| fallocate(fd, mode, offset_bytes, size_bytes)).is_ok()
+        })
+    }
+
+    fn write_zeros(&self, range: ByteRange) -> Result<(), VolumeError> {
+        static ZEROS: OnceLock<AlignedBuf> = OnceLock::new();
+        let zeros = ZEROS.get_or_init(|| AlignedBuf::new(ZEROS_BYTES)).as_slice();
+        let mut start = range.start;
+        while start < range.end {
+            let bytes = usize::try_from(range.end - start).map_or(zeros.len(), |rest| rest.min(zeros.len()));
+            self.write_at(start, &zeros[..bytes])?;
+            start += bytes as u64;
+        }
+        Ok(())
+    }
+}
