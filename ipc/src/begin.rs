@@ -75,9 +75,6 @@ pub struct BackupJob {
     /// The volume's size, bytes: added by the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_bytes: Option<u64>,
-    /// The volume in words, for the manifest: added by the reader.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub described: Option<String>,
 }
 
 /// A restore.

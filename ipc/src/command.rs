@@ -4,7 +4,7 @@
 //! names the slot that holds them; where none are (a hole, a run of unchanged blocks), one
 //! command stands for an extent of any size.
 
-use septet_format::{BlockHash, Codec};
+use septet_format::{BackupId, BlockHash, Codec};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SlotId;
@@ -51,6 +51,8 @@ pub struct Command {
     pub stored: Option<u32>,
     /// CRC-32 of the stored bytes.
     pub crc32: Option<u32>,
+    /// The backup whose segment it is stored in, where that is not the one in the making.
+    pub backup: Option<BackupId>,
     /// The number of the segment in which the block is stored.
     pub segment: Option<u32>,
     /// Where in that segment, bytes.
@@ -71,6 +73,7 @@ impl Command {
             codec: None,
             stored: None,
             crc32: None,
+            backup: None,
             segment: None,
             segment_offset: None,
             reason: None,

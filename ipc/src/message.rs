@@ -151,6 +151,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     crc32: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<BackupId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment_offset: Option<u64>,
@@ -279,6 +281,7 @@ impl Line {
         self.codec = command.codec;
         self.stored = command.stored;
         self.crc32 = command.crc32;
+        self.backup = command.backup;
         self.segment = command.segment;
         self.segment_offset = command.segment_offset;
         self.reason = command.reason;
@@ -297,6 +300,7 @@ impl Line {
             codec: self.codec.take(),
             stored: self.stored.take(),
             crc32: self.crc32.take(),
+            backup: self.backup.take(),
             segment: self.segment.take(),
             segment_offset: self.segment_offset.take(),
             reason: self.reason.take(),

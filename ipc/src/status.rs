@@ -46,6 +46,15 @@ pub struct Status {
     pub stuck_ms: u64,
     /// How many workers there are.
     pub workers: u32,
+    /// The shared memory that it owns, bytes: its pools, and what its tables take by now.
+    pub shared_bytes: u64,
+}
+
+impl Status {
+    /// A sign of life and nothing else.
+    pub fn alive(agent: AgentKind) -> Self {
+        Self { agent, commands: 0, busy_ms: 0, blocked_ms: 0, stuck_ms: 0, workers: 0, shared_bytes: 0 }
+    }
 }
 
 /// How far a run is.

@@ -44,7 +44,7 @@ impl Receiver {
     /// # Errors
     /// A line that is too long, cut off by the end of the stream, or not a message; a socket that
     /// can't be read.
-    pub fn next(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
+    pub fn receive(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
         loop {
             if let Some(message) = self.buffered()? {
                 return Ok(Some(message));
@@ -58,7 +58,7 @@ impl Receiver {
     /// The next message, if it is here already: what can be handled before the next flush.
     ///
     /// # Errors
-    /// As [`Self::next`].
+    /// As [`Self::receive`].
     pub fn buffered(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
         let Some(at) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') else {
             self.searched = self.buffer.len();
@@ -87,7 +87,7 @@ impl Receiver {
         }
         let old = self.buffer.len();
         self.buffer.resize(old + READ_BYTES, 0);
-        let read = self.receive(old);
+        let read = self.receive_at(old);
         let bytes = *read.as_ref().unwrap_or(&0);
         self.buffer.truncate(old + bytes);
         match read {
@@ -99,7 +99,7 @@ impl Receiver {
         }
     }
 
-    fn receive(&mut self, at: usize) -> Result<usize, Errno> {
+    fn receive_at(&mut self, at: usize) -> Result<usize, Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
@@ -246,9 +246,9 @@ mod tests {
         sender.send(&Message::End).unwrap();
         drop(sender);
         let mut receiver = Receiver::new(b);
-        assert_eq!(receiver.next().unwrap().unwrap().0, Message::Scan);
-        assert_eq!(receiver.next().unwrap().unwrap().0, Message::End);
-        assert!(receiver.next().unwrap().is_none());
+        assert_eq!(receiver.receive().unwrap().unwrap().0, Message::Scan);
+        assert_eq!(receiver.receive().unwrap().unwrap().0, Message::End);
+        assert!(receiver.receive().unwrap().is_none());
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
             let block = vec![b'x'; 1 << 16];
             while rustix::net::send(&a, &block, SendFlags::NOSIGNAL).is_ok() {}
         });
-        let failure = Receiver::new(b).next().unwrap_err();
+        let failure = Receiver::new(b).receive().unwrap_err();
         assert!(failure.cause.contains("a line of more than"), "{failure}");
         writer.join().unwrap();
     }
@@ -268,7 +268,7 @@ mod tests {
         let (a, b) = pair();
         rustix::net::send(&a, b"{\"end\":tr", SendFlags::NOSIGNAL).unwrap();
         drop(a);
-        let failure = Receiver::new(b).next().unwrap_err();
+        let failure = Receiver::new(b).receive().unwrap_err();
         assert!(failure.cause.contains("in the middle of a line"), "{failure}");
     }
 
@@ -276,6 +276,6 @@ mod tests {
     fn a_pool_without_its_descriptor_is_refused() {
         let (a, b) = pair();
         rustix::net::send(&a, b"{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n", SendFlags::NOSIGNAL).unwrap();
-        assert!(Receiver::new(b).next().unwrap_err().cause.contains("without its file descriptor"));
+        assert!(Receiver::new(b).receive().unwrap_err().cause.contains("without its file descriptor"));
     }
 }

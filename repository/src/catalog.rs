@@ -147,3 +147,89 @@ impl Repository {
 fn invalid(error: FormatError) -> RepositoryError {
     RepositoryError::InvalidName(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    fn ids(listing: &Listing) -> Vec<&str> {
+        listing.manifests.iter().map(|manifest| manifest.backup.as_str()).collect()
+    }
+
+    fn said(sample: &Sample, spec: &str) -> String {
+        sample.repository.find(spec).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn backups_are_listed_oldest_first_and_the_newest_is_found() {
+        let mut sample = Sample::new();
+        assert!(sample.repository.volumes().unwrap().is_empty());
+        for id in ["z", "a", "m"] {
+            sample.backup(id, None, &[1]);
+        }
+        let listing = sample.repository.backups(&sample.volume).unwrap();
+        assert_eq!((ids(&listing), listing.next_sequence()), (vec!["z", "a", "m"], 4));
+        assert_eq!(sample.repository.newest(&sample.volume).unwrap().unwrap().backup.as_str(), "m");
+        assert_eq!(sample.repository.volumes().unwrap(), [sample.volume.clone()]);
+        let nowhere = "nowhere".parse().unwrap();
+        assert!(sample.repository.newest(&nowhere).unwrap().is_none());
+        assert_eq!(Listing::default().next_sequence(), 1);
+    }
+
+    #[test]
+    fn a_backup_is_found_by_its_names() {
+        let mut sample = Sample::new();
+        sample.backup("b1", None, &[1]);
+        sample.backup("b2", None, &[1]);
+        for (spec, id) in [("b1", "b1"), ("vol/b1", "b1"), ("vol@latest", "b2")] {
+            assert_eq!(sample.repository.find(spec).unwrap().backup.as_str(), id, "{spec}");
+        }
+        for spec in ["b3", "vol/b3", "other/b1", "other@latest"] {
+            assert!(said(&sample, spec).contains(&format!("no backup {spec} in ")), "{}", said(&sample, spec));
+        }
+        for spec in ["", "../b1", "vol@newest", "vol/../b1", "a b", "latest", "vol/latest", "@latest", "vol/b1/x"] {
+            let error = sample.repository.find(spec).unwrap_err();
+            assert!(matches!(error, RepositoryError::InvalidName(_)), "{spec:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_id_in_two_volumes_is_ambiguous() {
+        let mut sample = Sample::new();
+        sample.backup("b1", None, &[1]);
+        sample.volume = "other".parse().unwrap();
+        sample.backup("b1", None, &[2]);
+        assert!(said(&sample, "b1").contains("VOLUME/ID (other/b1, vol/b1)"), "{}", said(&sample, "b1"));
+        assert_eq!(sample.repository.find("vol/b1").unwrap().volume.as_str(), "vol");
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_reported_and_hides_no_other() {
+        let mut sample = Sample::new();
+        for id in ["b1", "b2", "b3", "b4", "b5"] {
+            sample.backup(id, None, &[1]);
+        }
+        sample.flip("vol/b1/manifest.json", 40);
+        sample.truncate("vol/b2/manifest.json", 50);
+        sample.copy("vol/b5/manifest.json", "vol/b3/manifest.json");
+        sample.remove("vol/b4/manifest.json");
+        let listing = sample.repository.backups(&sample.volume).unwrap();
+        assert_eq!(ids(&listing), ["b5"]);
+        let damaged: Vec<_> = listing.damaged.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(damaged, ["b1", "b2", "b3"]);
+        assert!(listing.damaged[2].1.to_string().contains("that of backup vol/b5"), "{}", listing.damaged[2].1);
+        assert!(listing.damaged.iter().all(|(_, error)| error.is_damage()));
+        assert!(said(&sample, "b1").contains("manifest"));
+        assert_eq!(sample.repository.resolve("b1").unwrap().1.as_str(), "b1");
+    }
+
+    #[test]
+    fn a_manifest_of_another_repository_is_refused() {
+        let (mut sample, mut other) = (Sample::new(), Sample::new());
+        sample.backup("b1", None, &[1]);
+        other.backup("b1", None, &[1]);
+        other.write("vol/b1/manifest.json", &sample.read("vol/b1/manifest.json"));
+        assert!(said(&other, "b1").contains("belongs to the repository"), "{}", said(&other, "b1"));
+    }
+}

@@ -57,7 +57,9 @@ pub enum RepositoryError {
         why: &'static str,
     },
     /// Another run is making a backup of this id, or has died over it.
-    #[error("backup {backup} is being made by process {pid} on {host} since {created}: wait for it, or choose another id")]
+    #[error(
+        "backup {backup} is being made by process {pid} on {host} since {created}: wait for it, or choose another id"
+    )]
     Pending {
         /// The backup.
         backup: BackupId,
@@ -75,6 +77,18 @@ pub enum RepositoryError {
         volume: VolumeName,
         /// The parent.
         parent: BackupId,
+    },
+    /// What is left of a backup is not enough to make a lost table of it anew.
+    #[error("cannot rebuild the {what} of {volume}/{backup}: {why}; nothing was written")]
+    NotRebuilt {
+        /// Which of its tables.
+        what: &'static str,
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+        /// What could not be found, and what else is damaged.
+        why: String,
     },
 }
 

@@ -3,14 +3,18 @@
 //! A [`Repository`] finds and commits backups; a [`BlockIndex`] says where any block of one backup
 //! lies, and a [`BackupReader`] reads it. [`pending`] marks a backup in the making, and [`reclaim`]
 //! decides what may be deleted: the two together keep a backup and a deletion that run at the same
-//! time from hurting each other. Whatever is read is checked before it is believed.
+//! time from hurting each other. [`audit`] tells which ranges of a volume some damage hits, and
+//! [`rebuild`] makes lost tables anew. Whatever is read is checked before it is believed.
 
+pub mod audit;
 mod block_index;
 mod block_reader;
 mod catalog;
+mod entries;
 mod error;
 pub mod pending;
 mod process;
+mod rebuild;
 pub mod reclaim;
 mod repository;
 mod segment;
@@ -23,5 +27,6 @@ pub use block_index::{BlockIndex, Extent};
 pub use block_reader::BackupReader;
 pub use catalog::Listing;
 pub use error::{RepositoryError, Result};
+pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
 pub use table::TableKind;

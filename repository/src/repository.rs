@@ -3,7 +3,7 @@
 use crate::{RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::{FormatError, JSON_BYTES_MAX, Manifest, RepositoryInfo, keys};
+use septet_format::{FormatError, JSON_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, RepositoryInfo, keys};
 use septet_store::{Access, Store, StoreErrorKind};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -78,7 +78,10 @@ impl Repository {
         let key = keys::manifest(&manifest.volume, &manifest.backup);
         manifest.check().map_err(|cause| self.object_error(&key, cause))?;
         self.ensure(manifest.repository == self.id(), &key, "manifest", || "it is another repository's".to_owned())?;
-        match self.store.put_if_absent(&key, Bytes::from(manifest.encode())) {
+        let body = manifest.encode();
+        let why = || format!("it would have {} bytes, more than can be read: use a larger block size", body.len());
+        self.ensure(body.len() <= MANIFEST_BYTES_MAX, &key, "manifest", why)?;
+        match self.store.put_if_absent(&key, Bytes::from(body)) {
             Err(error) if error.kind() == StoreErrorKind::AlreadyExists => Err(RepositoryError::BackupExists {
                 volume: manifest.volume.clone(),
                 backup: manifest.backup.clone(),
@@ -93,18 +96,25 @@ impl Repository {
         RepositoryError::Object { url: self.store.url(), key: key.to_owned(), cause }
     }
 
-    /// Refuses an object as damaged unless `good`.
-    pub(crate) fn ensure(
-        &self,
-        good: bool,
-        key: &str,
-        what: &'static str,
-        why: impl FnOnce() -> String,
-    ) -> Result<()> {
-        if good {
-            return Ok(());
+    /// The same for a table or a segment: if it claims another format than all of the repository
+    /// has, it is damaged, and no upgrade helps.
+    pub(crate) fn inner_object_error(&self, key: &str, cause: FormatError) -> RepositoryError {
+        match cause {
+            FormatError::NewerVersion { what, found } => {
+                self.damaged(key, what, format!("it claims format {found}, and the repository has another"))
+            }
+            cause => self.object_error(key, cause),
         }
-        Err(self.object_error(key, FormatError::Damaged { what, why: why() }))
+    }
+
+    /// Says that an object is not what it should be.
+    pub(crate) fn damaged(&self, key: &str, what: &'static str, why: impl Into<String>) -> RepositoryError {
+        self.object_error(key, FormatError::Damaged { what, why: why.into() })
+    }
+
+    /// Refuses an object as damaged unless `good`.
+    pub(crate) fn ensure(&self, good: bool, key: &str, what: &'static str, why: impl FnOnce() -> String) -> Result<()> {
+        if good { Ok(()) } else { Err(self.damaged(key, what, why())) }
     }
 }
 
@@ -117,5 +127,75 @@ fn read_info(store: &dyn Store) -> Result<Option<RepositoryInfo>> {
             Ok(info) => Ok(Some(info)),
             Err(cause) => Err(RepositoryError::Object { url: store.url(), key, cause }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn an_empty_or_absent_directory_becomes_a_repository_and_stays_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().join("absent/below"), folder.path().join("empty")] {
+            let url = path.to_str().unwrap();
+            assert!(matches!(Repository::open(url), Err(RepositoryError::NotARepository { .. })));
+            std::fs::create_dir_all(folder.path().join("empty/lost+found")).unwrap();
+            let made = Repository::open_or_create(url).unwrap();
+            assert_eq!(Repository::open_or_create(url).unwrap().id(), made.id());
+            assert_eq!(Repository::open(url).unwrap().id(), made.id());
+        }
+    }
+
+    #[test]
+    fn somebody_elses_directory_is_not_filled() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".bashrc"), "").unwrap();
+        let url = folder.path().to_str().unwrap();
+        for opened in [Repository::open(url), Repository::open_or_create(url)] {
+            let error = opened.err().unwrap().to_string();
+            assert!(error.contains("is not a Septet repository: it"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_creators_one_wins_and_all_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = folder.path().join("new");
+        let open = || Repository::open_or_create(url.to_str().unwrap()).unwrap().id();
+        let ids: Vec<Uuid> = std::thread::scope(|scope| {
+            let creators: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            creators.into_iter().map(|creator| creator.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]));
+    }
+
+    #[test]
+    fn a_newer_or_damaged_repository_is_refused() {
+        let sample = Sample::new();
+        let refused = |content: &str| {
+            sample.write("septet.json", content.as_bytes());
+            let url = sample.repository.store().url();
+            let error = Repository::open(&url).err().unwrap().to_string();
+            assert_eq!(Repository::open_or_create(&url).err().unwrap().to_string(), error);
+            error
+        };
+        assert!(refused(r#"{"format":2,"shape":"new"}"#).contains("upgrade septet"));
+        assert!(refused("{").contains("damaged"));
+    }
+
+    #[test]
+    fn a_backup_is_committed_once_and_only_here() {
+        let mut sample = Sample::new();
+        let manifest = sample.backup("b1", None, &[1]);
+        let error = sample.repository.commit(&manifest).unwrap_err();
+        assert!(matches!(error, RepositoryError::BackupExists { .. }), "{error}");
+        let foreign = Manifest { repository: Uuid::new_v4(), ..manifest.clone() };
+        assert!(sample.repository.commit(&foreign).is_err());
+        let nonsense = Manifest { backup: "b2".parse().unwrap(), block_bytes: 7, ..manifest };
+        assert!(sample.repository.commit(&nonsense).is_err());
+        assert_eq!(sample.repository.backups(&sample.volume).unwrap().manifests.len(), 1);
     }
 }

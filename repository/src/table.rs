@@ -44,7 +44,7 @@ impl Table {
             TableKind::Checksums => (keys::checksums(volume, backup), manifest.checksums, CHECKSUM_ENTRY_BYTES),
             TableKind::Map => (keys::map(volume, backup), manifest.map, MAP_ENTRY_BYTES),
         };
-        let wrong = |cause| repository.object_error(&key, cause);
+        let wrong = |cause| repository.inner_object_error(&key, cause);
         let entries = manifest.geometry().map_err(wrong)?.blocks();
         let bytes = repository.store().len(&key)?;
         repository.ensure(bytes == object.bytes, &key, kind.name(), || {
@@ -124,7 +124,7 @@ impl Table {
     }
 
     fn wrong(&self, cause: septet_format::FormatError) -> RepositoryError {
-        self.repository.object_error(&self.key, cause)
+        self.repository.inner_object_error(&self.key, cause)
     }
 }
 
@@ -139,5 +139,78 @@ impl Repository {
         write: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         Table::open(self, manifest, which)?.stream(write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{Sample, content};
+    use septet_format::{BlockHash, TABLE_CHUNK_ENTRIES};
+
+    fn load(sample: &Sample, which: TableKind) -> Result<Vec<(u64, usize)>> {
+        let mut chunks = Vec::new();
+        sample.repository.load_table(&sample.manifest("b1"), which, |first, entries| {
+            chunks.push((first, entries.len()));
+            Ok::<_, RepositoryError>(())
+        })?;
+        Ok(chunks)
+    }
+
+    #[test]
+    fn a_table_streams_the_chunks_that_are_not_zero() {
+        let mut sample = Sample::new();
+        let chunk = TABLE_CHUNK_ENTRIES as usize;
+        let mut seeds = vec![0; 2 * chunk + 3];
+        (seeds[5], seeds[2 * chunk]) = (2, 4);
+        let manifest = sample.backup("b1", None, &seeds);
+        assert_eq!(load(&sample, TableKind::Checksums).unwrap(), [(0, chunk * 32), (2 * chunk as u64, 96)]);
+        assert_eq!(load(&sample, TableKind::Map).unwrap(), [(0, chunk * 12), (2 * chunk as u64, 36)]);
+        let bytes = manifest.geometry().unwrap().len_bytes(5) as usize;
+        let mut hash = None;
+        let write = |first: u64, entries: &[u8]| {
+            if first == 0 {
+                hash = Some(entries[5 * 32..6 * 32].to_vec());
+            }
+            Ok::<_, RepositoryError>(())
+        };
+        sample.repository.load_table(&manifest, TableKind::Checksums, write).unwrap();
+        assert_eq!(hash.unwrap(), BlockHash::of(&content(2, bytes)).as_bytes());
+    }
+
+    #[test]
+    fn every_kind_of_damage_is_found_and_names_the_object() {
+        for (which, key) in [(TableKind::Checksums, "vol/b1/checksums"), (TableKind::Map, "vol/b1/map")] {
+            let mut sample = Sample::new();
+            let manifest = sample.backup("b1", None, &[1, 2, 0, 3]);
+            let other = sample.backup("b2", None, &[1, 2, 4, 3]);
+            assert!(load(&sample, which).is_ok());
+            let found = |what: &str| {
+                let error = load(&sample, which).unwrap_err();
+                assert!(error.is_damage() && error.to_string().contains(key), "{what}: {error}");
+            };
+            let object = sample.read(key);
+            for at in 0..object.len() {
+                sample.flip(key, at);
+                found(&format!("byte {at} flipped"));
+                sample.flip(key, at);
+            }
+            sample.truncate(key, object.len() - 1);
+            found("truncated");
+            sample.remove(key);
+            found("missing");
+            sample.copy(&key.replace("b1", "b2"), key);
+            found("another backup's");
+            assert_ne!((manifest.map, manifest.checksums), (other.map, other.checksums));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_callback_comes_back() {
+        let mut sample = Sample::new();
+        let manifest = sample.backup("b1", None, &[1]);
+        let fail = |_: u64, _: &[u8]| Err(RepositoryError::InvalidName("enough".to_owned()));
+        let error = sample.repository.load_table(&manifest, TableKind::Map, fail).unwrap_err();
+        assert_eq!(error.to_string(), "enough");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`open`] turns a path or a URL into a [`Store`]; large objects are written through an
 //! [`Upload`], part by part and in any order. The calls block, since agents are threads.
-//! What holds for every store is what [`conformance`] checks: an object is visible whole or
+//! What holds for every store is what `conformance` (a feature) checks: an object is visible whole or
 //! not at all, what a call has returned from survives a crash, and of two writers of
 //! [`Store::put_if_absent`] exactly one wins.
 

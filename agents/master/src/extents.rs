@@ -159,7 +159,7 @@ fn command(offset: u64, size: u64, state: State) -> Message {
 /// What to tell the user of a command that came back damaged.
 pub(crate) fn damage(command: Command) -> Option<Damage> {
     (command.state == State::Damaged).then(|| Damage {
-        backup: None,
+        backup: command.backup,
         segment: command.segment,
         segment_offset: command.segment_offset,
         offset: command.offset,

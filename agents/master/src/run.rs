@@ -100,7 +100,7 @@ impl Ring {
     /// round in order (a table) it passes on.
     fn next(&mut self) -> Result<Message, Failure> {
         loop {
-            match self.upstream.next()? {
+            match self.upstream.receive()? {
                 None => return Err(Failure::new(FailureKind::Peer, "the ring broke without `end`")),
                 Some((Message::Table(line), Some(fd))) => {
                     self.downstream.send_with_fd(&Message::Table(line), fd.as_fd())?;
@@ -118,14 +118,13 @@ impl Ring {
 
 /// The master owns no slots: what comes up to it has no owner and is dropped.
 fn drain(mut releases: Receiver) {
-    while let Ok(Some(_)) = releases.next() {}
+    while let Ok(Some(_)) = releases.receive() {}
 }
 
 fn status() {
     loop {
         std::thread::sleep(STATUS_INTERVAL);
-        let agent = AgentKind::Master;
-        Event::Status(Status { agent, commands: 0, busy_ms: 0, blocked_ms: 0, stuck_ms: 0, workers: 0 }).emit();
+        Event::Status(Status::alive(AgentKind::Master)).emit();
     }
 }
 

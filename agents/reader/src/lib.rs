@@ -55,7 +55,6 @@ impl<O: OpenSource> Agent for Reader<O> {
         let source = O::open(job)?;
         let geometry = Geometry::new(source.bytes(), job.block_bytes).map_err(Failure::volume)?;
         job.volume_bytes = Some(source.bytes());
-        job.described = Some(source.describe());
         let streams = job.streams.clamp(1, 64) as usize;
         // A block in each stream's hands, and as many on their way.
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
@@ -75,8 +74,7 @@ impl<O: OpenSource> Agent for Reader<O> {
         }
     }
 
-    fn end(&self, output: &dyn Output) -> Result<(), Failure> {
-        let _ = output;
+    fn end(&self, _: &dyn Output) -> Result<(), Failure> {
         if let Some(grown) = self.source.check_size().map_err(Failure::volume)? {
             note(
                 Self::KIND,

@@ -53,7 +53,7 @@ pub struct Manifest {
     pub blocks: BlockCounts,
     /// How many bytes of the volume were read.
     pub bytes_read: u64,
-    /// How many bytes this backup added to the repository, tables and indexes included.
+    /// How many bytes this backup's own segments and tables have.
     pub bytes_stored: u64,
     /// How long it took.
     #[serde(serialize_with = "finite")]

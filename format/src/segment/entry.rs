@@ -25,6 +25,7 @@ pub struct IndexEntry {
     /// How they become the block.
     pub codec: Codec,
     /// The CRC-32 of the stored bytes: it finds the flip that happens to decode to the same content.
+    /// 0 for a raw block, whose hash covers every stored byte.
     pub crc32: u32,
 }
 
@@ -40,13 +41,14 @@ impl IndexEntry {
     }
 
     /// Checks what was read at this entry's place, with or without its padding: the CRC-32 of the
-    /// stored bytes, and that the padding is zero.
+    /// stored bytes of a compressed block, and that the padding is zero. The rest is proven by the
+    /// hash of the block's content.
     pub fn check_stored(&self, bytes: &[u8]) -> Result<()> {
         let split = usize::try_from(self.stored_bytes).ok();
         let Some((stored, padding)) = split.and_then(|at| bytes.split_at_checked(at)) else {
             return crate::error::damaged(WHAT, format!("block {} is cut short", self.block));
         };
-        ensure(crc32(stored) == self.crc32, WHAT, || {
+        ensure(self.codec == Codec::Raw || crc32(stored) == self.crc32, WHAT, || {
             format!("the stored bytes of block {} do not match their CRC-32", self.block)
         })?;
         ensure(padding.iter().all(|byte| *byte == 0), WHAT, || {
@@ -81,6 +83,7 @@ impl IndexEntry {
         ensure(block < geometry.blocks(), WHAT, || {
             format!("block {block} of a volume of {} blocks", geometry.blocks())
         })?;
+        ensure(codec != Codec::Raw || entry.crc32 == 0, WHAT, || format!("raw block {block} has a CRC-32"))?;
         ensure(!entry.hash.is_zero(), WHAT, || format!("block {block} has no hash"))?;
         check_stored_bytes(WHAT, codec, stored_bytes, geometry.len_bytes(block))?;
         ensure(offset_bytes.is_multiple_of(STORE_ALIGN), WHAT, || format!("block {block} is not aligned"))?;

@@ -13,7 +13,7 @@ fn index_of(stored: &[u32]) -> (SegmentIndex, u64) {
         end += padded(*stored_bytes);
         let codec = if *stored_bytes == 1 << 16 { Codec::Raw } else { Codec::Lz4 };
         let hash = BlockHash::of(&block.to_le_bytes());
-        IndexEntry { block, hash, offset_bytes, stored_bytes: *stored_bytes, codec, crc32: 7 }
+        IndexEntry { block, hash, offset_bytes, stored_bytes: *stored_bytes, codec, crc32: if codec == Codec::Raw { 0 } else { 7 } }
     };
     let entries = (0..).zip(stored).map(entry).collect();
     let index = SegmentIndex {
@@ -147,7 +147,10 @@ fn a_hostile_header_is_refused_though_its_hash_is_right() {
     refused("not text", &|i| put(i, index_header::VOLUME_LENGTH, 2u32));
     refused("not text", &|i| i[index_header::VOLUME.start] = 0xff);
     refused("allowed are", &|i| i[index_header::BACKUP.start] = b'/');
-    refused("is empty", &|i| i[index_header::VOLUME_LENGTH.start..][..16].fill(0));
+    refused("is empty", &|i| {
+        put(i, index_header::VOLUME_LENGTH, 0u32);
+        i[index_header::VOLUME].fill(0);
+    });
     refused("reserved", &|i| i[index_header::RESERVED.start] = 1);
 }
 
@@ -167,6 +170,7 @@ fn a_hostile_entry_is_refused_though_its_hash_is_right() {
     refused("cannot be stored", 0, index_entry::STORED_BYTES, (1 << 16) + 1);
     refused("cannot be stored", 1, index_entry::STORED_BYTES, (1 << 16) - 1);
     refused("no codec 2", 0, index_entry::CODEC, 2);
+    refused("has a CRC-32", 1, index_entry::CRC32, 1);
     refused("reserved", 2, index_entry::RESERVED, 1);
     let found = forge(|index| index[entry_at(1, &index_entry::HASH)].fill(0)).to_string();
     assert!(found.contains("no hash"), "{found}");

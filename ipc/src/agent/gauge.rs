@@ -17,9 +17,12 @@ pub(super) struct Gauge {
     since_us: AtomicU64,
 }
 
+/// The gauge of a worker, and what it does before it waits.
+type Worker = (Arc<Gauge>, Arc<dyn BeforeWait>);
+
 thread_local! {
-    /// The gauge of the worker that this thread is, and what it does before it waits.
-    static CURRENT: RefCell<Option<(Arc<Gauge>, Arc<dyn BeforeWait>)>> = const { RefCell::new(None) };
+    /// The worker that this thread is.
+    static CURRENT: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
 /// What must be sent before a worker waits, lest the others wait for it.

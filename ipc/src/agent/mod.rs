@@ -108,12 +108,13 @@ pub struct Context {
     kind: AgentKind,
     pools: Mutex<Vec<Arc<Pool>>>,
     tables: Mutex<Vec<Arc<Table>>>,
+    announced: Mutex<Vec<Arc<Table>>>,
 }
 
 impl Context {
     /// The context of an agent of `kind`.
     pub fn new(kind: AgentKind) -> Self {
-        Self { kind, pools: Mutex::default(), tables: Mutex::default() }
+        Self { kind, pools: Mutex::default(), tables: Mutex::default(), announced: Mutex::default() }
     }
 
     /// Makes a pool of this agent's own and announces it downstream.
@@ -126,9 +127,19 @@ impl Context {
         Ok(pool)
     }
 
+    /// Makes a table of zeros.
+    ///
+    /// # Errors
+    /// When `/dev/shm` can't be used, or the table is too large to be.
+    pub fn table(&self, name: &str, entry_bytes: u32, entries: u64) -> Result<Arc<Table>, Failure> {
+        let table = Arc::new(Table::create(name, entry_bytes, entries)?);
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
+        Ok(table)
+    }
+
     /// Announces a table to the agents that follow.
     pub fn announce(&self, table: &Arc<Table>) {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
     }
 
     /// Tells the user something that is no failure.
@@ -136,11 +147,21 @@ impl Context {
         note(self.kind, text);
     }
 
-    fn take(&self) -> (Vec<Arc<Pool>>, Vec<Arc<Table>>) {
-        let pools = std::mem::take(&mut *self.pools.lock().unwrap_or_else(PoisonError::into_inner));
-        let tables = std::mem::take(&mut *self.tables.lock().unwrap_or_else(PoisonError::into_inner));
-        (pools, tables)
+    fn into_parts(self) -> Made {
+        let take = |tables: Mutex<Vec<Arc<Table>>>| tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Made {
+            pools: self.pools.into_inner().unwrap_or_else(PoisonError::into_inner),
+            tables: take(self.tables),
+            announced: take(self.announced),
+        }
     }
+}
+
+/// What an agent made while it began.
+struct Made {
+    pools: Vec<Arc<Pool>>,
+    tables: Vec<Arc<Table>>,
+    announced: Vec<Arc<Table>>,
 }
 
 /// Tells the user something that is no failure.

@@ -52,7 +52,10 @@ fn run_between<A: Agent>(
     let releases_to = upstream.try_clone().map_err(Failure::protocol)?;
     let shared = Shared::new(A::KIND, Sender::new(downstream), Sender::new(releases_to));
     spawn_releases(&shared, releases_from)?;
-    let mut intake = Intake::<A> { shared: Arc::clone(&shared), crew: None };
+    spawn_status(&shared)?;
+    let gauge = shared.gauge();
+    gauge.adopt(Arc::clone(&shared) as Arc<dyn BeforeWait>);
+    let mut intake = Intake::<A> { shared: Arc::clone(&shared), gauge, crew: None };
     intake.run(&mut Receiver::new(upstream)).inspect_err(|failure| shared.send_error(failure))
 }
 
@@ -63,13 +66,24 @@ struct Shared {
     releases: Arc<Releases>,
     attached: Attached,
     own_pools: RwLock<Vec<Arc<Pool>>>,
+    own_tables: RwLock<Vec<Arc<Table>>>,
+    /// The first is that of the thread that reads commands.
+    gauges: RwLock<Vec<Arc<Gauge>>>,
 }
 
 impl Shared {
     fn new(kind: AgentKind, downstream: Sender, upstream: Sender) -> Arc<Self> {
         let releases = Releases::new(Arc::new(upstream));
         let attached = Attached::new(Arc::clone(&releases));
-        Arc::new(Self { kind, downstream, releases, attached, own_pools: RwLock::default() })
+        Arc::new(Self {
+            kind,
+            downstream,
+            releases,
+            attached,
+            own_pools: RwLock::default(),
+            own_tables: RwLock::default(),
+            gauges: RwLock::default(),
+        })
     }
 
     /// Frees own slots and passes on the others.
@@ -98,6 +112,34 @@ impl Shared {
         Event::Failed(failure.clone()).emit();
         self.send_error(&failure);
         std::process::exit(1)
+    }
+
+    /// A gauge for one more thread that handles commands.
+    fn gauge(&self) -> Arc<Gauge> {
+        let gauge = Gauge::new();
+        self.gauges.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&gauge));
+        gauge
+    }
+
+    fn status(&self) -> Status {
+        let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
+        let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
+        Status {
+            agent: self.kind,
+            commands: sum(Gauge::commands),
+            busy_ms: sum(Gauge::busy_us) / 1000,
+            blocked_ms: sum(Gauge::blocked_us) / 1000,
+            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
+            workers: u32::try_from(gauges.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            shared_bytes: self.shared_bytes(),
+        }
+    }
+
+    /// The shared memory that this agent owns, bytes.
+    fn shared_bytes(&self) -> u64 {
+        let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().map(|pool| pool.bytes()).sum::<u64>() + tables.iter().map(|table| table.resident_bytes()).sum::<u64>()
     }
 
     fn queue(&self, work: Work) -> Result<(), Failure> {
@@ -154,12 +196,12 @@ struct Crew<A> {
     agent: Arc<A>,
     jobs: Option<channel::Sender<Job>>,
     workers: Vec<JoinHandle<()>>,
-    gauge: Arc<Gauge>,
 }
 
 /// The thread that reads commands.
 struct Intake<A> {
     shared: Arc<Shared>,
+    gauge: Arc<Gauge>,
     crew: Option<Crew<A>>,
 }
 
@@ -170,7 +212,7 @@ impl<A: Agent> Intake<A> {
                 Some(message) => Some(message),
                 None => {
                     self.flush()?;
-                    upstream.next()?
+                    upstream.receive()?
                 }
             };
             match next {
@@ -215,14 +257,15 @@ impl<A: Agent> Intake<A> {
             return Err(Failure::protocol("a second `begin`"));
         }
         let context = Context::new(A::KIND);
-        let agent = Arc::new(A::begin(&mut begin, &context)?);
-        let (pools, tables) = context.take();
-        for pool in &pools {
+        let agent = Arc::new(self.gauge.at_work(|| A::begin(&mut begin, &context))?);
+        let made = context.into_parts();
+        for pool in &made.pools {
             self.shared.downstream.send_with_fd(&Message::Pool(pool.line().clone()), pool.object())?;
         }
-        self.shared.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(pools);
+        self.shared.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(made.pools);
+        self.shared.own_tables.write().unwrap_or_else(PoisonError::into_inner).extend(made.tables);
         self.shared.downstream.send(&Message::Begin(begin))?;
-        for table in tables {
+        for table in made.announced {
             self.announce(&table)?;
         }
         self.crew = Some(Crew::start(agent, &self.shared)?);
@@ -241,7 +284,7 @@ impl<A: Agent> Intake<A> {
         let crew = self.crew()?;
         match &crew.jobs {
             Some(jobs) => jobs.send(job).map_err(|_| Failure::protocol("the workers have gone")),
-            None => crew.gauge.at_work(|| handle(&*crew.agent, job, &Together(&self.shared))),
+            None => self.gauge.at_work(|| handle(&*crew.agent, job, &Together(&self.shared))),
         }
     }
 
@@ -256,7 +299,8 @@ impl<A: Agent> Intake<A> {
             for worker in crew.workers.drain(..) {
                 worker.join().map_err(|_| Failure::protocol("a worker panicked"))?;
             }
-            crew.gauge.at_work(|| crew.agent.end(&AtOnce(&self.shared)))?;
+            self.gauge.at_work(|| crew.agent.end(&AtOnce(&self.shared)))?;
+            Event::Status(self.shared.status()).emit();
         }
         self.shared.downstream.queue(&Message::End)?;
         self.flush()
@@ -266,21 +310,16 @@ impl<A: Agent> Intake<A> {
 impl<A: Agent> Crew<A> {
     fn start(agent: Arc<A>, shared: &Arc<Shared>) -> Result<Self, Failure> {
         let count = agent.workers();
-        let gauge = Gauge::new();
-        gauge.adopt(Arc::clone(shared) as Arc<dyn BeforeWait>);
-        let mut gauges = vec![Arc::clone(&gauge)];
         let mut workers = Vec::new();
         // A rendezvous and one to spare: what waits for a worker waits in the socket, where the
         // agent before it sees it.
         let (jobs, queue) = channel::bounded::<Job>(1);
         for _ in 0..count {
-            let gauge = Gauge::new();
-            gauges.push(Arc::clone(&gauge));
+            let gauge = shared.gauge();
             let (agent, shared, queue) = (Arc::clone(&agent), Arc::clone(shared), queue.clone());
             workers.push(spawn("worker", move || work(&*agent, &shared, &queue, &gauge))?);
         }
-        spawn_status(shared, gauges)?;
-        Ok(Self { agent, jobs: (count > 0).then_some(jobs), workers, gauge })
+        Ok(Self { agent, jobs: (count > 0).then_some(jobs), workers })
     }
 }
 
@@ -306,7 +345,7 @@ fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), 
     let shared = Arc::clone(shared);
     spawn("releases", move || {
         let mut pass = || -> Result<(), Failure> {
-            while let Some((message, _)) = downstream.next()? {
+            while let Some((message, _)) = downstream.receive()? {
                 let mut next = Some(message);
                 while let Some(message) = next {
                     let Message::Release(ids) = message else {
@@ -326,21 +365,12 @@ fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), 
     .map(drop)
 }
 
-fn spawn_status(shared: &Arc<Shared>, gauges: Vec<Arc<Gauge>>) -> Result<(), Failure> {
+fn spawn_status(shared: &Arc<Shared>) -> Result<(), Failure> {
     let shared = Arc::clone(shared);
     spawn("status", move || {
         loop {
+            Event::Status(shared.status()).emit();
             std::thread::sleep(STATUS_INTERVAL);
-            let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
-            Event::Status(Status {
-                agent: shared.kind,
-                commands: sum(Gauge::commands),
-                busy_ms: sum(Gauge::busy_us) / 1000,
-                blocked_ms: sum(Gauge::blocked_us) / 1000,
-                stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
-                workers: u32::try_from(gauges.len() - 1).unwrap_or(u32::MAX),
-            })
-            .emit();
             // A store may let go of a slot in a thread of its own, after the handler returned.
             let _ = shared.releases.flush();
         }

@@ -11,7 +11,7 @@ mod extents;
 mod handle;
 mod in_use;
 mod located;
-mod partial;
+pub(crate) mod partial;
 mod probe;
 pub(crate) mod same_file;
 pub(crate) mod source;

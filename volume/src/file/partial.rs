@@ -45,10 +45,7 @@ impl Partial {
         let Some(final_name) = path.file_name() else {
             return Err(VolumeError::NotAVolume { volume, what: "a directory" });
         };
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = open(parent, flags, Mode::empty()).map_err(|errno| open_error(name(parent), errno))?;
+        let directory = open_directory(path)?;
         let place = Place { volume: &volume, directory: &directory, name: &partial_name(final_name) };
         let file = place.make()?;
         Ok(Self {
@@ -113,6 +110,23 @@ impl Partial {
     }
 }
 
+/// Removes the unfinished file beside `target` that a run which has died left; false if there is none, or
+/// none that can be removed, or its writer lives.
+pub fn discard_abandoned(target: &Path) -> bool {
+    let (Some(final_name), Ok(directory)) = (target.file_name(), open_directory(target)) else {
+        return false;
+    };
+    let place = Place { volume: &name(target), directory: &directory, name: &partial_name(final_name) };
+    place.remove_leftover().unwrap_or(false)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, VolumeError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    open(parent, flags, Mode::empty()).map_err(|errno| open_error(name(parent), errno))
+}
+
 /// Where a partial file is made.
 struct Place<'a> {
     volume: &'a str,
@@ -142,17 +156,18 @@ impl Place<'_> {
         openat(self.directory, self.name, flags, mode)
     }
 
-    /// Removes what a dead run left; refuses if its writer lives.
-    fn remove_leftover(&self) -> Result<(), VolumeError> {
+    /// Removes what a dead run left, and tells whether there was anything; refuses if its writer lives.
+    fn remove_leftover(&self) -> Result<bool, VolumeError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match openat(self.directory, self.name, flags, Mode::empty()) {
             Ok(leftover) => self.lock(&leftover)?,
-            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(false),
             // A link: not ours, and nobody's lock.
             Err(Errno::LOOP) => {}
             Err(errno) => return Err(self.error("open the unfinished file beside it", errno)),
         }
         unlinkat(self.directory, self.name, AtFlags::empty())
+            .map(|()| true)
             .map_err(|errno| self.error("remove the unfinished file beside it", errno))
     }
 

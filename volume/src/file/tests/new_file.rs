@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{disk, open_target, tmpfs};
 use crate::conformance::{fill_target, pattern};
-use crate::{Target, VolumeError};
+use crate::{Target, VolumeError, discard_abandoned};
 
 fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -99,6 +99,27 @@ fn the_file_of_a_dead_run_is_replaced_and_nothing_of_it_is_used() {
         assert_eq!(fs::read(&path).expect("the file"), [0; 20]);
         assert_eq!(fs::read_to_string(&precious).expect("the other file"), "precious");
         fs::remove_file(&path).expect("removed");
+    }
+}
+
+#[test]
+fn only_what_a_dead_run_left_is_discarded() {
+    for directory in [disk(), tmpfs()] {
+        let path = directory.path().join("volume");
+        assert!(!discard_abandoned(&path), "there is nothing");
+        assert!(!discard_abandoned(&directory.path().join("absent/volume")), "not even a directory");
+        assert!(!discard_abandoned(Path::new("/")));
+        let target = open_target(&path, 5, false).expect("the target");
+        assert!(!discard_abandoned(&path) && partial(&path).exists(), "its writer lives");
+        target.finish().expect("finished");
+        assert!(!discard_abandoned(&path) && path.exists(), "it is finished");
+        fs::write(partial(&path), "left over").expect("a leftover");
+        assert!(discard_abandoned(&path) && !partial(&path).exists());
+        assert_eq!(fs::read(&path).expect("the file"), [0; 5], "what has its name stays");
+        symlink(&path, partial(&path)).expect("a symbolic link");
+        assert!(discard_abandoned(&path) && path.exists());
+        fs::create_dir(partial(&path)).expect("a directory");
+        assert!(!discard_abandoned(&path) && partial(&path).exists(), "it is not ours");
     }
 }
 

@@ -1,0 +1,116 @@
+//! Which stored blocks are read together, and how one read becomes a slot a block.
+
+use std::sync::Arc;
+
+use septet_format::padded;
+use septet_ipc::{Command, Failure, NewSlot, Pool};
+use septet_store::{Store, StoreError};
+
+/// At most this much in one request, bytes: enough to hide a request's latency, and small against
+/// the pool.
+const RUN_BYTES_MAX: u64 = 4 << 20;
+/// Reading this much that nobody wants is cheaper than a second request.
+const GAP_BYTES_MAX: u64 = 64 << 10;
+
+/// A stored block that is wanted: its command says where in the segment it lies.
+pub(crate) struct Wanted {
+    /// The segment's row or number: blocks of one run have the same.
+    pub(crate) segment: u32,
+    pub(crate) offset_bytes: u64,
+    pub(crate) stored_bytes: u32,
+    pub(crate) command: Command,
+}
+
+impl Wanted {
+    fn end_bytes(&self) -> u64 {
+        self.offset_bytes.saturating_add(padded(self.stored_bytes))
+    }
+}
+
+/// Sorts blocks by their place and groups neighbours.
+pub(crate) fn runs(mut wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+    wanted.sort_by_key(|block| (block.segment, block.offset_bytes));
+    let mut runs: Vec<Vec<Wanted>> = Vec::new();
+    for block in wanted {
+        match runs.last_mut() {
+            Some(run) if belongs(run, &block) => run.push(block),
+            _ => runs.push(vec![block]),
+        }
+    }
+    runs
+}
+
+fn belongs(run: &[Wanted], block: &Wanted) -> bool {
+    let [first, ..] = run else { return false };
+    let [.., last] = run else { return false };
+    // A map that is wrong may name one place twice; each is then read on its own.
+    first.segment == block.segment
+        && block.offset_bytes >= last.end_bytes()
+        && block.offset_bytes - last.end_bytes() <= GAP_BYTES_MAX
+        && block.end_bytes() - first.offset_bytes <= RUN_BYTES_MAX
+}
+
+/// The bytes of a run, before they are cut.
+pub(crate) struct Fetched {
+    slot: NewSlot,
+    start_bytes: u64,
+}
+
+/// Reads a run by one request.
+pub(crate) fn fetch(store: &dyn Store, pool: &Arc<Pool>, key: &str, run: &[Wanted]) -> Result<Result<Fetched, StoreError>, Failure> {
+    let start_bytes = run.first().map_or(0, |block| block.offset_bytes);
+    let end_bytes = run.last().map_or(0, Wanted::end_bytes);
+    let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;
+    let mut slot = pool.take(len)?;
+    let read = store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]);
+    Ok(read.map(|()| Fetched { slot, start_bytes }))
+}
+
+impl Fetched {
+    /// Cuts off the next block of the run: its slot with its padding, and the rest of the run.
+    pub(crate) fn cut(mut self, block: &Wanted) -> Result<(NewSlot, Option<Self>), Failure> {
+        let beyond = || Failure::protocol("a run that is shorter than its blocks");
+        let gap = usize::try_from(block.offset_bytes - self.start_bytes).map_err(Failure::protocol)?;
+        if gap > 0 {
+            self.slot = self.slot.split_off(gap).ok_or_else(beyond)?;
+        }
+        let len = usize::try_from(padded(block.stored_bytes)).map_err(Failure::protocol)?;
+        let rest = self.slot.split_off(len);
+        let rest = rest.map(|slot| Self { slot, start_bytes: block.end_bytes() });
+        Ok((self.slot, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use septet_ipc::State;
+
+    use super::*;
+
+    fn wanted(segment: u32, offset_bytes: u64, stored_bytes: u32) -> Wanted {
+        Wanted { segment, offset_bytes, stored_bytes, command: Command::new(0, 1, State::Data) }
+    }
+
+    fn shape(blocks: Vec<Wanted>) -> Vec<Vec<u64>> {
+        runs(blocks).iter().map(|run| run.iter().map(|block| block.offset_bytes).collect()).collect()
+    }
+
+    #[test]
+    fn neighbours_are_read_together_in_whatever_order_they_are_asked_for() {
+        let blocks = vec![wanted(0, 8192, 100), wanted(0, 0, 4096), wanted(0, 4096, 4096)];
+        assert_eq!(shape(blocks), vec![vec![0, 4096, 8192]]);
+    }
+
+    #[test]
+    fn segments_large_gaps_and_long_runs_divide() {
+        assert_eq!(shape(vec![wanted(0, 0, 10), wanted(1, 4096, 10)]).len(), 2);
+        assert_eq!(shape(vec![wanted(0, 0, 10), wanted(0, 1 << 20, 10)]).len(), 2);
+        let long = (0..8).map(|at| wanted(0, at << 20, 1 << 20)).collect();
+        assert_eq!(shape(long).iter().map(Vec::len).collect::<Vec<_>>(), vec![4, 4]);
+    }
+
+    #[test]
+    fn one_place_that_is_named_twice_is_read_twice() {
+        assert_eq!(shape(vec![wanted(0, 0, 8192), wanted(0, 4096, 10)]).len(), 2);
+    }
+}

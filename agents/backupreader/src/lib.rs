@@ -1,0 +1,58 @@
+//! `septet-backupreader` reads what is stored: for a restore the blocks of a part of the volume,
+//! for a verification whole segments.
+//!
+//! Neighbours in a segment are read by one request into one run of shared memory, which is then
+//! cut into a slot a block: nothing is copied, and each block's memory is free on its own.
+
+mod fetch;
+mod restore;
+mod verify;
+
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Output, State, Work};
+
+use crate::restore::Restore;
+use crate::verify::Verify;
+
+/// The agent, at one of its two tasks.
+pub struct Backupreader {
+    task: Task,
+    streams: usize,
+}
+
+enum Task {
+    Restore(Restore),
+    Verify(Verify),
+}
+
+impl Agent for Backupreader {
+    const KIND: AgentKind = AgentKind::Backupreader;
+
+    fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
+        let (task, streams) = match begin {
+            Begin::Restore(job) => (Task::Restore(Restore::begin(job, context)?), job.streams),
+            Begin::Verify(job) => (Task::Verify(Verify::begin(job, context)?), job.streams),
+            _ => return Err(Failure::protocol("backupreader has a place in restore and verify only")),
+        };
+        Ok(Self { task, streams: streams.clamp(1, 64) as usize })
+    }
+
+    fn workers(&self) -> usize {
+        self.streams
+    }
+
+    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
+        match (&self.task, work.command.state) {
+            (Task::Restore(restore), State::Map) => restore.map(&work.command, output),
+            (Task::Restore(restore), _) => restore.read(&work.command, output),
+            (Task::Verify(_), _) => Err(Failure::protocol("a verification reads segments, not extents")),
+        }
+    }
+
+    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+        match (&self.task, message) {
+            (Task::Verify(verify), Message::Scan) => verify.scan(output),
+            (Task::Verify(verify), Message::Check(segment)) => verify.check(&segment, output),
+            (_, other) => output.tell(other),
+        }
+    }
+}

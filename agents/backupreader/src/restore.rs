@@ -1,0 +1,117 @@
+//! Reading for a restore: extents of the volume, by the backup's map.
+
+use std::sync::Arc;
+
+use septet_format::{Geometry, STORE_ALIGN};
+use septet_ipc::agent::step;
+use septet_ipc::{Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
+use septet_repository::{BlockIndex, Repository, RepositoryError};
+
+use crate::fetch::{Wanted, fetch, runs};
+
+/// The backup that is restored.
+pub(crate) struct Restore {
+    repository: Repository,
+    index: BlockIndex,
+    pool: Arc<Pool>,
+    keep_going: bool,
+}
+
+impl Restore {
+    pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
+        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
+        let manifest = repository.manifest(&job.volume, &job.backup).map_err(failure)?;
+        let index = BlockIndex::open(&repository, manifest).map_err(failure)?;
+        let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
+        // Each stream may have a run in its hands while another is on its way.
+        let least = 2 * u64::from(job.block_bytes) * u64::from(job.streams);
+        let pool = context.pool(unit_bytes, job.pool_bytes.max(least))?;
+        Ok(Self { repository, index, pool, keep_going: job.keep_going })
+    }
+
+    /// Says what an extent consists of: what is stored, and what reads as zeros.
+    pub(crate) fn map(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+        let geometry = self.index.geometry();
+        let mut offset = command.offset;
+        while offset < command.end() {
+            let extent = self.index.next_extent(geometry.block_at(offset)).map_err(failure)?;
+            let extent = extent.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
+            let end = end_bytes(geometry, extent.blocks.end).min(command.end());
+            let state = if extent.stored { State::Present } else { State::Hole };
+            output.send(Work::new(offset, end - offset, state))?;
+            step();
+            offset = end;
+        }
+        Ok(())
+    }
+
+    /// Reads the blocks of an extent.
+    pub(crate) fn read(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+        let geometry = self.index.geometry();
+        let mut wanted = Vec::new();
+        let mut offset = command.offset;
+        while offset < command.end() {
+            let block = geometry.block_at(offset);
+            let size = u64::from(geometry.len_bytes(block));
+            match self.index.locate(block) {
+                Ok(Some((location, hash))) => {
+                    let mut command = Command::new(offset, size, State::Data);
+                    command.hash = Some(hash);
+                    command.codec = Some(location.codec);
+                    command.stored = Some(location.stored_bytes);
+                    let (segment, offset_bytes) = (location.segment, location.offset_bytes);
+                    wanted.push(Wanted { segment, offset_bytes, stored_bytes: location.stored_bytes, command });
+                }
+                Ok(None) => output.send(Work::new(offset, size, State::Zero))?,
+                Err(error) => self.damaged(Command::new(offset, size, State::Damaged), &error, output)?,
+            }
+            offset += size;
+        }
+        runs(wanted).into_iter().try_for_each(|run| self.read_run(run, output))
+    }
+
+    fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {
+        let row = run.first().map_or(0, |block| block.segment);
+        let key = self.index.segment_key(row).ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
+        match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
+            Ok(fetched) => {
+                let mut rest = Some(fetched);
+                for block in run {
+                    let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+                    let (slot, next) = fetched.cut(&block)?;
+                    rest = next;
+                    let slot = Some(slot.filled(block.stored_bytes as usize));
+                    output.send(Work { command: block.command, slot })?;
+                }
+                step();
+                Ok(())
+            }
+            // One block that can't be read must not take its neighbours with it.
+            Err(_) if run.len() > 1 => run.into_iter().try_for_each(|block| self.read_run(vec![block], output)),
+            Err(error) => {
+                let error = RepositoryError::from(error);
+                run.into_iter().try_for_each(|block| self.damaged(block.command, &error, output))
+            }
+        }
+    }
+
+    fn damaged(&self, mut command: Command, error: &RepositoryError, output: &dyn Output) -> Result<(), Failure> {
+        if !self.keep_going || !error.is_damage() {
+            let range = format!("restoring volume bytes {}..{}", command.offset, command.end());
+            let kind = if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) };
+            return Err(kind.doing(range));
+        }
+        command.state = State::Damaged;
+        (command.stored, command.codec, command.hash) = (None, None, None);
+        command.reason = Some(error.to_string());
+        output.send(Work { command, slot: None })
+    }
+}
+
+fn end_bytes(geometry: &Geometry, block: u64) -> u64 {
+    if block >= geometry.blocks() { geometry.volume_bytes() } else { geometry.offset_bytes(block) }
+}
+
+fn failure(error: RepositoryError) -> Failure {
+    if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
+}

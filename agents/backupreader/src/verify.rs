@@ -1,0 +1,141 @@
+//! Reading for a verification: every segment that some backups name, once, to the last byte.
+//!
+//! The index proves itself by its hash in the manifests, and says what each block must be. The
+//! padding is held to zeros here, since it is cut off before the blocks go on to be decoded.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, STORE_ALIGN, SegmentIndex, SegmentRef, keys};
+use septet_ipc::agent::step;
+use septet_ipc::message::{CheckedLine, SegmentName};
+use septet_ipc::{Command, Context, Failure, Message, NewSlot, Output, Pool, State, VerifyJob, Work};
+use septet_repository::{Repository, RepositoryError};
+
+use crate::fetch::{Wanted, fetch, runs};
+
+/// The backups that are verified.
+pub(crate) struct Verify {
+    repository: Repository,
+    job: VerifyJob,
+    pool: Arc<Pool>,
+}
+
+impl Verify {
+    pub(crate) fn begin(job: &VerifyJob, context: &Context) -> Result<Self, Failure> {
+        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
+        let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
+        let least = 2 * u64::from(job.block_bytes) * u64::from(job.streams);
+        let pool = context.pool(unit_bytes, job.pool_bytes.max(least))?;
+        Ok(Self { repository, job: job.clone(), pool })
+    }
+
+    /// Names every segment that the backups need, each once.
+    pub(crate) fn scan(&self, output: &dyn Output) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        for backup in &self.job.backups {
+            let manifest = self.repository.manifest(&self.job.volume, backup).map_err(Failure::store)?;
+            for (_, source, segment) in manifest.segment_rows() {
+                let name = SegmentName {
+                    backup: source.backup.clone(),
+                    number: segment.number,
+                    bytes: segment.bytes,
+                    hash: segment.hash,
+                };
+                // Two manifests that differ about a segment can't both be right: check both.
+                if seen.insert((name.backup.clone(), name.number, name.hash)) {
+                    output.tell(Message::Found(name))?;
+                }
+            }
+            step();
+        }
+        output.tell(Message::Scanned(seen.len() as u64))
+    }
+
+    /// Reads a segment and sends on each of its blocks.
+    pub(crate) fn check(&self, name: &SegmentName, output: &dyn Output) -> Result<(), Failure> {
+        let checked = |blocks, damaged| {
+            let (backup, number) = (name.backup.clone(), name.number);
+            output.tell(Message::Checked(CheckedLine { backup, number, blocks, damaged }))
+        };
+        let index = match self.index(name) {
+            Ok(index) => index,
+            Err(error) if error.is_damage() => return checked(0, Some(error.to_string())),
+            Err(error) => return Err(Failure::store(error)),
+        };
+        let wanted = index.entries.iter().map(|entry| wanted(name, &index, entry)).collect();
+        let by_place = |offset: u64| index.entries.binary_search_by_key(&offset, |entry| entry.offset_bytes);
+        for run in runs(wanted) {
+            self.read_run(name, run, output, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
+        }
+        checked(index.entries.len() as u64, None)
+    }
+
+    fn index(&self, name: &SegmentName) -> Result<SegmentIndex, RepositoryError> {
+        let segment = SegmentRef { number: name.number, bytes: name.bytes, hash: name.hash, live_bytes: 0 };
+        self.repository.segment_index(&self.job.volume, &name.backup, &segment)
+    }
+
+    fn read_run<'a>(
+        &self,
+        name: &SegmentName,
+        run: Vec<Wanted>,
+        output: &dyn Output,
+        entry: &dyn Fn(u64) -> Option<&'a IndexEntry>,
+    ) -> Result<(), Failure> {
+        let key = keys::segment(&self.job.volume, &name.backup, name.number);
+        match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
+            Ok(fetched) => {
+                let mut rest = Some(fetched);
+                for block in run {
+                    let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+                    let (slot, next) = fetched.cut(&block)?;
+                    rest = next;
+                    output.send(checked_block(block, slot, entry))?;
+                }
+                step();
+                Ok(())
+            }
+            Err(_) if run.len() > 1 => {
+                run.into_iter().try_for_each(|block| self.read_run(name, vec![block], output, entry))
+            }
+            Err(error) => {
+                let error = RepositoryError::from(error);
+                if !error.is_damage() {
+                    return Err(Failure::store(error));
+                }
+                run.into_iter().try_for_each(|block| output.send(damaged(block.command, error.to_string())))
+            }
+        }
+    }
+}
+
+fn wanted(name: &SegmentName, index: &SegmentIndex, entry: &IndexEntry) -> Wanted {
+    debug_assert!(entry.offset_bytes < SEGMENT_BYTES_MAX, "the decoder lets no such entry pass");
+    let size = u64::from(index.geometry.len_bytes(entry.block));
+    let mut command = Command::new(index.geometry.offset_bytes(entry.block), size, State::Data);
+    command.hash = Some(entry.hash);
+    command.codec = Some(entry.codec);
+    command.stored = Some(entry.stored_bytes);
+    command.backup = Some(name.backup.clone());
+    command.segment = Some(name.number);
+    command.segment_offset = Some(entry.offset_bytes);
+    Wanted { segment: name.number, offset_bytes: entry.offset_bytes, stored_bytes: entry.stored_bytes, command }
+}
+
+/// The block with what is known before it is decoded: whether its stored bytes are those of the index.
+fn checked_block<'a>(block: Wanted, mut slot: NewSlot, entry: &dyn Fn(u64) -> Option<&'a IndexEntry>) -> Work {
+    let len = (septet_format::padded(block.stored_bytes) as usize).min(slot.bytes_mut().len());
+    let stored = &slot.bytes_mut()[..len];
+    match entry(block.offset_bytes).map(|entry| entry.check_stored(stored)) {
+        Some(Ok(())) => Work { command: block.command, slot: Some(slot.filled(block.stored_bytes as usize)) },
+        Some(Err(error)) => damaged(block.command, error.to_string()),
+        None => damaged(block.command, "the block is not in its segment's index".to_owned()),
+    }
+}
+
+fn damaged(mut command: Command, reason: String) -> Work {
+    command.state = State::Damaged;
+    command.reason = Some(reason);
+    Work { command, slot: None }
+}

@@ -1,0 +1,189 @@
+//! Which block goes where: the segment in the making, and the part of it that is being gathered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentIndex, VolumeName, keys, padded};
+use septet_ipc::message::SegmentLine;
+use septet_ipc::{BackupJob, Command, Failure, Work};
+use septet_store::{Store, Upload};
+use uuid::Uuid;
+
+/// A part that is full, or the last of its segment: to be written by whoever has it.
+pub(crate) struct Part {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) number: u32,
+    pub(crate) offset_bytes: u64,
+    pub(crate) body: Vec<Bytes>,
+}
+
+/// A segment, until its last part is written.
+pub(crate) struct Segment {
+    number: u32,
+    upload: Box<dyn Upload>,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    under_way: u32,
+    /// Set when the last part is made: the object's length and the hash of its index.
+    sealed: Option<(u64, BlockHash)>,
+}
+
+/// The state of the gathering.
+pub(crate) struct Gather {
+    repository: Uuid,
+    volume: VolumeName,
+    backup: BackupId,
+    geometry: Geometry,
+    part_bytes: u64,
+    segment_bytes: u64,
+    next_number: u32,
+    open: Option<OpenSegment>,
+}
+
+/// A segment that still takes blocks.
+struct OpenSegment {
+    segment: Arc<Segment>,
+    entries: Vec<IndexEntry>,
+    end_bytes: u64,
+    parts: u32,
+    /// Where the part that is being gathered starts.
+    part_start: u64,
+    body: Vec<Bytes>,
+}
+
+impl Gather {
+    pub(crate) fn new(job: &BackupJob, part_bytes: u64) -> Result<Self, Failure> {
+        let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
+        Ok(Self {
+            repository: job.repository,
+            volume: job.volume.clone(),
+            backup: job.backup.clone(),
+            geometry: Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
+            part_bytes,
+            segment_bytes: job.segment_bytes,
+            next_number: 0,
+            open: None,
+        })
+    }
+
+    /// Gives the block its place: its command with that, and the part that is full with it, if it is.
+    pub(crate) fn add(&mut self, store: &dyn Store, work: Work) -> Result<(Command, Option<Part>), Failure> {
+        let entry = self.entry(&work.command)?;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open(store)?,
+        };
+        let command = open.add(entry, work)?;
+        if open.end_bytes >= self.segment_bytes {
+            return Ok((command, Some(self.seal_segment(open)?)));
+        }
+        let part = (open.end_bytes - open.part_start >= self.part_bytes).then(|| open.take_part());
+        self.open = Some(open);
+        Ok((command, part))
+    }
+
+    /// The last part of the segment in the making, with its index.
+    pub(crate) fn seal(&mut self) -> Result<Option<Part>, Failure> {
+        self.open.take().map(|open| self.seal_segment(open)).transpose()
+    }
+
+    fn open(&mut self, store: &dyn Store) -> Result<OpenSegment, Failure> {
+        let number = self.next_number;
+        let upload = store.upload(&keys::segment(&self.volume, &self.backup, number)).map_err(Failure::store)?;
+        self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;
+        Ok(OpenSegment {
+            segment: Arc::new(Segment { number, upload, parts: Mutex::default() }),
+            entries: Vec::new(),
+            end_bytes: 0,
+            parts: 0,
+            part_start: 0,
+            body: Vec::new(),
+        })
+    }
+
+    /// The block's entry in the index, as yet without its place.
+    fn entry(&self, command: &Command) -> Result<IndexEntry, Failure> {
+        let missing = |what: &str| Failure::protocol(format!("a block to be stored came without its {what}"));
+        let stored_bytes = u32::try_from(command.stored_bytes()).map_err(Failure::protocol)?;
+        let hash = command.hash.ok_or_else(|| missing("hash"))?;
+        let codec = command.codec.ok_or_else(|| missing("codec"))?;
+        let crc32 = match (command.crc32, codec) {
+            (Some(crc32), _) => crc32,
+            // The content's hash covers every stored byte.
+            (None, Codec::Raw) => 0,
+            (None, _) => return Err(missing("crc32")),
+        };
+        Ok(IndexEntry { block: self.geometry.block_at(command.offset), hash, offset_bytes: 0, stored_bytes, codec, crc32 })
+    }
+
+    fn seal_segment(&self, mut open: OpenSegment) -> Result<Part, Failure> {
+        let index = SegmentIndex {
+            repository: self.repository,
+            volume: self.volume.clone(),
+            backup: self.backup.clone(),
+            number: open.segment.number,
+            geometry: self.geometry,
+            entries: std::mem::take(&mut open.entries),
+        };
+        let (tail, hash) = index.encode(open.end_bytes);
+        open.segment.seal(open.end_bytes + tail.len() as u64, hash);
+        open.body.push(Bytes::from(tail));
+        Ok(open.take_part())
+    }
+}
+
+impl OpenSegment {
+    fn add(&mut self, mut entry: IndexEntry, work: Work) -> Result<Command, Failure> {
+        let Work { mut command, slot } = work;
+        let slot = slot.ok_or_else(|| Failure::protocol("a block to be stored came without its bytes"))?;
+        entry.offset_bytes = self.end_bytes;
+        command.segment = Some(self.segment.number);
+        command.segment_offset = Some(self.end_bytes);
+        self.end_bytes += padded(entry.stored_bytes);
+        self.entries.push(entry);
+        self.body.push(Bytes::from_owner(slot.padded()));
+        Ok(command)
+    }
+
+    fn take_part(&mut self) -> Part {
+        let part = Part {
+            segment: Arc::clone(&self.segment),
+            number: self.parts,
+            offset_bytes: self.part_start,
+            body: std::mem::take(&mut self.body),
+        };
+        self.segment.part_begins();
+        self.parts += 1;
+        self.part_start = self.end_bytes;
+        part
+    }
+}
+
+impl Segment {
+    pub(crate) fn put(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), Failure> {
+        self.upload.put_part(number, offset_bytes, body).map_err(Failure::store)
+    }
+
+    /// One part less is under way; if it was the last, the segment is closed.
+    pub(crate) fn part_done(&self) -> Result<Option<SegmentLine>, Failure> {
+        let sealed = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.under_way -= 1;
+            parts.sealed.filter(|_| parts.under_way == 0)
+        };
+        let Some((bytes, hash)) = sealed else { return Ok(None) };
+        self.upload.finish().map_err(Failure::store)?;
+        Ok(Some(SegmentLine { number: self.number, bytes, hash }))
+    }
+
+    fn part_begins(&self) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).under_way += 1;
+    }
+
+    fn seal(&self, bytes: u64, hash: BlockHash) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).sealed = Some((bytes, hash));
+    }
+}

@@ -1,0 +1,76 @@
+//! `septet-datawriter` gathers blocks into segments, in whatever order they come, and uploads them
+//! in parts, several at a time.
+//!
+//! A part is a list of slots, handed to the store without a copy; they are free when the store has
+//! taken the part. What is gathered for a part that is not full yet is at most a quarter of the
+//! pools it comes from: a gatherer that waited for more than the ring can hold would stop it.
+
+mod gather;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Output, State, Work};
+use septet_store::{Access, Store};
+
+use crate::gather::{Gather, Part};
+
+/// The agent: the store, and the segment in the making.
+pub struct Datawriter {
+    store: Arc<dyn Store>,
+    parts_in_flight: usize,
+    gather: Mutex<Gather>,
+}
+
+impl Agent for Datawriter {
+    const KIND: AgentKind = AgentKind::Datawriter;
+
+    fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
+        let Begin::Backup(job) = begin else {
+            return Err(Failure::protocol("datawriter has a place in a backup only"));
+        };
+        let store = septet_store::open(&job.repo, Access::Existing).map_err(Failure::store)?;
+        let rules = store.part_rules();
+        let part_bytes = rules.part_bytes.min(usize::try_from(job.pool_bytes / 4).map_err(Failure::protocol)?);
+        Ok(Self {
+            store,
+            parts_in_flight: rules.parts_in_flight.max(1),
+            gather: Mutex::new(Gather::new(job, part_bytes as u64)?),
+        })
+    }
+
+    fn workers(&self) -> usize {
+        self.parts_in_flight
+    }
+
+    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
+        if work.command.state != State::Data || work.slot.is_none() {
+            return output.send(work);
+        }
+        let (command, part) = self.gather().add(&*self.store, work)?;
+        // It has its place, and that is all the others need: the slot stays until the part is
+        // written, and `end` does not pass here before the segment is whole.
+        output.send(Work { command, slot: None })?;
+        part.map_or(Ok(()), |part| write(part, output))
+    }
+
+    fn end(&self, output: &dyn Output) -> Result<(), Failure> {
+        let part = self.gather().seal()?;
+        part.map_or(Ok(()), |part| write(part, output))
+    }
+}
+
+impl Datawriter {
+    fn gather(&self) -> MutexGuard<'_, Gather> {
+        self.gather.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes a part, and closes the segment if it was the last one to be written.
+fn write(part: Part, output: &dyn Output) -> Result<(), Failure> {
+    let Part { segment, number, offset_bytes, body } = part;
+    segment.put(number, offset_bytes, body)?;
+    match segment.part_done()? {
+        Some(done) => output.tell(Message::Segment(done)),
+        None => Ok(()),
+    }
+}

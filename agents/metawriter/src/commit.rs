@@ -1,0 +1,103 @@
+//! The end of a backup: checksums, map, and the manifest with which it exists.
+
+use std::io;
+
+use bytes::Bytes;
+use septet_format::{
+    BlockHash, CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, MAP_ENTRY_BYTES, Manifest, ObjectRef, SegmentRef, SourceBackup,
+    encode_table, keys,
+};
+use septet_ipc::agent::step;
+use septet_ipc::message::SegmentLine;
+use septet_ipc::{Compression, Failure};
+
+use crate::rows::Rows;
+use crate::{Counted, Metawriter};
+
+/// Writes what makes the backup whole, and then that it exists.
+pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure> {
+    let tables = &agent.tables;
+    let own = own_segments(counted.segments)?;
+    let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
+    let checksums = put_table(agent, "checksums", CHECKSUM_ENTRY_BYTES, |first, into| tables.checksums.read(first, into))?;
+    let map = put_table(agent, "map", MAP_ENTRY_BYTES, |first, into| rows.read(&tables.map, first, into))?;
+    let segments_bytes: u64 = own.iter().map(|segment| segment.bytes).sum();
+    let manifest = Manifest {
+        format: FORMAT_VERSION,
+        repository: agent.repository.id(),
+        volume: agent.job.volume.clone(),
+        backup: agent.job.backup.clone(),
+        parent: agent.job.parent.clone(),
+        sequence: agent.job.sequence,
+        created: agent.created,
+        source: agent.job.source.clone(),
+        tool: concat!("septet ", env!("CARGO_PKG_VERSION")).to_owned(),
+        volume_bytes: agent.geometry.volume_bytes(),
+        block_bytes: agent.geometry.block_bytes(),
+        compression: match agent.job.compression {
+            Compression::Lz4 => "lz4".to_owned(),
+            Compression::None => "none".to_owned(),
+        },
+        hash: "blake3".to_owned(),
+        blocks: counted.blocks,
+        bytes_read: counted.bytes_read,
+        bytes_stored: segments_bytes + checksums.bytes + map.bytes,
+        seconds: agent.started.elapsed().as_secs_f64(),
+        checksums,
+        map,
+        sources: sources(agent, &rows, own),
+        extensions: std::collections::BTreeMap::new(),
+    };
+    agent.repository.commit(&manifest).map_err(Failure::store)
+}
+
+/// This backup's segments in the order of their numbers: none may be missing.
+fn own_segments(mut segments: Vec<SegmentLine>) -> Result<Vec<SegmentLine>, Failure> {
+    segments.sort_by_key(|segment| segment.number);
+    let complete = segments.iter().enumerate().all(|(at, segment)| segment.number as usize == at);
+    complete.then_some(segments).ok_or_else(|| Failure::protocol("a segment was not reported as complete"))
+}
+
+/// Every segment that the map names, the parent's first: the order that the map's rows follow.
+fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<SourceBackup> {
+    let own = SourceBackup {
+        volume: agent.job.volume.clone(),
+        backup: agent.job.backup.clone(),
+        segments: own
+            .into_iter()
+            .map(|segment| SegmentRef { number: segment.number, bytes: segment.bytes, hash: segment.hash, live_bytes: 0 })
+            .collect(),
+    };
+    let parents = agent.tables.parent.iter().flat_map(|parent| parent.sources.iter().cloned());
+    let mut live = rows.live_bytes.iter();
+    let mut sources: Vec<SourceBackup> = parents.chain([own]).collect();
+    for source in &mut sources {
+        source.segments.retain_mut(|segment| {
+            segment.live_bytes = live.next().copied().unwrap_or(0);
+            segment.live_bytes > 0
+        });
+    }
+    sources.retain(|source| !source.segments.is_empty());
+    sources
+}
+
+fn put_table(
+    agent: &Metawriter,
+    name: &str,
+    entry_bytes: u32,
+    read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
+) -> Result<ObjectRef, Failure> {
+    let object = encode_table(entry_bytes, agent.geometry.blocks(), |first, into| {
+        step();
+        read(first, into).map_err(io::Error::other)
+    })
+    .map_err(|error| Failure::store(error).doing(format!("encoding the {name}")))?;
+    let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
+    let key = match name {
+        "map" => keys::map(&agent.job.volume, &agent.job.backup),
+        _ => keys::checksums(&agent.job.volume, &agent.job.backup),
+    };
+    agent.repository.store().put(&key, Bytes::from(object)).map_err(Failure::store)?;
+    step();
+    Ok(reference)
+}

@@ -1,0 +1,126 @@
+//! `septet-metawriter` ends the backup: it writes the checksums, the map and, last of all and only
+//! if there is none yet, the manifest.
+//!
+//! Both tables start as the parent's and become this backup's while it runs: what is unchanged
+//! needs no work at all, and an incremental's map is complete. The checksums are also what `diff`
+//! compares with; an entry is written only after its block has passed `diff`.
+
+mod commit;
+mod rows;
+mod tables;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use septet_format::{BlockCounts, Geometry};
+use septet_ipc::message::SegmentLine;
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Output, State, Table, Work};
+use septet_repository::Repository;
+
+use crate::tables::Tables;
+
+/// The agent: the tables in the making, and what the manifest will say.
+pub struct Metawriter {
+    repository: Repository,
+    job: BackupJob,
+    geometry: Geometry,
+    started: Instant,
+    created: jiff::Timestamp,
+    tables: Tables,
+    counted: Mutex<Counted>,
+}
+
+/// What is counted while the backup runs.
+#[derive(Debug, Default)]
+struct Counted {
+    blocks: BlockCounts,
+    bytes_read: u64,
+    segments: Vec<SegmentLine>,
+}
+
+impl Agent for Metawriter {
+    const KIND: AgentKind = AgentKind::Metawriter;
+
+    fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
+        let Begin::Backup(job) = begin else {
+            return Err(Failure::protocol("metawriter has a place in a backup only"));
+        };
+        let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
+        let geometry = Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
+        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
+        let tables = Tables::new(&repository, job, geometry, context)?;
+        Ok(Self {
+            repository,
+            job: job.clone(),
+            geometry,
+            started: Instant::now(),
+            created: jiff::Timestamp::now(),
+            tables,
+            counted: Mutex::default(),
+        })
+    }
+
+    /// The table has come round the ring, and is at home again.
+    fn table(&self, _: Table) -> Result<Option<Table>, Failure> {
+        Ok(None)
+    }
+
+    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+        self.record(&work)?;
+        // The master counts; what else is known is written down here.
+        let command = &mut work.command;
+        (command.hash, command.codec, command.crc32) = (None, None, None);
+        (command.segment, command.segment_offset) = (None, None);
+        output.send(work)
+    }
+
+    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+        match message {
+            Message::Segment(segment) => {
+                self.counted().segments.push(segment);
+                Ok(())
+            }
+            other => output.tell(other),
+        }
+    }
+
+    fn end(&self, _: &dyn Output) -> Result<(), Failure> {
+        let counted = std::mem::take(&mut *self.counted());
+        commit::commit(self, counted)
+    }
+}
+
+impl Metawriter {
+    fn record(&self, work: &Work) -> Result<(), Failure> {
+        let command = &work.command;
+        if command.end() > self.geometry.volume_bytes() {
+            return Err(Failure::protocol(format!("bytes {}..{} are not in the volume", command.offset, command.end())));
+        }
+        let first = self.geometry.block_at(command.offset);
+        let blocks = command.size.div_ceil(u64::from(self.geometry.block_bytes()));
+        let mut counted = self.counted();
+        let (count, was_read) = match command.state {
+            State::Map | State::Present | State::Damaged => return Ok(()),
+            State::Hole => (&mut counted.blocks.hole, false),
+            State::Zero => (&mut counted.blocks.zero, true),
+            State::Kept => (&mut counted.blocks.unchanged, false),
+            State::Unchanged => (&mut counted.blocks.unchanged, true),
+            State::Data => (&mut counted.blocks.data, true),
+        };
+        *count += blocks;
+        if was_read {
+            counted.bytes_read += command.size;
+        }
+        drop(counted);
+        match command.state {
+            State::Hole | State::Zero => self.tables.clear(first, blocks),
+            State::Kept => self.tables.keep(first, blocks),
+            State::Data => self.tables.set(first, command),
+            _ => Ok(()),
+        }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::data::{Kind, Volume};
+use crate::units::Size;
+
+/// What this program is asked for.
+#[derive(Parser)]
+#[command(about = "What Septet costs, beside the bare work that no backup can do without")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make the volumes, where they are not there yet
+    Data(Volumes),
+    /// Time the bare work on one thread: BLAKE3, LZ4, zero check, memcpy, O_DIRECT read
+    Bare {
+        #[command(flatten)]
+        volumes: Volumes,
+        /// How often
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Back up, back up again, restore and compare; and hold the CPU time against the bare work
+    Run {
+        #[command(flatten)]
+        volumes: Volumes,
+        /// How often
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// The septet to measure, instead of the one built from this tree
+        #[arg(long)]
+        septet: Option<PathBuf>,
+        /// Write JSON, with each round's figures
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a huge sparse volume through, and hold the memory against its bound
+    Memory {
+        #[command(flatten)]
+        huge: Huge,
+        /// The septet to measure, instead of the one built from this tree
+        #[arg(long)]
+        septet: Option<PathBuf>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The volumes to work on.
+#[derive(Args)]
+pub(crate) struct Volumes {
+    /// Where the volumes are, or are made
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) dir: PathBuf,
+    /// The size of each
+    #[arg(long, default_value = "2GiB")]
+    pub(crate) size: Size,
+    /// Only these kinds of volume
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
+    pub(crate) kinds: Vec<Kind>,
+    /// What the data follows from
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// The huge volume.
+#[derive(Args)]
+pub(crate) struct Huge {
+    /// Where to work
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) dir: PathBuf,
+    /// The volume's size
+    #[arg(long, default_value = "4TiB")]
+    pub(crate) size: Size,
+    /// How much data is scattered over it; four times as much must be free
+    #[arg(long, default_value = "4GiB")]
+    pub(crate) data: Size,
+    /// What the data follows from
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+impl Volumes {
+    /// All of them, made now where they are not there yet.
+    pub(crate) fn prepare(&self) -> anyhow::Result<Vec<Volume>> {
+        self.kinds.iter().map(|&kind| Volume::prepare(kind, &self.dir, self.size, self.seed)).collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! A real ext4 image with a Debian in it: files of this machine's /usr, by `mkfs.ext4 -d`.
+//!
+//! They fill the image, or as much of it as there is of /usr; what stays empty is a hole, and
+//! counts nowhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::units::Size;
+
+/// How much of the image the files may take: the rest is ext4's own, and some slack.
+const FILLED_PERCENT: u64 = 92;
+/// What a file takes beside its blocks: its inode and its name.
+const ENTRY_BYTES: u64 = 512;
+const FILESYSTEM_BLOCK_BYTES: u64 = 4096;
+
+/// Makes an ext4 image of `size` at `path`.
+///
+/// # Errors
+/// No `mkfs.ext4` (Debian: e2fsprogs), or no space.
+pub(super) fn image(path: &Path, size: Size) -> anyhow::Result<()> {
+    let root = path.with_extension("root");
+    remove(&root)?;
+    fs::create_dir(&root)?;
+    let mut room = Room { bytes: size.0 / 100 * FILLED_PERCENT, entries: 0 };
+    room.fill(Path::new("/usr"), &root.join("usr"))?;
+    // mkfs writes into a file that is there: begin with none.
+    let _ = fs::remove_file(path);
+    mkfs(path, &root, size, room.entries)?;
+    remove(&root)
+}
+
+fn mkfs(path: &Path, root: &Path, size: Size, inodes: u64) -> anyhow::Result<()> {
+    let output = Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-m", "0", "-N", &(inodes + 64).to_string(), "-d"])
+        .args([root, path])
+        .arg(format!("{}k", size.0 / 1024))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .context("mkfs.ext4 can't be started: install e2fsprogs")?;
+    ensure!(output.status.success(), "mkfs.ext4 failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+fn remove(root: &Path) -> anyhow::Result<()> {
+    if root.exists() { Ok(fs::remove_dir_all(root)?) } else { Ok(()) }
+}
+
+/// What there is room for in the image yet, and how much is in it.
+struct Room {
+    bytes: u64,
+    entries: u64,
+}
+
+impl Room {
+    /// Copies the files of `from`, by name, as long as there is room; links and devices stay out.
+    fn fill(&mut self, from: &Path, to: &Path) -> anyhow::Result<()> {
+        fs::create_dir(to)?;
+        self.take(FILESYSTEM_BLOCK_BYTES);
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+        paths.sort();
+        for path in paths {
+            let (metadata, name) = (path.symlink_metadata()?, path.file_name().unwrap_or_default());
+            if metadata.is_dir() && self.bytes > FILESYSTEM_BLOCK_BYTES + ENTRY_BYTES {
+                self.fill(&path, &to.join(name))?;
+            } else if metadata.is_file() && self.take(metadata.len()) {
+                fs::copy(&path, to.join(name)).with_context(|| path.display().to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes room for an entry of this length; false when there is too little.
+    fn take(&mut self, bytes: u64) -> bool {
+        let left = self.bytes.checked_sub(bytes.next_multiple_of(FILESYSTEM_BLOCK_BYTES) + ENTRY_BYTES);
+        self.entries += u64::from(left.is_some());
+        self.bytes = left.unwrap_or(self.bytes);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_sound_file_system_that_is_nearly_full() {
+        let path = tempfile::tempdir().unwrap().keep().join("image");
+        image(&path, Size(64 << 20)).unwrap();
+        let sound = Command::new("/sbin/e2fsck").args(["-fn"]).arg(&path).output().unwrap();
+        assert!(sound.status.success(), "{}", String::from_utf8_lossy(&sound.stdout));
+        let file = fs::File::open(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 64 << 20);
+        assert!(crate::extents::tests::total(&crate::extents::data(&file).unwrap()) > 40 << 20);
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+}

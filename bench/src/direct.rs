@@ -1,0 +1,70 @@
+//! Reading a volume past the page cache, into memory that is used over and over.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// What O_DIRECT wants of addresses, offsets and lengths, bytes.
+const ALIGN_BYTES: usize = 4096;
+
+/// Opens `path` for reading with O_DIRECT, or without where the file system has none (tmpfs).
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => File::open(path),
+        other => other,
+    }
+}
+
+/// Memory that O_DIRECT can read into.
+pub(crate) struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// A buffer of `bytes`, every page of it touched.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let memory = vec![1; bytes.next_multiple_of(ALIGN_BYTES) + ALIGN_BYTES];
+        let start = memory.as_ptr().align_offset(ALIGN_BYTES);
+        Self { memory, start }
+    }
+
+    /// Reads `bytes` at `offset`, or less where the file ends before.
+    pub(crate) fn read<'a>(&'a mut self, file: &File, offset: u64, bytes: usize) -> io::Result<&'a [u8]> {
+        let whole = bytes.next_multiple_of(ALIGN_BYTES);
+        let memory = &mut self.memory[self.start..self.start + whole];
+        let mut read = 0;
+        while read < bytes {
+            match file.read_at(&mut memory[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&memory[..read.min(bytes)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_what_was_written_also_at_a_crooked_end() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("file");
+        let bytes: Vec<u8> = (0..10_000u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = open(&path).unwrap();
+        let mut buffer = Buffer::new(64 << 10);
+        assert_eq!(buffer.read(&file, 0, 64 << 10).unwrap(), bytes);
+        assert_eq!(buffer.read(&file, 8192, 100).unwrap(), &bytes[8192..8292]);
+        assert_eq!(buffer.read(&file, 36_864, 4096).unwrap(), &bytes[36_864..]);
+        assert_eq!(buffer.read(&file, 40_960, 4096).unwrap(), b"");
+    }
+}

@@ -1,0 +1,95 @@
+//! What Septet costs: measured beside the bare work that no backup can do without.
+//!
+//! `data` makes volumes, `bare` times the bare work on one thread, `run` holds Septet against it,
+//! `memory` takes a huge volume through. README.md says what each figure means. A tool to compare
+//! with is one more file in `tool/`; a goal is one more line in `goals.rs`.
+
+mod args;
+mod bare;
+mod binary;
+mod compare;
+mod cpu;
+mod data;
+mod direct;
+mod extents;
+mod goals;
+mod machine;
+mod memory;
+mod messages;
+mod process;
+mod report;
+mod rounds;
+mod stats;
+mod tool;
+mod units;
+mod workspace;
+
+use std::path::Path;
+
+use clap::Parser;
+use serde::Serialize;
+
+use args::{Cli, Command, Huge, Volumes};
+use bare::{BareRow, Work};
+use machine::Machine;
+use messages::Messages;
+use report::{BareReport, Report};
+use rounds::Rows;
+use tool::Septet;
+
+/// So many blocks that their messages take long enough to be measured, and no longer.
+const MESSAGE_BLOCKS: u32 = 20_000;
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Data(volumes) => volumes.prepare().map(drop),
+        Command::Bare { volumes, rounds, json } => print(&bare(&volumes, rounds)?, json),
+        Command::Run { volumes, rounds, septet, json } => {
+            print(&run(&volumes, rounds, &binary::septet(septet)?)?, json)
+        }
+        Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),
+    }
+}
+
+fn bare(volumes: &Volumes, rounds: u32) -> anyhow::Result<BareReport> {
+    let mut rows = Vec::new();
+    for volume in volumes.prepare()? {
+        for round in 0..rounds {
+            for work in Work::ALL {
+                rows.push(BareRow { round, kind: volume.kind, work, bare: bare::measure(work, &volume.original)? });
+            }
+        }
+    }
+    Ok(BareReport { machine: Machine::here(&volumes.dir), rows })
+}
+
+fn run(volumes: &Volumes, rounds: u32, septet: &Path) -> anyhow::Result<Report> {
+    let (prepared, work) = (volumes.prepare()?, volumes.dir.join("work"));
+    workspace::make_room(&work, 3 * volumes.size.0)?;
+    let mut rows = Rows::default();
+    for round in 0..rounds {
+        for volume in &prepared {
+            eprintln!("round {} of {rounds}: {}", round + 1, volume.kind);
+            rows.measure(round, volume, &[&|repository| Box::new(Septet::new(septet, repository, false))], &work)?;
+        }
+    }
+    let messages = Messages::measure(MESSAGE_BLOCKS)?;
+    Ok(Report::of(rows, messages, &volumes.kinds, Machine::here(&volumes.dir), volumes.size))
+}
+
+fn memory(huge: &Huge, septet: &Path) -> anyhow::Result<memory::MemoryReport> {
+    let repository = huge.dir.join("huge-repository");
+    workspace::remove(&repository)?;
+    let report = memory::measure(&mut Septet::new(septet, &repository, true), huge)?;
+    workspace::remove(&repository)?;
+    Ok(report)
+}
+
+fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?)
+    } else {
+        print!("{report}")
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What the messages of a backup cost: each of a block's lines, round the ring, through real
+//! sockets, encoded and decoded by the agents' own code.
+//!
+//! Both ends are one thread, so that its CPU clock sees all of it.
+
+use anyhow::anyhow;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use septet_format::{BlockHash, Codec};
+use septet_ipc::wire::{Receiver, Sender};
+use septet_ipc::{AgentKind, Command, Failure, Message, PoolName, SlotId, State};
+use serde::Serialize;
+
+use crate::bare::Work;
+use crate::cpu::thread_seconds;
+use crate::data::Kind;
+use crate::rounds::{Rows, Step};
+use crate::stats::Spread;
+use crate::units::BLOCK_BYTES;
+
+/// Messages may take this share of a run's CPU time.
+pub(crate) const SHARE_AT_MOST: f64 = 0.01;
+
+/// What the messages of one block of data take, CPU µs.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Messages {
+    /// When each is written and read by itself: an idle pipeline, where it does not matter.
+    pub(crate) alone_us: f64,
+    /// When 16 travel together, as they do where messages queue up.
+    pub(crate) batched_us: f64,
+}
+
+/// The share of messages in a full backup of one kind of volume.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Share {
+    pub(crate) kind: Kind,
+    /// Of the run's CPU time, if all messages travel alone: the most it can be.
+    pub(crate) alone: Spread,
+    /// Of the run's CPU time, if they travel in sixteens.
+    pub(crate) batched: Spread,
+}
+
+impl Messages {
+    /// Measures with `blocks` blocks.
+    ///
+    /// # Errors
+    /// No sockets.
+    pub(crate) fn measure(blocks: u32) -> anyhow::Result<Self> {
+        Ok(Self { alone_us: us_per_block(blocks, 1)?, batched_us: us_per_block(blocks, 16)? })
+    }
+
+    /// The share in `tool`'s full backups of volumes of this kind; none if there were none.
+    pub(crate) fn share(&self, rows: &Rows, tool: &str, kind: Kind) -> Option<Share> {
+        let of = |us: f64| {
+            let blocks = rows.bare(kind, Work::Blake3).map(|bare| bare.bytes as f64 / BLOCK_BYTES as f64);
+            Spread::of(
+                rows.costs(tool, kind, Step::Full).zip(blocks).map(|(cost, blocks)| blocks * us / 1e6 / cost.cpu()),
+            )
+        };
+        Some(Share { kind, alone: of(self.alone_us)?, batched: of(self.batched_us)? })
+    }
+}
+
+/// What a block's messages take when `together` are written before they are read, CPU µs.
+fn us_per_block(blocks: u32, together: usize) -> anyhow::Result<f64> {
+    let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (sender, mut receiver) = (Sender::new(a), Receiver::new(b));
+    let start = thread_seconds();
+    let mut waiting = 0;
+    for block in 0..blocks {
+        for message in block_messages(block) {
+            sender.queue(&message).map_err(failed)?;
+            waiting += 1;
+            if waiting == together {
+                drain(&sender, &mut receiver, &mut waiting)?;
+            }
+        }
+    }
+    drain(&sender, &mut receiver, &mut waiting)?;
+    Ok((thread_seconds() - start) * 1e6 / f64::from(blocks))
+}
+
+fn drain(sender: &Sender, receiver: &mut Receiver, waiting: &mut usize) -> anyhow::Result<()> {
+    sender.flush().map_err(failed)?;
+    for _ in 0..std::mem::take(waiting) {
+        receiver.receive().map_err(failed)?.ok_or_else(|| anyhow!("a message was lost"))?;
+    }
+    Ok(())
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    anyhow!("{failure}")
+}
+
+/// The lines of a block that is read, hashed, compressed and stored: one a hop.
+fn block_messages(block: u32) -> Vec<Message> {
+    let slot = |agent, unit| SlotId { pool: PoolName { agent, pid: 12345 }, unit };
+    let (read, packed) = (slot(AgentKind::Reader, block % 64), slot(AgentKind::Compressor, block % 8192));
+    let mut command = Command::new(u64::from(block) * BLOCK_BYTES as u64, BLOCK_BYTES as u64, State::Data);
+    let asked = command.clone();
+    command.shm_id = Some(read);
+    let filled = command.clone();
+    command.hash = Some(BlockHash::of(&block.to_le_bytes()));
+    let hashed = command.clone();
+    command.shm_id = Some(packed);
+    (command.codec, command.stored, command.crc32) = (Some(Codec::Lz4), Some(543_210), Some(3_210_987_654));
+    let compressed = command.clone();
+    command.shm_id = None;
+    (command.segment, command.segment_offset) = (Some(block / 128), Some(u64::from(block % 128) * 544_768));
+    let stored = command;
+    let down = [asked, filled, hashed.clone(), hashed, compressed, stored.clone(), stored];
+    // The reader's slot goes back over diff and checksum, the compressor's to its neighbour.
+    let up = [read, read, read, packed].map(|slot| Message::Release(vec![slot]));
+    down.into_iter().map(|command| Message::Command(Box::new(command))).chain(up).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_goes_once_round_the_ring_and_frees_both_its_slots() {
+        let messages = block_messages(7);
+        let commands = messages.iter().filter(|message| matches!(message, Message::Command(_))).count();
+        assert_eq!((commands, messages.len()), (7, 11));
+    }
+
+    #[test]
+    fn every_message_arrives_however_many_travel_together() {
+        for together in [1, 16, 1000] {
+            assert!(us_per_block(20, together).unwrap() > 0.0);
+        }
+    }
+}

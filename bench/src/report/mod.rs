@@ -1,0 +1,12 @@
+//! What was measured: as text for people, and as JSON with each round's figures.
+
+mod bare;
+mod run;
+
+pub(crate) use bare::BareReport;
+pub(crate) use run::Report;
+
+/// A goal's outcome in a word or two.
+pub(crate) fn said(met: bool) -> &'static str {
+    if met { "met" } else { "NOT MET" }
+}

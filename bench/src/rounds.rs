@@ -1,0 +1,201 @@
+//! The main measurement: every tool and the bare work on the same volumes, taking turns.
+//!
+//! Within a round the bare work comes right before the tools, on the same data: what the machine's
+//! mood does to the one it does to the others, and the ratio of a round holds.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::bare::{self, Bare, BareRow, Work};
+use crate::data::{Kind, Volume};
+use crate::tool::{Cost, Tool};
+use crate::{compare, workspace};
+
+/// What a tool is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// A full backup.
+    Full,
+    /// An incremental backup of what has not changed.
+    Unchanged,
+    /// An incremental backup with 1 % of the blocks changed.
+    #[serde(rename = "changed_1")]
+    Changed1,
+    /// An incremental backup with 7 % of the blocks changed.
+    #[serde(rename = "changed_7")]
+    Changed7,
+    /// A restore of that last incremental, which must be the volume bit for bit.
+    Restore,
+}
+
+impl Step {
+    /// Every step, in the order in which they are done.
+    pub(crate) const ALL: [Self; 5] = [Self::Full, Self::Unchanged, Self::Changed1, Self::Changed7, Self::Restore];
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Unchanged => "unchanged",
+            Self::Changed1 => "1 % changed",
+            Self::Changed7 => "7 % changed",
+            Self::Restore => "restore",
+        })
+    }
+}
+
+/// What some tool's step took in some round.
+#[derive(Debug, Serialize)]
+pub(crate) struct ToolRow {
+    pub(crate) round: u32,
+    pub(crate) kind: Kind,
+    pub(crate) tool: &'static str,
+    pub(crate) step: Step,
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Rows {
+    pub(crate) bare: Vec<BareRow>,
+    pub(crate) tools: Vec<ToolRow>,
+}
+
+/// Makes a tool with an empty repository at a path that is not there yet.
+pub(crate) type MakeTool<'a> = &'a dyn Fn(&Path) -> Box<dyn Tool>;
+
+impl Rows {
+    /// Measures one round on one volume; what `dir` is used for is gone afterwards.
+    ///
+    /// # Errors
+    /// A tool that fails, or restores something else than the volume.
+    pub(crate) fn measure(
+        &mut self,
+        round: u32,
+        volume: &Volume,
+        tools: &[MakeTool<'_>],
+        dir: &Path,
+    ) -> anyhow::Result<()> {
+        let kind = volume.kind;
+        for work in [Work::Blake3, Work::Lz4] {
+            workspace::settle();
+            self.bare.push(BareRow { round, kind, work, bare: bare::measure(work, &volume.original)? });
+        }
+        for make in tools {
+            let (repository, restored) = (dir.join("repository"), dir.join("restored.img"));
+            workspace::remove(&repository)?;
+            let mut tool = make(&repository);
+            for step in Step::ALL {
+                workspace::remove(&restored)?;
+                workspace::settle();
+                let cost = take(step, tool.as_mut(), volume, &restored)?;
+                self.tools.push(ToolRow { round, kind, tool: tool.name(), step, cost });
+            }
+            compare::same(&volume.changed_7, &restored)?;
+            workspace::remove(&repository)?;
+            workspace::remove(&restored)?;
+        }
+        Ok(())
+    }
+
+    /// What this bare work took on this kind of volume, a figure a round.
+    pub(crate) fn bare(&self, kind: Kind, work: Work) -> impl Iterator<Item = &Bare> {
+        self.bare.iter().filter(move |row| row.kind == kind && row.work == work).map(|row| &row.bare)
+    }
+
+    /// What this step of this tool took on this kind of volume, a figure a round.
+    pub(crate) fn costs(&self, tool: &str, kind: Kind, step: Step) -> impl Iterator<Item = &Cost> {
+        let wanted = move |row: &&ToolRow| row.tool == tool && row.kind == kind && row.step == step;
+        self.tools.iter().filter(wanted).map(|row| &row.cost)
+    }
+}
+
+fn take(step: Step, tool: &mut dyn Tool, volume: &Volume, restored: &Path) -> anyhow::Result<Cost> {
+    match step {
+        Step::Full => tool.full(&volume.original),
+        Step::Unchanged => tool.incremental(&volume.original),
+        Step::Changed1 => tool.incremental(&volume.changed_1),
+        Step::Changed7 => tool.incremental(&volume.changed_7),
+        Step::Restore => tool.restore(restored),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::units::Size;
+
+    pub(crate) fn cost(cpu_seconds: f64) -> Cost {
+        Cost {
+            wall_seconds: 1.0,
+            cpu_seconds,
+            cpu_told_seconds: None,
+            memory_told_bytes: None,
+            memory_seen_bytes: None,
+            stored_bytes: 1 << 20,
+        }
+    }
+
+    /// Keeps the last volume whole, and gives it back with `spoil` of its bytes cut off.
+    struct Copier(PathBuf, u64);
+
+    impl Copier {
+        fn keep(&self, path: &Path) -> anyhow::Result<Cost> {
+            std::fs::create_dir_all(&self.0)?;
+            std::fs::copy(path, self.0.join("copy"))?;
+            Ok(cost(2.0))
+        }
+    }
+
+    impl Tool for Copier {
+        fn name(&self) -> &'static str {
+            "copier"
+        }
+        fn full(&mut self, path: &Path) -> anyhow::Result<Cost> {
+            assert!(!self.0.exists(), "a repository starts empty");
+            self.keep(path)
+        }
+        fn incremental(&mut self, path: &Path) -> anyhow::Result<Cost> {
+            self.keep(path)
+        }
+        fn restore(&mut self, path: &Path) -> anyhow::Result<Cost> {
+            let bytes = std::fs::copy(self.0.join("copy"), path)?;
+            std::fs::File::options().write(true).open(path)?.set_len(bytes - self.1)?;
+            Ok(cost(1.0))
+        }
+    }
+
+    fn two_rounds(spoil: u64) -> anyhow::Result<Rows> {
+        let dir = tempfile::tempdir()?;
+        let volume = Volume::prepare(Kind::Sparse, dir.path(), Size(4 << 20), 1)?;
+        let work = dir.path().join("work");
+        let mut rows = Rows::default();
+        for round in 0..2 {
+            rows.measure(round, &volume, &[&|path| Box::new(Copier(path.into(), spoil))], &work)?;
+        }
+        assert_eq!(workspace::tree_bytes(&work.join("repository"))?, 0);
+        Ok(rows)
+    }
+
+    #[test]
+    fn each_round_has_the_bare_work_and_every_step() {
+        let rows = two_rounds(0).unwrap();
+        assert_eq!(rows.bare(Kind::Sparse, Work::Lz4).count(), 2);
+        assert_eq!(rows.bare(Kind::Zeros, Work::Lz4).count(), 0);
+        for step in Step::ALL {
+            assert_eq!(rows.costs("copier", Kind::Sparse, step).count(), 2, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_restore_of_something_else_fails_the_run() {
+        assert!(two_rounds(4096).unwrap_err().to_string().contains("differ"));
+    }
+}

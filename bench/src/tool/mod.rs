@@ -1,0 +1,77 @@
+//! A tool that backs up volumes, as the benchmark sees it: one file a tool.
+
+mod septet;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+pub(crate) use septet::{SEPTET, Septet};
+
+/// A backup tool with a repository of its own that is empty at first.
+pub(crate) trait Tool {
+    /// What people call it.
+    fn name(&self) -> &'static str;
+
+    /// Backs up all of the volume at `path`.
+    fn full(&mut self, path: &Path) -> anyhow::Result<Cost>;
+
+    /// Backs up what is different, in the volume at `path`, from the full backup.
+    fn incremental(&mut self, path: &Path) -> anyhow::Result<Cost>;
+
+    /// Restores the newest backup to the file `path`, which is not there.
+    fn restore(&mut self, path: &Path) -> anyhow::Result<Cost>;
+}
+
+/// What a step of a tool took, over all its processes.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Cost {
+    /// From start to end, seconds.
+    pub(crate) wall_seconds: f64,
+    /// CPU time as the kernel counted it, seconds.
+    pub(crate) cpu_seconds: f64,
+    /// CPU time as the tool itself tells it, seconds.
+    pub(crate) cpu_told_seconds: Option<f64>,
+    /// The most memory at once as the tool itself tells it, bytes.
+    pub(crate) memory_told_bytes: Option<u64>,
+    /// The most memory at once as looking on showed, bytes.
+    pub(crate) memory_seen_bytes: Option<u64>,
+    /// By how much the repository grew, bytes.
+    pub(crate) stored_bytes: u64,
+}
+
+/// Two figures for one thing may lie this far apart.
+const TOLERANCE: f64 = 0.03;
+
+impl Cost {
+    /// The CPU time to judge by: the greater of what the kernel counted and what the tool tells.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.cpu_told_seconds.map_or(self.cpu_seconds, |told| told.max(self.cpu_seconds))
+    }
+
+    /// Whether the tool tells another CPU time than the kernel.
+    pub(crate) fn cpu_disagrees(&self) -> bool {
+        self.cpu_told_seconds.is_some_and(|told| (told - self.cpu_seconds).abs() > TOLERANCE * self.cpu_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greater_cpu_time_counts_and_three_percent_are_forgiven() {
+        let cost = |told| Cost {
+            wall_seconds: 1.0,
+            cpu_seconds: 2.0,
+            cpu_told_seconds: told,
+            memory_told_bytes: None,
+            memory_seen_bytes: None,
+            stored_bytes: 0,
+        };
+        assert_eq!((cost(None).cpu(), cost(None).cpu_disagrees()), (2.0, false));
+        assert_eq!((cost(Some(1.95)).cpu(), cost(Some(1.95)).cpu_disagrees()), (2.0, false));
+        assert_eq!((cost(Some(2.1)).cpu(), cost(Some(2.1)).cpu_disagrees()), (2.1, true));
+        assert_eq!((cost(Some(1.5)).cpu(), cost(Some(1.5)).cpu_disagrees()), (2.0, true));
+    }
+}

@@ -1,0 +1,281 @@
+//! The command line. Others call it: what stands here stays.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use septet_format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BackupId, VolumeName};
+use septet_ipc::AgentKind;
+
+/// Backs up block devices and files as fast as the hardware allows, and restores them for certain.
+#[derive(Debug, Parser)]
+#[command(
+    name = "septet",
+    version,
+    max_term_width = 100,
+    after_help = "BACKUP is an id, VOLUME/ID or VOLUME@latest. REPO is a directory (made at first use) or a URL.\n\
+        Exit status: 0 done; 1 failed; 2 wrong usage; 3 damage found; 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Say more: how the volume is read, what each agent did
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+
+    /// Give up on an agent that has not answered, or is at one read or write, for so long
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Back up a file or a block device
+    Backup(Backup),
+    /// Write a backup to a file or a block device
+    Restore(Restore),
+    /// Delete backups, and what no other backup needs
+    Delete(Delete),
+    /// Read everything back and name each damaged range
+    Verify(Verify),
+    /// List volumes and backups
+    List(List),
+    /// Show one backup
+    Show(Show),
+    /// Make a lost or damaged map again from the segments' own indexes
+    Rebuild(Rebuild),
+    /// Prove a set-up: back up a small file, restore, compare, delete
+    Smoke(Smoke),
+    /// Run one agent between its standard input and output (see PROTOCOL.md)
+    #[command(hide = true)]
+    Agent {
+        /// Which agent
+        #[arg(value_parser = |name: &str| name.parse::<AgentKind>().map_err(|_| "not an agent's name"))]
+        agent: AgentKind,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Repo {
+    /// The repository: a directory or a URL
+    #[arg(long, env = "SEPTET_REPO", value_name = "REPO")]
+    pub(crate) repo: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// What to back up: a file or a block device
+    pub(crate) source: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// The volume's name in the repository [default: made from SOURCE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: Option<VolumeName>,
+
+    /// The backup's id [default: the time and a random number]
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<BackupId>,
+
+    /// Store every block, compare with nothing
+    #[arg(long, conflicts_with = "parent")]
+    pub(crate) full: bool,
+
+    /// The backup to compare with [default: the newest of the volume]
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<BackupId>,
+
+    /// Block size, a power of two from 64KiB to 4MiB [default: the parent's, else 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
+    pub(crate) block_size: Option<u32>,
+
+    /// How blocks are stored
+    #[arg(long, value_enum, default_value_t = Compression::Lz4)]
+    pub(crate) compression: Compression,
+
+    /// How many reads go on at once
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: u32,
+
+    /// A segment is closed when it holds this much
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_segment_bytes, hide = true)]
+    pub(crate) segment_size: u64,
+
+    /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// LZ4, where it saves something
+    Lz4,
+    /// As they are
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup
+    pub(crate) backup: String,
+
+    /// Where to: a new file, or with --overwrite an existing file or a block device
+    pub(crate) target: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// The first byte to restore; it is written to the same place in TARGET
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "0")]
+    pub(crate) offset: u64,
+
+    /// How many bytes to restore [default: to the volume's end]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) length: Option<u64>,
+
+    /// Write over what is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Leave damaged blocks out and list them, instead of stopping
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+
+    /// How many reads and writes go on at once
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: u32,
+
+    /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The backups
+    #[arg(required = true)]
+    pub(crate) backup: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Print JSON lines; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The backups [default: all]
+    pub(crate) backup: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// How many segments are read at once
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: u32,
+
+    /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only this volume
+    pub(crate) volume: Option<VolumeName>,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Print one JSON line a backup
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The backup
+    pub(crate) backup: String,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Print the manifest as one JSON line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The backup
+    pub(crate) backup: String,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Smoke {
+    /// The repository to try [default: a temporary directory]
+    #[arg(long, env = "SEPTET_REPO", value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+}
+
+/// The command line of this process; help, version and errors end it here.
+pub(crate) fn parse() -> Arguments {
+    Arguments::parse()
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "give a number of bytes, such as 4096 or 64MiB".to_owned())
+}
+
+fn parse_block_bytes(text: &str) -> Result<u32, String> {
+    let wrong = || format!("a block is a power of two from {BLOCK_BYTES_MIN} to {BLOCK_BYTES_MAX} bytes, such as 1MiB");
+    let bytes = u32::try_from(parse_bytes(text)?).map_err(|_| wrong())?;
+    let fits = bytes.is_power_of_two() && (BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(&bytes);
+    fits.then_some(bytes).ok_or_else(wrong)
+}
+
+fn parse_segment_bytes(text: &str) -> Result<u64, String> {
+    let bytes = parse_bytes(text)?;
+    (1 << 20..=1 << 34).contains(&bytes).then_some(bytes).ok_or_else(|| "a segment is from 1MiB to 16GiB".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<NonZeroU64>().map(|seconds| Duration::from_secs(seconds.get())).map_err(|_| "give whole seconds, at least 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        assert_eq!(parse_bytes("4096"), Ok(4096));
+        assert_eq!(parse_bytes("64KiB"), Ok(65536));
+        assert_eq!(parse_block_bytes("1MiB"), Ok(1 << 20));
+        for wrong in ["", "x", "-1", "3MiB", "32KiB", "8MiB"] {
+            assert!(parse_block_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `septet backup`: finds out what to compare with, runs the ring, and clears away what a run that
+//! failed has left.
+
+use std::path::Path;
+
+use anyhow::Context;
+use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
+use septet_ipc::shm::sweep;
+use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
+use septet_repository::{Repository, pending};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::place;
+use crate::args;
+use crate::args::Global;
+use crate::error::{Outcome, Usage};
+use crate::report::{Reporter, rate, size};
+use crate::supervisor::{self, Observer, Report, RunError};
+
+/// The size of each pool of slots: the block in work stays in the cache.
+pub(super) const POOL_BYTES: u64 = 32 << 20;
+
+/// Backs up a volume.
+pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
+    let mut reporter = Reporter::new(args.json, global.verbose);
+    let (manifest, report) = back_up(args, global, &mut reporter)?;
+    reporter.agents(&report.agents);
+    reporter.summary(summary(&manifest, &report), &lines(&manifest, &report));
+    Ok(Outcome::Done)
+}
+
+/// Backs up a volume; the manifest it got.
+pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Reporter) -> anyhow::Result<(Manifest, Report)> {
+    let source = place::volume_path(&args.source)?;
+    let repo = place::repository(&args.repo.repo)?;
+    let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
+    std::fs::metadata(&source).with_context(|| format!("{source}: the source can't be opened"))?;
+    let repository = Repository::open_or_create(&repo)?;
+    clear_up(&repository, &volume, reporter)?;
+    let history = History::new(&repository, &volume, args, reporter)?;
+    let mut job = BackupJob {
+        source,
+        repo,
+        repository: repository.id(),
+        volume,
+        backup: history.id,
+        parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
+        sequence: history.sequence,
+        block_bytes: history.block_bytes,
+        compression: match args.compression {
+            args::Compression::Lz4 => Compression::Lz4,
+            args::Compression::None => Compression::None,
+        },
+        streams: args.streams,
+        pool_bytes: POOL_BYTES,
+        segment_bytes: args.segment_size,
+        volume_bytes: None,
+    };
+    let mut result = attempt(&repository, &job, global, reporter);
+    if args.parent.is_none() && job.parent.is_some() && is_damage(&result) {
+        let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        reporter.note(&format!("the newest backup can't be compared with ({why}): this one is full; see septet verify"));
+        job.parent = None;
+        result = attempt(&repository, &job, global, reporter);
+    }
+    result
+}
+
+/// Clears away what runs that died have left, and says so.
+fn clear_up(repository: &Repository, volume: &VolumeName, reporter: &mut Reporter) -> anyhow::Result<()> {
+    let pools = sweep();
+    if pools > 0 {
+        reporter.note(&format!("removed {pools} shared-memory objects of runs that died"));
+    }
+    for backup in pending::sweep(repository, volume)? {
+        reporter.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
+    }
+    Ok(())
+}
+
+/// What the volume's earlier backups decide for the next.
+struct History {
+    id: BackupId,
+    parent: Option<Manifest>,
+    sequence: u64,
+    block_bytes: u32,
+}
+
+impl History {
+    fn new(repository: &Repository, volume: &VolumeName, args: &args::Backup, reporter: &mut Reporter) -> anyhow::Result<Self> {
+        let listing = repository.backups(volume)?;
+        for (backup, error) in &listing.damaged {
+            reporter.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
+        }
+        let id = match &args.id {
+            Some(id) if listing.has(id) => anyhow::bail!("backup {volume}/{id} exists already: choose another --id"),
+            Some(id) => id.clone(),
+            None => BackupId::generate(jiff::Timestamp::now(), random()),
+        };
+        let parent = match &args.parent {
+            _ if args.full => None,
+            Some(parent) => Some(repository.manifest(volume, parent)?),
+            None => listing.manifests.last().cloned(),
+        };
+        let sequence = listing.next_sequence();
+        let block_bytes = block_bytes(args.block_size, parent.as_ref())?;
+        Ok(Self { id, parent, sequence, block_bytes })
+    }
+}
+
+/// A volume's chain keeps its block size; only a full backup may have another.
+fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result<u32> {
+    match (wanted, parent) {
+        (None, None) => Ok(BLOCK_BYTES_DEFAULT),
+        (None, Some(parent)) => Ok(parent.block_bytes),
+        (Some(wanted), Some(parent)) if wanted != parent.block_bytes => Err(Usage(format!(
+            "backup {} has blocks of {} and can't be compared with blocks of {}: leave --block-size out, or add --full",
+            parent.backup,
+            size(u64::from(parent.block_bytes)),
+            size(u64::from(wanted))
+        ))
+        .into()),
+        (Some(wanted), _) => Ok(wanted),
+    }
+}
+
+/// One run of the ring, from the marker that says it is under way to its removal.
+fn attempt(repository: &Repository, job: &BackupJob, global: &Global, reporter: &mut Reporter) -> anyhow::Result<(Manifest, Report)> {
+    let marker = pending::marker(repository, job.volume.clone(), job.backup.clone(), job.parent.clone());
+    pending::begin(repository, &marker)?;
+    let details = json!({ "backup": job.backup, "volume": job.volume, "parent": job.parent });
+    reporter.start(&format!("backing up {}", job.volume), details);
+    let run = supervisor::run(&Begin::Backup(job.clone()), global.timeout, reporter);
+    let report = match run {
+        Ok(report) => report,
+        Err(error) => {
+            // It may have been committed before it failed; then only the marker goes.
+            remove_remains(repository, job).with_context(|| format!("{error}; and then clearing away what it left"))?;
+            return Err(failed(error));
+        }
+    };
+    pending::remove(repository, &job.volume, &job.backup)?;
+    Ok((repository.manifest(&job.volume, &job.backup)?, report))
+}
+
+fn remove_remains(repository: &Repository, job: &BackupJob) -> anyhow::Result<()> {
+    let prefix = keys::backup_prefix(&job.volume, &job.backup);
+    let store = repository.store();
+    store.abort_unfinished(&prefix)?;
+    if !repository.exists(&job.volume, &job.backup)? {
+        let marker = keys::pending(&job.volume, &job.backup);
+        let objects = store.list(&prefix)?.into_iter().map(|object| object.key);
+        // The marker last: while it is there, the next run finds what is left.
+        store.delete(&objects.filter(|key| *key != marker).collect::<Vec<_>>())?;
+    }
+    Ok(pending::remove(repository, &job.volume, &job.backup)?)
+}
+
+/// The error of a run, as the commands report it.
+pub(super) fn failed(error: RunError) -> anyhow::Error {
+    match error {
+        RunError::Interrupted(interrupted) => interrupted.into(),
+        RunError::Failed(failure) => failure.into(),
+        other @ RunError::Start(_) => other.into(),
+    }
+}
+
+fn is_damage(result: &anyhow::Result<(Manifest, Report)>) -> bool {
+    let failure = result.as_ref().err().and_then(|error| error.downcast_ref::<septet_ipc::Failure>());
+    failure.is_some_and(|failure| failure.kind == FailureKind::Damaged)
+}
+
+/// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`.
+fn default_volume(source: &str) -> VolumeName {
+    let name = match source.strip_prefix("/dev/") {
+        Some(device) => device.replace('/', "-"),
+        None => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    VolumeName::sanitize(&name)
+}
+
+fn random() -> u32 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    u32::try_from(high >> 32).unwrap_or_default()
+}
+
+fn summary(manifest: &Manifest, report: &Report) -> Value {
+    json!({
+        "backup": manifest.backup,
+        "volume": manifest.volume,
+        "parent": manifest.parent,
+        "bytes_volume": manifest.volume_bytes,
+        "bytes_read": manifest.bytes_read,
+        "bytes_stored": manifest.bytes_stored,
+        "block_bytes": manifest.block_bytes,
+        "blocks": manifest.blocks,
+        "seconds": report.seconds,
+        "cpu_seconds": report.usage.cpu_seconds,
+        "memory_peak_bytes": report.usage.memory_peak_bytes,
+        "agents": report.agents,
+    })
+}
+
+fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
+    let kind = match &manifest.parent {
+        Some(parent) => format!("since {parent}"),
+        None => "full".to_owned(),
+    };
+    let blocks = &manifest.blocks;
+    vec![
+        format!("{}/{}  {} ({kind})", manifest.volume, manifest.backup, size(manifest.volume_bytes)),
+        format!(
+            "read {} and stored {} in {:.1} s ({})",
+            size(manifest.bytes_read),
+            size(manifest.bytes_stored),
+            report.seconds,
+            rate(manifest.volume_bytes, report.seconds)
+        ),
+        format!(
+            "blocks: {} stored, {} unchanged, {} zero, {} never read",
+            blocks.data, blocks.unchanged, blocks.zero, blocks.hole
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_named_after_its_source() {
+        for (source, name) in [
+            ("/dev/vdb", "vdb"),
+            ("/dev/vg/data", "vg-data"),
+            ("/images/db.img", "db.img"),
+            ("/images/my disk.img", "my_disk.img"),
+        ] {
+            assert_eq!(default_volume(source).as_str(), name);
+        }
+    }
+}

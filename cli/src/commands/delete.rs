@@ -1,0 +1,45 @@
+//! `septet delete`: ends the existence of backups, and removes what no other backup needs.
+
+use std::collections::BTreeMap;
+
+use septet_format::{BackupId, VolumeName};
+use septet_ipc::{Begin, DeleteJob};
+use septet_repository::Repository;
+use serde_json::json;
+
+use super::backup::failed;
+use super::place;
+use crate::args;
+use crate::args::Global;
+use crate::error::Outcome;
+use crate::report::Reporter;
+use crate::supervisor;
+
+/// Deletes backups.
+pub(crate) fn run(args: &args::Delete, global: &Global) -> anyhow::Result<Outcome> {
+    let mut reporter = Reporter::new(args.json, global.verbose);
+    let objects = delete(args, global, &mut reporter)?;
+    let count = args.backup.len();
+    let line = format!("deleted {count} backup{}, {objects} objects", if count == 1 { "" } else { "s" });
+    reporter.summary(json!({ "backups": args.backup, "objects": objects }), &[line]);
+    Ok(Outcome::Done)
+}
+
+/// Deletes backups; how many objects went besides their manifests.
+pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Reporter) -> anyhow::Result<u64> {
+    let repo = place::repository(&args.repo.repo)?;
+    let repository = Repository::open(&repo)?;
+    // All are looked up before any goes: a misspelt id deletes nothing.
+    let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();
+    for spec in &args.backup {
+        let (volume, backup) = repository.resolve(spec)?;
+        doomed.entry(volume).or_default().push(backup);
+    }
+    let mut objects = 0;
+    for (volume, backups) in doomed {
+        reporter.start(&format!("deleting from {volume}"), json!({ "volume": volume, "backups": backups }));
+        let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume, backups });
+        objects += supervisor::run(&begin, global.timeout, reporter).map_err(failed)?.progress.objects;
+    }
+    Ok(objects)
+}

@@ -1,0 +1,61 @@
+//! The commands, one a file.
+
+mod backup;
+mod delete;
+mod list;
+mod place;
+mod rebuild;
+mod restore;
+mod show;
+mod smoke;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::agents;
+use crate::args::{Arguments, Command};
+use crate::error::{Outcome, exit_status};
+use crate::report::failed;
+use crate::signals;
+
+/// Carries out what the command line says.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { command, global } = arguments;
+    let json = speaks_json(&command);
+    let result = match command {
+        Command::Agent { agent } => return agents::run(agent),
+        Command::Backup(args) => caught(|| backup::run(&args, &global)),
+        Command::Restore(args) => caught(|| restore::run(&args, &global)),
+        Command::Delete(args) => caught(|| delete::run(&args, &global)),
+        Command::Verify(args) => caught(|| verify::run(&args, &global)),
+        Command::List(args) => list::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Rebuild(args) => caught(|| rebuild::run(&args)),
+        Command::Smoke(args) => caught(|| smoke::run(&args, &global)),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            failed(json, &error);
+            ExitCode::from(exit_status(&error))
+        }
+    }
+}
+
+/// Runs a command with signals caught, so that it can end in good order.
+fn caught(command: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+    signals::catch()?;
+    command()
+}
+
+fn speaks_json(command: &Command) -> bool {
+    match command {
+        Command::Backup(args) => args.json,
+        Command::Restore(args) => args.json,
+        Command::Delete(args) => args.json,
+        Command::Verify(args) => args.json,
+        Command::List(args) => args.json,
+        Command::Show(args) => args.json,
+        Command::Rebuild(_) | Command::Smoke(_) | Command::Agent { .. } => false,
+    }
+}

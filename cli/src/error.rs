@@ -1,0 +1,42 @@
+//! How a command ends: its exit status, and the errors that have one of their own.
+
+use std::process::ExitCode;
+
+/// How a command ended when it did what it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and what was found is damaged.
+    Damage,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Damage => Self::from(3),
+        }
+    }
+}
+
+/// A request that can't be carried out as it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The user stopped the run.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; nothing half-made was left behind")]
+pub(crate) struct Interrupted;
+
+/// The exit status for an error: 2 for wrong usage, 130 for an interruption, else 1.
+pub(crate) fn exit_status(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        2
+    } else if error.is::<Interrupted>() {
+        130
+    } else {
+        1
+    }
+}

@@ -1,0 +1,19 @@
+//! The `septet` binary: the command line, the supervisor of the agents, and, by the name it is
+//! called with, each of the agents itself.
+
+mod agents;
+mod args;
+mod commands;
+mod error;
+mod report;
+mod signals;
+mod supervisor;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match agents::called_as() {
+        Some(agent) => agents::run(agent),
+        None => commands::run(args::parse()),
+    }
+}

@@ -1,0 +1,142 @@
+//! What the user sees of a run: a progress bar and a short summary, or JSON lines.
+//!
+//! Results go to standard output, all else to standard error, so that either can be used alone. A
+//! reader that went away (a closed pipe) is no error.
+
+mod bar;
+
+use std::io::Write;
+
+use bytesize::ByteSize;
+use serde_json::{Value, json};
+use septet_ipc::status::{Damage, Progress, Status};
+
+use crate::supervisor::Observer;
+use bar::Bar;
+
+/// How a command speaks.
+pub(crate) struct Reporter {
+    json: bool,
+    verbose: bool,
+    bar: Option<Bar>,
+}
+
+impl Reporter {
+    /// Speaks JSON lines, or to a person.
+    pub(crate) fn new(json: bool, verbose: bool) -> Self {
+        Self { json, verbose, bar: None }
+    }
+
+    /// From here on `doing` is under way, with a progress bar on a terminal.
+    pub(crate) fn start(&mut self, doing: &str, details: Value) {
+        if self.json {
+            self.event("start", details);
+        } else {
+            self.bar = Some(Bar::new(doing));
+        }
+    }
+
+    /// The result: JSON, or the lines for people.
+    pub(crate) fn summary(&mut self, summary: Value, lines: &[String]) {
+        self.bar = None;
+        if self.json {
+            self.event("summary", summary);
+        } else {
+            lines.iter().for_each(|line| print_line(line));
+        }
+    }
+
+    /// A line that only `--verbose` shows.
+    pub(crate) fn detail(&mut self, text: &str) {
+        if self.verbose && !self.json {
+            self.say(text);
+        }
+    }
+
+    /// What each agent did, for `--verbose`.
+    pub(crate) fn agents(&mut self, agents: &[Status]) {
+        for status in agents.iter().filter(|status| status.workers > 0 || status.commands > 0) {
+            self.detail(&format!(
+                "{:<14} {:>8} commands, busy {:>8.2} s, waited for others {:>8.2} s, {} workers",
+                status.agent.process_name().trim_start_matches("septet-"),
+                status.commands,
+                f64::from(u32::try_from(status.busy_ms).unwrap_or(u32::MAX)) / 1e3,
+                f64::from(u32::try_from(status.blocked_ms).unwrap_or(u32::MAX)) / 1e3,
+                status.workers.max(1)
+            ));
+        }
+    }
+
+    fn event(&self, name: &str, details: Value) {
+        let mut line = json!({ "event": name });
+        if let (Value::Object(line), Value::Object(details)) = (&mut line, details) {
+            line.extend(details);
+        }
+        print_line(&line.to_string());
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.say(text),
+            None => complain(text),
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn progress(&mut self, progress: &Progress) {
+        if self.json {
+            self.event("progress", json!(progress));
+        } else if let Some(bar) = &self.bar {
+            bar.update(progress);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        if self.json {
+            self.event("note", json!({ "text": text }));
+        } else {
+            self.say(&format!("septet: note: {text}"));
+        }
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        if self.json {
+            self.event("damage", json!(damage));
+        }
+    }
+}
+
+/// Prints a line of results; that nobody reads it is no error.
+pub(crate) fn print_line(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line that is no result.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints why a command failed, in one line.
+pub(crate) fn failed(json: bool, error: &anyhow::Error) {
+    let text = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    if json {
+        print_line(&json!({ "event": "error", "message": text }).to_string());
+    }
+    complain(&format!("septet: error: {text}"));
+}
+
+/// `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
+}
+
+/// `1.5 GiB/s`.
+pub(crate) fn rate(bytes: u64, seconds: f64) -> String {
+    if seconds <= 0.0 {
+        return "-".to_owned();
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+    let per_second = (bytes as f64 / seconds) as u64;
+    format!("{}/s", size(per_second))
+}

@@ -1,0 +1,70 @@
+//! Which of several failures is the first cause, and who has fallen silent.
+//!
+//! When one agent goes, its neighbours fail too: they lost a peer. The cause is the failure of an
+//! agent that had a reason of its own; or else the agent that was killed, or that does not answer.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use septet_ipc::{AgentKind, Failure, FailureKind};
+
+use super::member::Member;
+
+/// The failure that the user should read.
+pub(crate) fn first_cause(members: &[Member]) -> Failure {
+    let own = |member: &Member| member.failure.clone().filter(|failure| failure.kind != FailureKind::Peer);
+    let died = |member: &Member| {
+        let exit = member.exit.filter(|exit| !exit.success() && member.failure.is_none())?;
+        Some(death(member.kind, exit, member.last_words.as_deref()))
+    };
+    let any = |member: &Member| member.failure.clone();
+    let mut named = members.iter().filter_map(own).chain(members.iter().filter_map(died));
+    let first = named.next().or_else(|| members.iter().find_map(any));
+    first.unwrap_or_else(|| Failure::new(FailureKind::Peer, "an agent stopped without a word"))
+}
+
+fn death(kind: AgentKind, exit: ExitStatus, last_words: Option<&str>) -> Failure {
+    let name = kind.process_name();
+    let how = match (exit.signal(), exit.code()) {
+        (Some(9), _) => format!("{name} was killed (SIGKILL): by hand, or because the machine ran out of memory"),
+        (Some(7), _) => format!("{name} died of SIGBUS: /dev/shm is full; enlarge it (mount -o remount,size=512M /dev/shm)"),
+        (Some(signal), _) => format!("{name} was killed by signal {signal}"),
+        (None, code) => format!("{name} ended with status {}", code.unwrap_or(-1)),
+    };
+    let mut failure = Failure::new(FailureKind::Peer, match last_words {
+        Some(words) => format!("{how}: {words}"),
+        None => how,
+    });
+    failure.agent = Some(kind);
+    failure
+}
+
+/// Marks an agent as failed that has not answered for `timeout`, or is at one command for so long.
+pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
+    let now = Instant::now();
+    let silent = |member: &Member| member.exit.is_none() && now - member.last_sign > timeout;
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let stuck = |member: &Member| member.exit.is_none() && member.status.as_ref().is_some_and(|status| status.stuck_ms > timeout_ms);
+    if let Some(member) = members.iter_mut().find(|member| silent(member)) {
+        let why = if is_stopped(member.child.id()) { "it was stopped (SIGSTOP)" } else { "it hangs" };
+        fail(member, format!("has not answered for {} s: {why}", timeout.as_secs()));
+    } else if let Some(member) = members.iter_mut().rev().find(|member| stuck(member)) {
+        // Those before it may be stuck too, in handing their results to it.
+        fail(member, format!("has been at one command for more than {} s: its disk or server does not answer", timeout.as_secs()));
+    }
+}
+
+fn fail(member: &mut Member, what: String) {
+    let name = member.kind.process_name();
+    let cause = format!("{name} (process {}) {what}; --timeout sets the limit", member.child.id());
+    let mut failure = Failure::new(FailureKind::Protocol, cause);
+    failure.agent = Some(member.kind);
+    member.failure.get_or_insert(failure);
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name in parentheses, which may itself hold anything.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
+}

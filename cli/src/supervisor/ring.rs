@@ -1,0 +1,67 @@
+//! Starting the agents of a pipeline, wired to a ring.
+//!
+//! Each agent's standard output is a socket to the next one's standard input, and the last one's to
+//! the master's: no path in the file system, nothing to squat on. The job waits in that last socket
+//! as the master's first line.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use septet_ipc::{AgentKind, Begin, Message, wire};
+
+use super::member::{Heard, Member};
+use crate::agents::SUPERVISOR_VARIABLE;
+
+/// What every agent may see of the environment; those that store see all of it, since credentials
+/// and endpoints come that way.
+const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
+
+/// Starts the agents; what they say on standard error is told to `tell`.
+pub(crate) fn start(agents: &[AgentKind], begin: &Begin, tell: &Sender<(usize, Heard)>) -> std::io::Result<Vec<Member>> {
+    let mut links = Vec::new();
+    for _ in agents {
+        links.push(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?);
+    }
+    let (mut downstream, mut upstream): (Vec<OwnedFd>, Vec<OwnedFd>) = links.into_iter().unzip();
+    if let Some(last) = downstream.last() {
+        let job = wire::Sender::new(last.try_clone()?);
+        job.send(&Message::Begin(Box::new(begin.clone()))).map_err(std::io::Error::other)?;
+    }
+    // The master reads what the last one writes.
+    upstream.rotate_right(1);
+    let mut members: Vec<Member> = Vec::new();
+    for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate() {
+        let started = spawn(kind, stdin, stdout).and_then(|child| Member::new(index, kind, child, tell));
+        match started {
+            Ok(member) => members.push(member),
+            Err(error) => {
+                members.iter_mut().for_each(Member::kill);
+                members.iter_mut().for_each(Member::reap);
+                return Err(error);
+            }
+        }
+    }
+    Ok(members)
+}
+
+/// Starts this very binary under the agent's name. It must be called from the main thread: the
+/// agents die with the thread that started them.
+fn spawn(kind: AgentKind, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(kind.process_name()).stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+    // Ctrl-C is for the supervisor, which ends the ring in good order.
+    command.process_group(0);
+    if !sees_the_store(kind) {
+        command.env_clear();
+        command.envs(COMMON_VARIABLES.iter().filter_map(|&name| std::env::var_os(name).map(|value| (name, value))));
+    }
+    command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
+    command.spawn()
+}
+
+fn sees_the_store(kind: AgentKind) -> bool {
+    matches!(kind, AgentKind::Datawriter | AgentKind::Metawriter | AgentKind::Backupreader | AgentKind::S3worker)
+}

@@ -1,0 +1,73 @@
+//! What a run costs its host: CPU and memory, over all processes together.
+
+use nix::sys::resource::{Usage as Resources, UsageWho, getrusage};
+use serde::Serialize;
+
+use super::member::Member;
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Usage {
+    /// User and system time of all processes, seconds.
+    pub(crate) cpu_seconds: f64,
+    /// The largest sum of all processes' own memory, the program's text once, and all shared
+    /// memory once, bytes.
+    pub(crate) memory_peak_bytes: u64,
+}
+
+/// Measures a run from its start on.
+pub(crate) struct Meter {
+    cpu_at_start: f64,
+    memory_peak_bytes: u64,
+}
+
+impl Meter {
+    pub(crate) fn start() -> Self {
+        Self { cpu_at_start: cpu_seconds(), memory_peak_bytes: 0 }
+    }
+
+    /// Looks at how much memory all take now.
+    pub(crate) fn sample(&mut self, members: &[Member]) {
+        let mut anonymous = 0;
+        let mut text = 0;
+        let pids = members.iter().filter(|member| member.exit.is_none()).map(|member| member.child.id());
+        for pid in pids.chain([std::process::id()]) {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            anonymous += field(&status, "RssAnon:");
+            text = text.max(field(&status, "RssFile:"));
+        }
+        let shared: u64 = members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.shared_bytes).sum();
+        self.memory_peak_bytes = self.memory_peak_bytes.max(anonymous + text + shared);
+    }
+
+    /// The sum; all agents must have been waited for.
+    pub(crate) fn finish(self) -> Usage {
+        Usage { cpu_seconds: cpu_seconds() - self.cpu_at_start, memory_peak_bytes: self.memory_peak_bytes }
+    }
+}
+
+fn cpu_seconds() -> f64 {
+    [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].into_iter().filter_map(|who| getrusage(who).ok()).map(|usage| seconds(&usage)).sum()
+}
+
+fn seconds(usage: &Resources) -> f64 {
+    [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6).sum()
+}
+
+/// A field of `/proc/PID/status`, from KiB to bytes.
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let status = "Name:\tx\nRssAnon:\t     132 kB\nRssFile:\t    2048 kB\n";
+        assert_eq!((field(status, "RssAnon:"), field(status, "RssFile:"), field(status, "Rss:")), (132 * 1024, 2048 * 1024, 0));
+    }
+}

@@ -1,0 +1,161 @@
+//! A tiny repository, built with the crate: one volume, a full backup and an incremental one.
+//!
+//! Its blocks show every case: LZ4, raw and short, hole, zeros, unchanged, changed.
+
+#![allow(dead_code)] // Each test uses its part of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use septet_format::*;
+use uuid::Uuid;
+
+/// The volume: three whole blocks of 64 KiB and a short one.
+pub(crate) const VOLUME_BYTES: u64 = 3 * 65536 + 1000;
+const BLOCK_BYTES: u32 = 65536;
+const REPOSITORY: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
+
+/// All objects by key.
+pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
+
+/// Where the golden repository is committed.
+pub(crate) fn golden() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+pub(crate) fn volume() -> VolumeName {
+    "vol".parse().unwrap()
+}
+
+pub(crate) fn geometry() -> Geometry {
+    Geometry::new(VOLUME_BYTES, BLOCK_BYTES).unwrap()
+}
+
+/// What the volume held at each backup, block by block; `None` reads as zeros.
+pub(crate) fn contents() -> [(BackupId, Vec<Option<Vec<u8>>>); 2] {
+    let text = |line: &str| Some(line.bytes().cycle().take(65536).collect::<Vec<u8>>());
+    let mut noise = vec![0; 1000];
+    blake3::Hasher::new().update(b"noise").finalize_xof().fill(&mut noise);
+    let (first, second) = (text("the first block\n"), text("changed since\n"));
+    [
+        ("b1".parse().unwrap(), vec![first.clone(), None, None, Some(noise.clone())]),
+        ("b2".parse().unwrap(), vec![first, second, None, Some(noise)]),
+    ]
+}
+
+/// What the volume read as at each backup.
+pub(crate) fn image(blocks: &[Option<Vec<u8>>]) -> Vec<u8> {
+    let block = |(n, content): (u64, &Option<Vec<u8>>)| {
+        content.clone().unwrap_or_else(|| vec![0; geometry().len_bytes(n) as usize])
+    };
+    (0..).zip(blocks).flat_map(block).collect()
+}
+
+fn hash_of(content: &Option<Vec<u8>>) -> BlockHash {
+    content.as_deref().map_or(BlockHash::ZERO, BlockHash::of)
+}
+
+/// One segment with the blocks given, in the order of completion: the last first.
+fn segment(backup: &BackupId, blocks: &[(u64, &[u8])]) -> (Vec<u8>, SegmentIndex, BlockHash) {
+    let (mut object, mut entries) = (Vec::new(), Vec::new());
+    for (block, content) in blocks.iter().rev() {
+        let packed = lz4_flex::block::compress(content);
+        let raw = packed.len() >= content.len();
+        let (codec, stored) = if raw { (Codec::Raw, *content) } else { (Codec::Lz4, &packed[..]) };
+        let stored_bytes = stored.len() as u32;
+        let (hash, offset_bytes) = (BlockHash::of(content), object.len() as u64);
+        entries.push(IndexEntry { block: *block, hash, offset_bytes, stored_bytes, codec, crc32: if codec == Codec::Raw { 0 } else { crc32(stored) } });
+        object.extend_from_slice(stored);
+        object.resize(object.len() + (padded(stored_bytes) - u64::from(stored_bytes)) as usize, 0);
+    }
+    let backup = backup.clone();
+    let index =
+        SegmentIndex { repository: REPOSITORY, volume: volume(), backup, number: 0, geometry: geometry(), entries };
+    let (tail, hash) = index.encode(object.len() as u64);
+    object.extend(tail);
+    (object, index, hash)
+}
+
+fn table<const N: usize>(entries: &[[u8; N]]) -> Vec<u8> {
+    let read = |first: u64, memory: &mut [u8]| {
+        let all = entries[first as usize..].as_flattened();
+        memory.copy_from_slice(&all[..memory.len()]);
+        Ok(())
+    };
+    encode_table(N as u32, entries.len() as u64, read).unwrap()
+}
+
+fn object_ref(object: &[u8]) -> ObjectRef {
+    ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(object) }
+}
+
+fn made() -> jiff::Timestamp {
+    "2026-11-21T23:37:03Z".parse().unwrap()
+}
+
+/// A manifest that names no objects yet.
+fn manifest(sequence: u64, backup: &BackupId, data: u64) -> Manifest {
+    let nothing = ObjectRef { bytes: 0, hash: BlockHash::ZERO };
+    Manifest {
+        format: FORMAT_VERSION,
+        repository: REPOSITORY,
+        volume: volume(),
+        backup: backup.clone(),
+        parent: None,
+        sequence,
+        created: made(),
+        source: "/dev/vg/vol".to_owned(),
+        tool: "septet 0.1.0".to_owned(),
+        volume_bytes: VOLUME_BYTES,
+        block_bytes: BLOCK_BYTES,
+        compression: "lz4".to_owned(),
+        hash: "blake3".to_owned(),
+        blocks: match sequence {
+            1 => BlockCounts { data, zero: 1, hole: 1, unchanged: 0 },
+            _ => BlockCounts { data, zero: 0, hole: 1, unchanged: 2 },
+        },
+        bytes_read: VOLUME_BYTES - 65536,
+        bytes_stored: 0,
+        seconds: 0.5,
+        checksums: nothing,
+        map: nothing,
+        sources: Vec::new(),
+        extensions: BTreeMap::new(),
+    }
+}
+
+/// Builds the repository.
+pub(crate) fn build() -> Objects {
+    let info = RepositoryInfo::new(REPOSITORY, made(), "septet 0.1.0");
+    let mut objects = Objects::from([(keys::repository(), info.encode())]);
+    let mut locations: Vec<(BlockHash, Option<Location>)> = vec![(BlockHash::ZERO, None); 4];
+    let mut sources: Vec<SourceBackup> = Vec::new();
+    let mut parent = None;
+    for (sequence, (backup, blocks)) in (1..).zip(contents()) {
+        let is_new = |n: &usize| blocks[*n].is_some() && hash_of(&blocks[*n]) != locations[*n].0;
+        let new: Vec<(u64, &[u8])> = (0..4).filter(is_new).map(|n| (n as u64, blocks[n].as_deref().unwrap())).collect();
+        let (object, index, hash) = segment(&backup, &new);
+        let row = sources.len() as u32;
+        for IndexEntry { block, hash, offset_bytes, stored_bytes, codec, .. } in &index.entries {
+            let location =
+                Location { segment: row, offset_bytes: *offset_bytes, stored_bytes: *stored_bytes, codec: *codec };
+            locations[*block as usize] = (*hash, Some(location));
+        }
+        let checksums = table(&blocks.iter().map(|b| *hash_of(b).as_bytes()).collect::<Vec<_>>());
+        let map = table(&locations.iter().map(|(_, l)| Location::encode(l.as_ref())).collect::<Vec<_>>());
+        let live_bytes = index.entries.iter().map(|e| padded(e.stored_bytes)).sum();
+        let rows = vec![SegmentRef { number: 0, bytes: object.len() as u64, hash, live_bytes }];
+        sources.push(SourceBackup { volume: volume(), backup: backup.clone(), segments: rows });
+        let mut manifest = manifest(sequence, &backup, new.len() as u64);
+        manifest.parent = parent.replace(backup.clone());
+        manifest.bytes_stored = (object.len() + checksums.len() + map.len()) as u64;
+        (manifest.checksums, manifest.map) = (object_ref(&checksums), object_ref(&map));
+        manifest.sources = sources.clone();
+        manifest.check().unwrap();
+        objects.insert(keys::segment(&volume(), &backup, 0), object);
+        objects.insert(keys::checksums(&volume(), &backup), checksums);
+        objects.insert(keys::map(&volume(), &backup), map);
+        objects.insert(keys::manifest(&volume(), &backup), manifest.encode());
+    }
+    objects
+}

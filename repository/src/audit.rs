@@ -1,0 +1,179 @@
+//! Which ranges of a volume some damage hits.
+//!
+//! A verification reads every segment once, however many backups share it, and collects what is
+//! damaged there in [`DamagedSegments`]. [`damaged_ranges`] then looks at one backup: its tables must be
+//! whole, each of its blocks must lie where its segment's index says that this very block lies, and
+//! that place must not be damaged. Together this proves that the backup can be restored.
+
+mod damaged_segments;
+mod index_cache;
+
+pub use damaged_segments::DamagedSegments;
+pub use index_cache::IndexCache;
+
+use crate::entries::Entries;
+use crate::{Repository, Result, TableKind};
+use damaged_segments::DamagedSegment;
+use index_cache::Index;
+use septet_format::{BlockHash, Geometry, Location, Manifest, SegmentRef, keys};
+use std::sync::Arc;
+
+/// Neighbouring bytes of a volume that can't be restored, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedRange {
+    /// Where it begins in the volume.
+    pub offset_bytes: u64,
+    /// How long it is; 0 only for an empty volume.
+    pub size_bytes: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The damaged ranges of one backup, in order; none if it is whole. `damaged` is what was found in the
+/// segments of the backup's volume. Needs up to 52 bytes of memory a block, besides the indexes.
+pub fn damaged_ranges(
+    repository: &Repository,
+    manifest: &Manifest,
+    damaged: &DamagedSegments,
+    indexes: &mut IndexCache,
+) -> Result<Vec<DamagedRange>> {
+    let key = keys::manifest(&manifest.volume, &manifest.backup);
+    let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
+    let map = Entries::load(repository, manifest, TableKind::Map);
+    let tables = map.and_then(|map| Ok((map, Entries::load(repository, manifest, TableKind::Checksums)?)));
+    let (map, checksums) = match tables {
+        Err(error) if error.is_damage() => return Ok(vec![whole_volume(&geometry, &error.to_string())]),
+        tables => tables?,
+    };
+    let mut audit = Audit { geometry, map, checksums, found: Vec::new() };
+    let blocks = audit.blocks_by_row();
+    let mut blocks = blocks.as_slice();
+    indexes.begin_backup();
+    for (row, source, segment) in manifest.segment_rows() {
+        let (here, rest) = blocks.split_at(blocks.partition_point(|(of, _)| *of <= row));
+        blocks = rest;
+        if !here.is_empty() {
+            let key = keys::segment(&source.volume, &source.backup, segment.number);
+            let index = indexes.get(repository, source, segment)?;
+            audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&source.backup, segment.number) });
+        }
+    }
+    audit.fail_all(blocks, "its map names a segment that its manifest does not");
+    Ok(audit.ranges())
+}
+
+fn whole_volume(geometry: &Geometry, why: &str) -> DamagedRange {
+    let reason = format!("{why}; `septet rebuild` may help");
+    DamagedRange { offset_bytes: 0, size_bytes: geometry.volume_bytes(), reason }
+}
+
+/// One backup that is looked at.
+struct Audit {
+    geometry: Geometry,
+    map: Entries<12>,
+    checksums: Entries<32>,
+    /// Neighbouring blocks with one reason: the first, the one after the last, and why.
+    found: Vec<(u64, u64, Arc<str>)>,
+}
+
+/// A segment that some blocks of the backup lie in.
+struct Row<'a> {
+    key: String,
+    segment: &'a SegmentRef,
+    /// What lies in it, or why that can't be told.
+    index: Arc<Result<Index, String>>,
+    damaged: Option<&'a DamagedSegment>,
+}
+
+impl Audit {
+    /// Every block that is stored, with its row, sorted. Blocks without a row are found damaged.
+    fn blocks_by_row(&mut self) -> Vec<(u32, u32)> {
+        let (mut blocks, mut nowhere) = (Vec::new(), Vec::new());
+        for (block, entry) in self.map.stored() {
+            match (u32::try_from(block), Location::decode(entry)) {
+                (Ok(block), Ok(Some(location))) if self.checksums.get(u64::from(block)) != [0; 32] => {
+                    blocks.push((location.segment, block));
+                }
+                (_, Err(cause)) => nowhere.push((block, Arc::from(cause.to_string()))),
+                _ => nowhere.push((block, "its map has it and its checksums say that it is zeros".into())),
+            }
+        }
+        let unmapped = self.checksums.stored().map(|(block, _)| block).filter(|block| self.map.get(*block) == [0; 12]);
+        let reason: Arc<str> = "its checksums have it and its map does not".into();
+        nowhere.extend(unmapped.map(|block| (block, reason.clone())));
+        nowhere.into_iter().for_each(|(block, reason)| self.fail(block, &reason));
+        blocks.sort_unstable();
+        blocks
+    }
+
+    fn check_row(&mut self, blocks: &[(u32, u32)], row: &Row) {
+        let whole = row.damaged.and_then(|damaged| damaged.whole.as_ref());
+        let index = match (whole, &*row.index) {
+            (None, Ok(index)) => index,
+            (Some(reason), _) => return self.fail_all(blocks, &row.named(reason)),
+            (_, Err(reason)) => return self.fail_all(blocks, reason),
+        };
+        let elsewhere: Arc<str> = format!("{}: its index has another block, or none, at this place", row.key).into();
+        for (_, block) in blocks {
+            let block = u64::from(*block);
+            match self.location(block, row, index) {
+                None => self.fail(block, &elsewhere),
+                Some(location) => {
+                    if let Some(reason) = row.damaged.and_then(|damaged| damaged.at(&location)) {
+                        self.fail(block, &row.named(reason));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the block lies, if the segment's index says the same of this place as map and checksums.
+    fn location(&self, block: u64, row: &Row, index: &Index) -> Option<Location> {
+        let location = Location::decode(&self.map.get(block)).ok()??;
+        location.check(self.geometry.len_bytes(block), row.segment.bytes).ok()?;
+        let entry = index.at(location.offset_bytes)?;
+        let same = entry.block == block
+            && entry.hash == BlockHash::from(self.checksums.get(block))
+            && (entry.stored_bytes, entry.codec) == (location.stored_bytes, location.codec);
+        same.then_some(location)
+    }
+
+    fn fail_all(&mut self, blocks: &[(u32, u32)], reason: &str) {
+        let reason = reason.into();
+        blocks.iter().for_each(|(_, block)| self.fail(u64::from(*block), &reason));
+    }
+
+    fn fail(&mut self, block: u64, reason: &Arc<str>) {
+        match self.found.last_mut() {
+            Some((_, end, why)) if *end == block && why == reason => *end += 1,
+            _ => self.found.push((block, block + 1, reason.clone())),
+        }
+    }
+
+    fn ranges(mut self) -> Vec<DamagedRange> {
+        self.found.sort_unstable_by_key(|(first, ..)| *first);
+        let mut ranges: Vec<DamagedRange> = Vec::new();
+        for (first, end, reason) in self.found {
+            let offset_bytes = self.geometry.offset_bytes(first);
+            let end_bytes = self.geometry.offset_bytes(end).min(self.geometry.volume_bytes());
+            let size_bytes = end_bytes - offset_bytes;
+            match ranges.last_mut() {
+                Some(last) if last.offset_bytes + last.size_bytes == offset_bytes && last.reason == *reason => {
+                    last.size_bytes += size_bytes;
+                }
+                _ => ranges.push(DamagedRange { offset_bytes, size_bytes, reason: reason.to_string() }),
+            }
+        }
+        ranges
+    }
+}
+
+impl Row<'_> {
+    /// The reason, with the segment's key.
+    fn named(&self, reason: &str) -> Arc<str> {
+        if reason.contains(&self.key) { reason.into() } else { format!("{}: {reason}", self.key).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

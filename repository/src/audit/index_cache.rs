@@ -1,0 +1,126 @@
+//! The segments' indexes, kept from backup to backup.
+//!
+//! A hundred backups share most of their segments, whose indexes are read once if they fit. The rule
+//! for those that don't: when there is no room, what the present backup hasn't used goes; if there is
+//! still none, the new one is not kept. So a backup that needs more than fits still finds the same part
+//! of it kept each time, where evicting the oldest would keep nothing.
+
+use crate::{Repository, Result};
+use septet_format::{BlockHash, IndexEntry, SegmentRef, SourceBackup, keys};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What the indexes that are kept may take: as much as four million blocks need.
+const BYTES_MAX: usize = 256 << 20;
+
+/// Indexes of segments that were asked for, in 256 MiB at most (and one more while it is used).
+pub struct IndexCache {
+    bytes_max: usize,
+    bytes: usize,
+    /// Counts the backups.
+    backup: u64,
+    indexes: HashMap<Key, Kept>,
+}
+
+/// What is in a segment, sorted by its place there.
+pub(super) struct Index(Vec<IndexEntry>);
+
+/// Which segment; manifests that differ about its length or hash mean different ones.
+type Key = (String, u64, BlockHash);
+
+struct Kept {
+    index: Arc<Result<Index, String>>,
+    /// The backup that used it last.
+    used: u64,
+}
+
+impl Default for IndexCache {
+    fn default() -> Self {
+        IndexCache { bytes_max: BYTES_MAX, bytes: 0, backup: 0, indexes: HashMap::new() }
+    }
+}
+
+impl IndexCache {
+    /// From here on it is another backup's turn.
+    pub(super) fn begin_backup(&mut self) {
+        self.backup += 1;
+    }
+
+    /// The index of a segment that a manifest names, or why it is damaged: a segment that is missing or
+    /// has another length than the manifest says is.
+    pub(super) fn get(
+        &mut self,
+        repository: &Repository,
+        source: &SourceBackup,
+        segment: &SegmentRef,
+    ) -> Result<Arc<Result<Index, String>>> {
+        let key = (keys::segment(&source.volume, &source.backup, segment.number), segment.bytes, segment.hash);
+        if let Some(kept) = self.indexes.get_mut(&key) {
+            kept.used = self.backup;
+            return Ok(kept.index.clone());
+        }
+        let index = match read(repository, &key.0, source, segment) {
+            Err(error) if error.is_damage() => Err(error.to_string()),
+            index => Ok(index?),
+        };
+        let index = Arc::new(index);
+        self.keep(key, &index);
+        Ok(index)
+    }
+
+    fn keep(&mut self, key: Key, index: &Arc<Result<Index, String>>) {
+        let bytes = bytes_of(&key, index);
+        if self.bytes + bytes > self.bytes_max {
+            self.indexes.retain(|_, kept| kept.used == self.backup);
+            self.bytes = self.indexes.iter().map(|(key, kept)| bytes_of(key, &kept.index)).sum();
+        }
+        if self.bytes + bytes <= self.bytes_max {
+            self.bytes += bytes;
+            self.indexes.insert(key, Kept { index: index.clone(), used: self.backup });
+        }
+    }
+}
+
+#[cfg(test)]
+impl IndexCache {
+    pub(super) fn with_bytes_max(bytes_max: usize) -> Self {
+        IndexCache { bytes_max, ..Self::default() }
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.indexes.len()
+    }
+
+    pub(super) fn kept_of(&self, backup: &str) -> usize {
+        self.indexes.keys().filter(|(key, ..)| key.contains(&format!("/{backup}/"))).count()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Index {
+    /// What lies at this offset.
+    pub(super) fn at(&self, offset_bytes: u64) -> Option<&IndexEntry> {
+        let found = self.0.binary_search_by_key(&offset_bytes, |entry| entry.offset_bytes);
+        found.ok().and_then(|at| self.0.get(at))
+    }
+}
+
+fn read(repository: &Repository, key: &str, source: &SourceBackup, segment: &SegmentRef) -> Result<Index> {
+    let bytes = repository.store().len(key)?;
+    repository.ensure(bytes == segment.bytes, key, "segment", || {
+        format!("it has {bytes} bytes and should have {}", segment.bytes)
+    })?;
+    Ok(Index(repository.segment_index(&source.volume, &source.backup, segment)?.entries))
+}
+
+/// What it takes to keep an index, about.
+fn bytes_of(key: &Key, index: &Result<Index, String>) -> usize {
+    let content = match index {
+        Ok(Index(entries)) => entries.capacity() * size_of::<IndexEntry>(),
+        Err(reason) => reason.len(),
+    };
+    size_of::<(Key, Kept)>() + key.0.len() + content
+}

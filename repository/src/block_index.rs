@@ -1,0 +1,196 @@
+//! Where every block of one backup lies: random access to its map and its checksums.
+//!
+//! Chunks of the two tables are read when a block of theirs is asked for, and the last few are kept.
+//! Both tables are held against the manifest once, at opening, since a table of another backup
+//! would be whole in itself. May be shared by threads.
+
+use crate::table::Table;
+use crate::{Repository, Result, TableKind};
+use septet_format::{BlockHash, Geometry, Location, Manifest, keys};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many decoded chunks of each table are kept: 6 MiB for both.
+const CHUNKS_KEPT_MAX: usize = 8;
+
+/// The blocks of one backup.
+pub struct BlockIndex {
+    repository: Repository,
+    manifest: Manifest,
+    geometry: Geometry,
+    rows: Vec<Row>,
+    checksums: CachedTable,
+    map: CachedTable,
+}
+
+/// Neighbouring blocks that are all stored, or all zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The blocks' numbers.
+    pub blocks: Range<u64>,
+    /// Whether they are stored; if not, they read as zeros.
+    pub stored: bool,
+}
+
+/// A row of the manifest's segment table.
+struct Row {
+    source: usize,
+    number: u32,
+    bytes: u64,
+}
+
+impl BlockIndex {
+    /// Opens a backup's tables and holds them against the manifest.
+    pub fn open(repository: &Repository, manifest: Manifest) -> Result<Self> {
+        let key = keys::manifest(&manifest.volume, &manifest.backup);
+        let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
+        let sources = manifest.sources.iter().enumerate();
+        let rows = sources.flat_map(|(source, backup)| {
+            backup.segments.iter().map(move |row| Row { source, number: row.number, bytes: row.bytes })
+        });
+        let rows = rows.collect();
+        let checksums = CachedTable::open(repository, &manifest, TableKind::Checksums)?;
+        let map = CachedTable::open(repository, &manifest, TableKind::Map)?;
+        Ok(BlockIndex { repository: repository.clone(), manifest, geometry, rows, checksums, map })
+    }
+
+    /// The backup.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How the volume is cut into blocks.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The key of a segment by its row, as [`Location::segment`] has it.
+    pub fn segment_key(&self, row: u32) -> Option<String> {
+        let row = self.rows.get(usize::try_from(row).ok()?)?;
+        let source = &self.manifest.sources[row.source];
+        Some(keys::segment(&source.volume, &source.backup, row.number))
+    }
+
+    /// Where a block lies and what it must be; nothing for a block that reads as zeros, or that lies
+    /// beyond the volume's end. A location that is given out lies within a segment of the manifest.
+    pub fn locate(&self, block: u64) -> Result<Option<(Location, BlockHash)>> {
+        if block >= self.geometry.blocks() {
+            return Ok(None);
+        }
+        let location = Location::decode(&self.map.entry(block)?);
+        let location = location.map_err(|cause| self.map_error(cause))?;
+        let hash = BlockHash::from(self.checksums.entry::<32>(block)?);
+        match location {
+            None if hash.is_zero() => Ok(None),
+            Some(location) if !hash.is_zero() => {
+                self.check(block, &location)?;
+                Ok(Some((location, hash)))
+            }
+            _ => Err(self.damaged(format!("block {block} is zero in only one of map and checksums"))),
+        }
+    }
+
+    /// The extent that begins at `block`, as long as it goes; nothing beyond the volume's end.
+    pub fn next_extent(&self, block: u64) -> Result<Option<Extent>> {
+        let blocks = self.geometry.blocks();
+        if block >= blocks {
+            return Ok(None);
+        }
+        let mut end = block;
+        let mut stored = None;
+        while end < blocks {
+            let chunk = self.map.chunk_of(end)?;
+            let same = chunk.stored_from(end).take_while(|is| *stored.get_or_insert(*is) == *is).count() as u64;
+            end += same;
+            if same == 0 || end < chunk.entries.end {
+                break;
+            }
+        }
+        Ok(Some(Extent { blocks: block..end, stored: stored == Some(true) }))
+    }
+
+    fn check(&self, block: u64, location: &Location) -> Result<()> {
+        let row = usize::try_from(location.segment).ok().and_then(|row| self.rows.get(row));
+        let row = row
+            .ok_or_else(|| self.damaged(format!("block {block} lies in a segment that the manifest does not name")))?;
+        location.check(self.geometry.len_bytes(block), row.bytes).map_err(|cause| self.map_error(cause))
+    }
+
+    fn map_error(&self, cause: septet_format::FormatError) -> crate::RepositoryError {
+        self.repository.object_error(&self.map_key(), cause)
+    }
+
+    fn damaged(&self, why: String) -> crate::RepositoryError {
+        self.repository.damaged(&self.map_key(), "map", why)
+    }
+
+    fn map_key(&self) -> String {
+        keys::map(&self.manifest.volume, &self.manifest.backup)
+    }
+}
+
+/// A table and its chunks used last, the newest in front.
+struct CachedTable {
+    table: Table,
+    chunks: Mutex<VecDeque<Arc<Chunk>>>,
+}
+
+/// A chunk's entries; packed in `content`, unless they are all zero.
+struct Chunk {
+    entries: Range<u64>,
+    entry_bytes: usize,
+    content: Option<Vec<u8>>,
+}
+
+impl Chunk {
+    /// The packed entry, if it isn't zero for want of a chunk.
+    fn entry(&self, entry: u64) -> Option<&[u8]> {
+        let at = usize::try_from(entry.checked_sub(self.entries.start)?).ok()?.checked_mul(self.entry_bytes)?;
+        self.content.as_ref()?.get(at..at + self.entry_bytes)
+    }
+
+    /// For each entry from `first` on, whether it isn't zero.
+    fn stored_from(&self, first: u64) -> impl Iterator<Item = bool> {
+        (first..self.entries.end)
+            .map(|entry| self.entry(entry).is_some_and(|packed| packed.iter().any(|byte| *byte != 0)))
+    }
+}
+
+impl CachedTable {
+    fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
+        let table = Table::open(repository, manifest, kind)?;
+        table.verify()?;
+        Ok(CachedTable { table, chunks: Mutex::default() })
+    }
+
+    fn entry<const BYTES: usize>(&self, entry: u64) -> Result<[u8; BYTES]> {
+        let chunk = self.chunk_of(entry)?;
+        Ok(chunk.entry(entry).and_then(|packed| packed.try_into().ok()).unwrap_or([0; BYTES]))
+    }
+
+    fn chunk_of(&self, entry: u64) -> Result<Arc<Chunk>> {
+        {
+            let mut chunks = self.chunks();
+            let found = chunks.iter().position(|chunk| chunk.entries.contains(&entry));
+            if let Some(chunk) = found.and_then(|at| chunks.remove(at)) {
+                chunks.push_front(chunk.clone());
+                return Ok(chunk);
+            }
+        }
+        // Unlocked while reading: two threads may read the same chunk, and none waits for another's.
+        let directory = self.table.directory();
+        let number = directory.chunk_of(entry);
+        let entry_bytes = directory.header().entry_bytes() as usize;
+        let content = self.table.read_chunk(number)?;
+        let chunk = Arc::new(Chunk { entries: directory.entries_of(number), entry_bytes, content });
+        let mut chunks = self.chunks();
+        chunks.push_front(chunk.clone());
+        chunks.truncate(CHUNKS_KEPT_MAX);
+        Ok(chunk)
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, VecDeque<Arc<Chunk>>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,132 @@
+//! A whole table in memory, for whoever must look at its entries in any order.
+//!
+//! Entries stay packed, and a chunk of which none was set takes no memory: a volume needs what it
+//! holds, whatever size it or its manifest claims.
+
+use crate::{Repository, RepositoryError, Result, TableKind};
+use septet_format::{FormatError, Manifest, TABLE_CHUNK_ENTRIES, encode_table};
+
+const CHUNK_ENTRIES: u64 = TABLE_CHUNK_ENTRIES as u64;
+
+/// The packed entries of one table, `BYTES` each; those that were never set are zero.
+pub(crate) struct Entries<const BYTES: usize> {
+    count: u64,
+    chunks: Vec<Option<Box<[[u8; BYTES]]>>>,
+}
+
+impl<const BYTES: usize> Entries<BYTES> {
+    /// A table of `count` entries that are all zero; `count` is a geometry's, so at most 2³².
+    pub(crate) fn new(count: u64) -> Self {
+        let chunks = usize::try_from(count.div_ceil(CHUNK_ENTRIES)).unwrap_or(0);
+        Entries { count, chunks: vec![None; chunks] }
+    }
+
+    /// Reads a backup's table, and holds it against the manifest.
+    pub(crate) fn load(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
+        let mut entries = Self::new(blocks(repository, manifest)?);
+        repository.load_table(manifest, kind, |first, packed| {
+            if let Some(chunk) = entries.chunk_mut(first) {
+                *chunk = Some(packed.as_chunks().0.into());
+            }
+            Ok::<_, RepositoryError>(())
+        })?;
+        Ok(entries)
+    }
+
+    /// One entry; zero beyond the table's end.
+    pub(crate) fn get(&self, entry: u64) -> [u8; BYTES] {
+        let chunk = usize::try_from(entry / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
+        let chunk = chunk.and_then(Option::as_ref);
+        chunk.and_then(|chunk| chunk.get(within_chunk(entry))).copied().unwrap_or([0; BYTES])
+    }
+
+    /// Sets one entry; beyond the table's end there is none to set.
+    pub(crate) fn set(&mut self, entry: u64, packed: [u8; BYTES]) {
+        let first = entry - entry % CHUNK_ENTRIES;
+        let len = self.count.saturating_sub(first).min(CHUNK_ENTRIES);
+        let Some(chunk) = self.chunk_mut(entry) else { return };
+        let len = usize::try_from(len).unwrap_or(0);
+        let chunk = chunk.get_or_insert_with(|| vec![[0; BYTES]; len].into());
+        if let Some(place) = chunk.get_mut(within_chunk(entry)) {
+            *place = packed;
+        }
+    }
+
+    /// The numbers of the entries that aren't zero, in order, and what they are.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (u64, &[u8; BYTES])> {
+        let chunks = (0u64..).step_by(TABLE_CHUNK_ENTRIES as usize).zip(&self.chunks);
+        let entries = chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().flatten()));
+        entries.filter(|(_, packed)| **packed != [0; BYTES])
+    }
+
+    /// The table as an object.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let entry_bytes = u32::try_from(BYTES).unwrap_or(u32::MAX);
+        encode_table(entry_bytes, self.count, |first, memory| {
+            let chunk = usize::try_from(first / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
+            if let Some(chunk) = chunk.and_then(Option::as_ref) {
+                // Both have the entries from `first` to the chunk's or the table's end.
+                memory.copy_from_slice(chunk.as_flattened());
+            }
+            Ok(())
+        })
+    }
+
+    fn chunk_mut(&mut self, entry: u64) -> Option<&mut Option<Box<[[u8; BYTES]]>>> {
+        self.chunks.get_mut(usize::try_from(entry / CHUNK_ENTRIES).ok()?)
+    }
+}
+
+/// How many blocks the backup's volume has.
+fn blocks(repository: &Repository, manifest: &Manifest) -> Result<u64> {
+    let key = septet_format::keys::manifest(&manifest.volume, &manifest.backup);
+    Ok(manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?.blocks())
+}
+
+fn within_chunk(entry: u64) -> usize {
+    // A chunk's entries are far fewer than 2³².
+    usize::try_from(entry % CHUNK_ENTRIES).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn what_is_set_comes_back_and_takes_memory_only_where_it_is() {
+        let mut entries = Entries::<12>::new(1 << 32);
+        let last = (1 << 32) - 1;
+        for entry in [0, 5, CHUNK_ENTRIES, last] {
+            entries.set(entry, [7; 12]);
+            assert_eq!(entries.get(entry), [7; 12]);
+        }
+        for beyond in [1 << 32, u64::MAX] {
+            entries.set(beyond, [7; 12]);
+            assert_eq!(entries.get(beyond), [0; 12]);
+        }
+        assert_eq!(entries.get(6), [0; 12]);
+        assert_eq!(entries.chunks.iter().flatten().count(), 3);
+        assert_eq!(entries.stored().map(|(entry, _)| entry).collect::<Vec<_>>(), [0, 5, CHUNK_ENTRIES, last]);
+        let mut short = Entries::<12>::new(3);
+        short.set(3, [7; 12]);
+        assert_eq!(short.stored().count(), 0, "a chunk's end is not the table's");
+    }
+
+    #[test]
+    fn a_table_that_was_loaded_is_encoded_to_the_same_bytes() {
+        let mut sample = Sample::new();
+        let chunk = TABLE_CHUNK_ENTRIES as usize;
+        let mut seeds = vec![0; 2 * chunk + 3];
+        (seeds[5], seeds[2 * chunk + 2]) = (2, 4);
+        for (backup, seeds) in [("b1", &seeds[..]), ("b2", &[1, 0, 2]), ("b3", &[])] {
+            let manifest = sample.backup(backup, None, seeds);
+            let map = Entries::<12>::load(&sample.repository, &manifest, TableKind::Map).unwrap();
+            assert_eq!(map.encode().unwrap(), sample.read(&format!("vol/{backup}/map")));
+            let checksums = Entries::<32>::load(&sample.repository, &manifest, TableKind::Checksums).unwrap();
+            assert_eq!(checksums.encode().unwrap(), sample.read(&format!("vol/{backup}/checksums")));
+            let stored = (0u64..).zip(seeds).filter(|(_, seed)| **seed != 0).map(|(block, _)| block);
+            assert_eq!(map.stored().map(|(block, _)| block).collect::<Vec<_>>(), stored.collect::<Vec<_>>());
+        }
+    }
+}
