@@ -25,6 +25,7 @@ mod units;
 mod workspace;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
@@ -40,8 +41,18 @@ use tool::Septet;
 /// So many blocks that their messages take long enough to be measured, and no longer.
 const MESSAGE_BLOCKS: u32 = 20_000;
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match measure(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("septet-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Data(volumes) => volumes.prepare().map(drop),
         Command::Bare { volumes, rounds, json } => print(&bare(&volumes, rounds)?, json),
         Command::Run { volumes, rounds, septet, json } => {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use septet_repository::RepositoryError;
+
 /// How a command ended when it did what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -25,14 +27,20 @@ impl From<Outcome> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// The user stopped the run.
+/// The user stopped the run; with what that means for what it was at.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; nothing half-made was left behind")]
-pub(crate) struct Interrupted;
+#[error("interrupted; {0}")]
+pub(crate) struct Interrupted(pub(crate) &'static str);
+
+/// The operating system's words for an error, without its number.
+pub(crate) fn words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
 
 /// The exit status for an error: 2 for wrong usage, 130 for an interruption, else 1.
 pub(crate) fn exit_status(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() {
+    if error.is::<Usage>() || matches!(error.downcast_ref(), Some(RepositoryError::InvalidName(_))) {
         2
     } else if error.is::<Interrupted>() {
         130

@@ -131,7 +131,7 @@ pub enum BadLine {
 }
 
 /// Every field that a line may have.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,14 +260,16 @@ impl Message {
             Self::Deleted(keys)
         } else if let Some(failure) = line.error.take() {
             Self::Error(failure)
-        } else if line.scan.take() == Some(true) {
+        } else if line.scan == Some(true) {
+            line.scan = None;
             Self::Scan
-        } else if line.end.take() == Some(true) {
+        } else if line.end == Some(true) {
+            line.end = None;
             Self::End
         } else {
             return Err(BadLine::Shape("it is none of the messages"));
         };
-        Ok(message)
+        if line == Line::default() { Ok(message) } else { Err(BadLine::Shape("it has the fields of two messages")) }
     }
 }
 
@@ -288,13 +290,13 @@ impl Line {
     }
 
     fn take_command(&mut self) -> Result<Command, BadLine> {
-        let offset = self.offset.ok_or(BadLine::Shape("a command without an offset"))?;
-        let size = self.size.ok_or(BadLine::Shape("a command without a size"))?;
+        let offset = self.offset.take().ok_or(BadLine::Shape("a command without an offset"))?;
+        let size = self.size.take().ok_or(BadLine::Shape("a command without a size"))?;
         offset.checked_add(size).ok_or(BadLine::Shape("an extent that ends beyond 2^64"))?;
         Ok(Command {
             offset,
             size,
-            state: self.state.unwrap_or(State::Data),
+            state: self.state.take().unwrap_or(State::Data),
             shm_id: self.shm_id.take(),
             hash: self.hash.take(),
             codec: self.codec.take(),
@@ -349,6 +351,8 @@ mod tests {
             r#"{"offset":18446744073709551615,"size":2}"#,
             r#"{"offset":0,"size":1,"shm_id":"../x"}"#,
             r#"{"offset":0,"size":1,"unknown":1}"#,
+            r#"{"offset":0,"size":1,"end":true}"#,
+            r#"{"end":true,"scan":false}"#,
         ] {
             assert!(Message::decode(text.as_bytes()).is_err(), "{text} was taken");
         }

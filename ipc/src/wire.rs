@@ -25,7 +25,10 @@ const FDS_MAX: usize = 16;
 /// The reading half of a socket.
 pub struct Receiver {
     socket: OwnedFd,
+    /// Its length stays: to clear 64 KiB before each read costs more than the read.
     buffer: Vec<u8>,
+    /// Up to where `buffer` holds what was read.
+    filled: usize,
     /// Where the first line that was not handed out yet starts in `buffer`.
     start: usize,
     /// Up to where `buffer` was searched for a newline.
@@ -36,7 +39,7 @@ pub struct Receiver {
 impl Receiver {
     /// Reads from `socket`.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, buffer: Vec::with_capacity(READ_BYTES), start: 0, searched: 0, fds: VecDeque::new() }
+        Self { socket, buffer: vec![0; READ_BYTES], filled: 0, start: 0, searched: 0, fds: VecDeque::new() }
     }
 
     /// The next message, with its file descriptor if it has one; `None` at the end of the stream.
@@ -60,11 +63,14 @@ impl Receiver {
     /// # Errors
     /// As [`Self::receive`].
     pub fn buffered(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
-        let Some(at) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') else {
-            self.searched = self.buffer.len();
+        let Some(at) = self.buffer[self.searched..self.filled].iter().position(|&byte| byte == b'\n') else {
+            self.searched = self.filled;
             return Ok(None);
         };
         let end = self.searched + at;
+        if end - self.start >= LINE_BYTES_MAX {
+            return Err(line_too_long());
+        }
         let message = Message::decode(&self.buffer[self.start..end]).map_err(Failure::protocol)?;
         self.start = end + 1;
         self.searched = self.start;
@@ -79,19 +85,20 @@ impl Receiver {
 
     /// Reads more; false at the end of the stream.
     fn fill(&mut self) -> Result<bool, Failure> {
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.filled, 0);
+        self.filled -= self.start;
         self.searched -= self.start;
         self.start = 0;
-        if self.buffer.len() >= LINE_BYTES_MAX {
+        if self.filled >= LINE_BYTES_MAX {
             return Err(Failure::protocol(format!("a line of more than {LINE_BYTES_MAX} bytes")));
         }
-        let old = self.buffer.len();
-        self.buffer.resize(old + READ_BYTES, 0);
-        let read = self.receive_at(old);
-        let bytes = *read.as_ref().unwrap_or(&0);
-        self.buffer.truncate(old + bytes);
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.filled * 2, 0);
+        }
+        let read = self.receive_at(self.filled);
+        self.filled += read.unwrap_or(0);
         match read {
-            Ok(0) if old > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
+            Ok(0) if self.filled > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
             Ok(bytes) => Ok(bytes > 0),
             Err(Errno::CONNRESET) => Ok(false),
             Err(Errno::NOTSOCK) => Err(Failure::protocol("standard input is not a socket: PROTOCOL.md shows how to run an agent by hand")),
@@ -205,6 +212,10 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+fn line_too_long() -> Failure {
+    Failure::protocol(format!("a line of more than {LINE_BYTES_MAX} bytes"))
 }
 
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

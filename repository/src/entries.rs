@@ -4,7 +4,8 @@
 //! holds, whatever size it or its manifest claims.
 
 use crate::{Repository, RepositoryError, Result, TableKind};
-use septet_format::{FormatError, Manifest, TABLE_CHUNK_ENTRIES, encode_table};
+use septet_format::layout::table_chunk;
+use septet_format::{FormatError, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, encode_table};
 
 const CHUNK_ENTRIES: u64 = TABLE_CHUNK_ENTRIES as u64;
 
@@ -57,6 +58,11 @@ impl<const BYTES: usize> Entries<BYTES> {
         let chunks = (0u64..).step_by(TABLE_CHUNK_ENTRIES as usize).zip(&self.chunks);
         let entries = chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().flatten()));
         entries.filter(|(_, packed)| **packed != [0; BYTES])
+    }
+
+    /// The least that the object can have: header and directory.
+    pub(crate) fn object_bytes_min(&self) -> u64 {
+        (TABLE_HEADER_BYTES + self.chunks.len() * table_chunk::BYTES) as u64
     }
 
     /// The table as an object.

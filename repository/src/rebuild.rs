@@ -101,21 +101,21 @@ impl<'a> Tables<'a> {
         }
         let mut objects = Vec::new();
         if self.lost.checksums {
-            objects.push((keys::checksums(volume, backup), self.manifest.checksums, self.checksums.encode()));
+            objects.push((keys::checksums(volume, backup), self.encode(&self.checksums, self.manifest.checksums)?));
         }
         if self.lost.map {
-            objects.push((keys::map(volume, backup), self.manifest.map, self.map.encode()));
+            objects.push((keys::map(volume, backup), self.encode(&self.map, self.manifest.map)?));
         }
-        let mut proven = Vec::new();
-        for (key, reference, object) in objects {
-            let object = object.map_err(|cause| self.repository.object_error(&key, cause))?;
-            let found = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-            if found != reference {
-                return Err(self.not_rebuilt());
-            }
-            proven.push((key, object));
-        }
-        proven.into_iter().try_for_each(|(key, object)| Ok(self.repository.store().put(&key, object.into())?))
+        objects.into_iter().try_for_each(|(key, object)| Ok(self.repository.store().put(&key, object.into())?))
+    }
+
+    /// The table as an object, if that is the one that the manifest names.
+    fn encode<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: ObjectRef) -> Result<Vec<u8>> {
+        // A hostile manifest may name far more blocks than a table of this length can have.
+        let possible = entries.object_bytes_min() <= named.bytes;
+        let object = possible.then(|| entries.encode().ok()).flatten();
+        let proven = |object: &Vec<u8>| named == ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(object) };
+        object.filter(proven).ok_or_else(|| self.not_rebuilt())
     }
 
     /// The blocks that the table that is left knows and no index did, as ranges of the volume's bytes.

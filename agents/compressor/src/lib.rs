@@ -43,6 +43,10 @@ impl Agent for Compressor {
         if self.pool.is_some() { cores() } else { 0 }
     }
 
+    fn is_light(&self, work: &Work) -> bool {
+        work.slot.is_none()
+    }
+
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
         if work.command.state == State::Data && work.slot.is_some() {
             self.compress(&mut work)?;

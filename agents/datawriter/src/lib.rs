@@ -42,6 +42,10 @@ impl Agent for Datawriter {
         self.parts_in_flight
     }
 
+    fn is_light(&self, work: &Work) -> bool {
+        work.slot.is_none()
+    }
+
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
         if work.command.state != State::Data || work.slot.is_none() {
             return output.send(work);
@@ -74,3 +78,6 @@ fn write(part: Part, output: &dyn Output) -> Result<(), Failure> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

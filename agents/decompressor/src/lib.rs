@@ -44,6 +44,10 @@ impl Agent for Decompressor {
         cores()
     }
 
+    fn is_light(&self, work: &Work) -> bool {
+        work.slot.is_none()
+    }
+
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
         if let Some(stored) = work.slot.take() {
             match self.block(&work, stored)? {

@@ -59,3 +59,97 @@ impl Diff {
         Ok(Some(BlockHash::from(entry)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use septet_ipc::{BackupJob, Compression, Item, Pool};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const BLOCK: u64 = 65536;
+
+    fn begun(block_bytes: u32) -> Result<Diff, Failure> {
+        let job = BackupJob {
+            source: String::new(),
+            repo: String::new(),
+            repository: Uuid::nil(),
+            volume: "v".parse().unwrap(),
+            backup: "b".parse().unwrap(),
+            parent: Some("a".parse().unwrap()),
+            sequence: 2,
+            block_bytes,
+            compression: Compression::Lz4,
+            streams: 1,
+            pool_bytes: 0,
+            segment_bytes: 0,
+            volume_bytes: Some(4 * BLOCK),
+        };
+        Diff::begin(&mut Begin::Backup(job), &Context::new(AgentKind::Diff))
+    }
+
+    /// The agent with a parent of two blocks: zeros, and `content`.
+    fn agent(content: &[u8]) -> Diff {
+        let agent = begun(65536).unwrap();
+        let table = Table::create("checksums", ENTRY_BYTES, 2).unwrap();
+        table.write(1, BlockHash::of(content).as_bytes()).unwrap();
+        assert!(agent.table(table).unwrap().is_none(), "it is for nobody else");
+        agent
+    }
+
+    /// What becomes of a block with a slot, and how many slots are out then.
+    fn handled(agent: &Diff, block: u64, content: &[u8]) -> (State, Option<BlockHash>, usize) {
+        let pool = Pool::create(AgentKind::Reader, 4096, 4096).unwrap();
+        let mut work = Work::new(block * BLOCK, BLOCK, State::Data);
+        work.slot = Some(pool.take(content.len()).unwrap().filled(content.len()));
+        work.command.hash = Some(BlockHash::of(content));
+        let work = pass(agent, work);
+        (work.command.state, work.command.hash, Arc::clone(&pool).taken())
+    }
+
+    fn pass(agent: &Diff, work: Work) -> Work {
+        let output = Mutex::new(Vec::new());
+        agent.handle(work, &output).unwrap();
+        match output.into_inner().unwrap().pop() {
+            Some(Item::Work(work)) => work,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_block_with_the_parents_hash_is_dropped_and_its_slot_is_free() {
+        assert_eq!(handled(&agent(b"old"), 1, b"old"), (State::Unchanged, None, 0));
+    }
+
+    #[test]
+    fn a_changed_block_passes_with_its_slot() {
+        assert_eq!(handled(&agent(b"old"), 1, b"new"), (State::Data, Some(BlockHash::of(b"new")), 1));
+    }
+
+    #[test]
+    fn only_the_same_block_is_compared() {
+        assert_eq!(handled(&agent(b"old"), 0, b"old").0, State::Data);
+        assert_eq!(handled(&agent(b"old"), 2, b"old").0, State::Data, "the volume has grown");
+    }
+
+    #[test]
+    fn a_full_backup_has_nothing_to_compare_with() {
+        assert_eq!(handled(&begun(65536).unwrap(), 1, b"old").0, State::Data);
+    }
+
+    #[test]
+    fn what_has_no_hash_passes_as_it_is() {
+        let work = pass(&agent(b"old"), Work::new(0, 1 << 40, State::Hole));
+        assert_eq!((work.command.state, work.command.size), (State::Hole, 1 << 40));
+    }
+
+    #[test]
+    fn a_job_or_a_table_that_can_t_be_is_refused() {
+        assert!(begun(0).is_err());
+        let agent = agent(b"old");
+        assert!(agent.table(Table::create("checksums", ENTRY_BYTES, 2).unwrap()).is_err(), "a second one");
+        assert!(begun(65536).unwrap().table(Table::create("checksums", 16, 2).unwrap()).is_err());
+    }
+}

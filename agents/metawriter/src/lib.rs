@@ -124,3 +124,6 @@ impl Metawriter {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

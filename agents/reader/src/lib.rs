@@ -125,3 +125,6 @@ impl<O: OpenSource> Reader<O> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

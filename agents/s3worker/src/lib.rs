@@ -79,3 +79,72 @@ impl S3worker {
         Ok(doomed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use septet_ipc::{Item, State};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A repository in which `backups` have left a map each, but no manifest.
+    fn agent(backups: &[&str]) -> (S3worker, TempDir) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let repo = folder.path().to_str().unwrap().to_owned();
+        let store = Repository::open_or_create(&repo).unwrap();
+        for backup in backups {
+            store.store().put(&keys::map(&"v".parse().unwrap(), &backup.parse().unwrap()), b"map"[..].into()).unwrap();
+        }
+        let job = DeleteJob { repo, volume: "v".parse().unwrap(), backups: vec!["b".parse().unwrap()] };
+        (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)
+    }
+
+    fn answers(agent: &S3worker, message: Message) -> Vec<Message> {
+        let output = Mutex::new(Vec::new());
+        agent.message(message, &output).unwrap();
+        let items = output.into_inner().unwrap().into_iter();
+        items.map(|item| if let Item::Message(message) = item { message } else { panic!("{item:?}") }).collect()
+    }
+
+    #[test]
+    fn a_scan_names_what_nobody_needs_and_counts_its_answers() {
+        let (agent, _folder) = agent(&["a", "b"]);
+        let keys = vec!["v/a/map".to_owned(), "v/b/map".to_owned()];
+        assert_eq!(answers(&agent, Message::Scan), vec![Message::Garbage(keys), Message::Scanned(1)]);
+    }
+
+    #[test]
+    fn a_scan_that_finds_much_answers_in_batches() {
+        let names: Vec<String> = (0..=KEYS_PER_REQUEST).map(|number| format!("b{number}")).collect();
+        let (agent, _folder) = agent(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let answers = answers(&agent, Message::Scan);
+        let sizes: Vec<_> = answers.iter().filter_map(|answer| if let Message::Garbage(keys) = answer { Some(keys.len()) } else { None }).collect();
+        assert_eq!(sizes, vec![1000, 1]);
+        assert_eq!(answers.last(), Some(&Message::Scanned(2)));
+    }
+
+    #[test]
+    fn what_is_handed_out_is_deleted_also_if_it_has_gone_already() {
+        let (agent, folder) = agent(&["b"]);
+        let keys = vec!["v/b/map".to_owned()];
+        for _ in 0..2 {
+            assert_eq!(answers(&agent, Message::Delete(keys.clone())), vec![Message::Deleted(keys.clone())]);
+            assert!(!folder.path().join("v/b/map").exists());
+        }
+    }
+
+    #[test]
+    fn keys_that_lead_out_of_the_repository_and_extents_are_refused() {
+        let (agent, folder) = agent(&["b"]);
+        let output = Mutex::new(Vec::new());
+        let outside = folder.path().with_extension("outside");
+        std::fs::write(&outside, b"precious").unwrap();
+        let key = format!("../{}", outside.file_name().unwrap().to_str().unwrap());
+        let refused = agent.message(Message::Delete(vec![key]), &output).is_err();
+        let kept = std::fs::remove_file(&outside).is_ok();
+        assert!(refused && kept);
+        assert!(agent.handle(Work::new(0, 1, State::Data), &output).is_err());
+    }
+}

@@ -108,3 +108,6 @@ impl<O: OpenTarget> Volumewriter<O> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,11 @@
 //! What `run` measured: a table for each kind of volume, then the goals.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::Serialize;
 
 use super::said;
-use crate::bare::{Bare, Work};
+use crate::bare::Work;
 use crate::data::Kind;
 use crate::goals::{self, Verdict};
 use crate::machine::Machine;
@@ -61,10 +61,11 @@ impl Report {
         let Some(blake3) = self.rows.bare(kind, Work::Blake3).next() else { return Ok(()) };
         let bytes = blake3.bytes;
         writeln!(f, "\n{kind}: {} in blocks that hold data{}", Size(bytes), self.shrinks(kind))?;
-        writeln!(f, "  {:<22}{:>24}{:>20}{:>12}{:>12}", "", "CPU ms per GB", "wall s", "memory MiB", "stored MiB")?;
+        write!(f, "  {:<20}{:>8}{:>24}", "", "CPU s", "CPU ms per GB")?;
+        writeln!(f, "{:>20}{:>12}{:>12}", "wall s", "memory MiB", "stored MiB")?;
         for work in [Work::Blake3, Work::Lz4] {
-            if let Some(cpu) = Spread::of(self.rows.bare(kind, work).map(Bare::ms_per_gb)) {
-                writeln!(f, "  {:<22}{:>24}", format!("{work} alone"), format!("{cpu:.0}"))?;
+            if let Some(cpu) = Spread::of(self.rows.bare(kind, work).map(|bare| bare.cpu_seconds)) {
+                writeln!(f, "  {:<20}{}", format!("{work} alone"), cpu_columns(cpu, bytes))?;
             }
         }
         for tool in &self.tools {
@@ -86,10 +87,8 @@ impl Report {
         };
         let memory = of(|cost| Some(cost.memory_told_bytes.or(cost.memory_seen_bytes)? as f64));
         let stored = of(|cost| Some(cost.stored_bytes as f64));
-        let mut line = String::new();
-        write!(line, "  {:<22}{:>24}", format!("{tool} {step}"), format!("{:.0}", cpu.scaled(ms_per_gb(bytes))))?;
-        write!(line, "{:>20}{:>12}{:>12}", wall.to_string(), mib(memory), mib(stored))?;
-        writeln!(f, "{line}")?;
+        write!(f, "  {:<20}{}", format!("{tool} {step}"), cpu_columns(cpu, bytes))?;
+        writeln!(f, "{:>20}{:>12}{:>12}", wall.to_string(), mib(memory), mib(stored))?;
         if let Some(cost) = costs.iter().find(|cost| cost.cpu_disagrees()) {
             let told = cost.cpu_told_seconds.unwrap_or_default();
             writeln!(f, "  ! it tells {told:.3} s of CPU, and the kernel counted {:.3} s", cost.cpu_seconds)?;
@@ -108,18 +107,64 @@ impl Report {
             let what = format!("{}, {}: {ratio} × {} alone", goal.kind, goal.step, goal.against);
             writeln!(f, "  {what:<60} goal ≤ {:.1}  {}", goal.at_most, said(*met))?;
         }
-        let Messages { alone_us, batched_us } = self.messages;
+        let Messages { codec_us, sent_us } = self.messages;
         writeln!(
             f,
-            "\nMessages: {batched_us:.1} µs of CPU a block in sixteens, {alone_us:.1} µs if each travels alone;"
+            "\nMessages of a block: {codec_us:.1} µs of CPU to encode and decode, {sent_us:.1} µs if each is sent alone;"
         )?;
-        writeln!(f, "of a full backup's CPU time:")?;
-        for Share { kind, alone, batched } in &self.message_shares {
-            let (alone, batched) = (alone.scaled(100.0), batched.scaled(100.0));
-            let what = format!("{kind}: {batched} % in sixteens, {alone} % alone");
-            let met = said(batched.median <= SHARE_AT_MOST * 100.0);
-            writeln!(f, "  {what:<60} goal ≤ {:.0} %  {met}", SHARE_AT_MOST * 100.0)?;
+        writeln!(f, "of a full backup's CPU time that is at the most:")?;
+        for Share { kind, share, met } in &self.message_shares {
+            let (what, goal) = (format!("{kind}: {} %", share.scaled(100.0)), SHARE_AT_MOST * 100.0);
+            writeln!(f, "  {what:<60} goal ≤ {goal:.0} %  {}", said(*met))?;
         }
         Ok(())
+    }
+}
+
+/// CPU time of work on `bytes`: the seconds, and the milliseconds per gigabyte with their spread.
+fn cpu_columns(cpu: Spread, bytes: u64) -> String {
+    format!("{:>8.2}{:>24}", cpu.median, format!("{:.0}", cpu.scaled(ms_per_gb(bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::bare::{Bare, BareRow};
+    use crate::rounds::ToolRow;
+    use crate::rounds::tests::cost;
+
+    fn report(lz4_seconds: f64, septet_seconds: f64) -> Report {
+        let (round, kind) = (0, Kind::Debian);
+        let bare = |work, cpu_seconds| {
+            let bare = Bare { bytes: 1_000_000_000, output_bytes: 500_000_000, cpu_seconds };
+            BareRow { round, kind, work, bare }
+        };
+        let rows = Rows {
+            bare: vec![bare(Work::Blake3, 0.2), bare(Work::Lz4, lz4_seconds)],
+            tools: vec![ToolRow { round, kind, tool: SEPTET, step: Step::Full, cost: cost(septet_seconds) }],
+        };
+        let messages = Messages { codec_us: 10.0, sent_us: 20.0 };
+        Report::of(rows, messages, &Kind::ALL, Machine::here(Path::new(".")), Size(1 << 30))
+    }
+
+    #[test]
+    fn what_was_measured_and_whether_the_goal_is_met_is_told() {
+        let text = report(2.0, 2.5).to_string();
+        for part in ["LZ4 2.00:1", "2500 (2500–2500)", "1.25 (1.25–1.25) × LZ4 alone", "debian: 0.76 (0.76–0.76) %"]
+        {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+        assert!(!text.contains("NOT MET") && !text.contains("sparse"), "{text}");
+        assert!(report(2.0, 2.7).to_string().contains("NOT MET"));
+    }
+
+    #[test]
+    fn json_has_every_round_and_every_goal() {
+        let json = serde_json::to_value(report(2.0, 2.5)).unwrap();
+        assert_eq!(json["rows"]["tools"][0]["cpu_seconds"], 2.5);
+        assert_eq!(json["rows"]["bare"][1]["work"], "lz4");
+        assert_eq!((&json["goals"][0]["met"], &json["goals"][0]["at_most"]), (&true.into(), &1.3.into()));
     }
 }

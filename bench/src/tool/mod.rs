@@ -40,8 +40,9 @@ pub(crate) struct Cost {
     pub(crate) stored_bytes: u64,
 }
 
-/// Two figures for one thing may lie this far apart.
+/// Two figures for one thing may lie this far apart, and a process's own start is in only one.
 const TOLERANCE: f64 = 0.03;
+const START_SECONDS: f64 = 0.01;
 
 impl Cost {
     /// The CPU time to judge by: the greater of what the kernel counted and what the tool tells.
@@ -51,7 +52,8 @@ impl Cost {
 
     /// Whether the tool tells another CPU time than the kernel.
     pub(crate) fn cpu_disagrees(&self) -> bool {
-        self.cpu_told_seconds.is_some_and(|told| (told - self.cpu_seconds).abs() > TOLERANCE * self.cpu_seconds)
+        let tolerance = TOLERANCE * self.cpu_seconds + START_SECONDS;
+        self.cpu_told_seconds.is_some_and(|told| (told - self.cpu_seconds).abs() > tolerance)
     }
 }
 
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greater_cpu_time_counts_and_three_percent_are_forgiven() {
+    fn the_greater_cpu_time_counts_and_a_small_difference_is_forgiven() {
         let cost = |told| Cost {
             wall_seconds: 1.0,
             cpu_seconds: 2.0,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::place;
 use crate::args;
 use crate::args::Global;
-use crate::error::{Outcome, Usage};
+use crate::error::{Interrupted, Outcome, Usage};
 use crate::report::{Reporter, rate, size};
 use crate::supervisor::{self, Observer, Report, RunError};
 
@@ -35,7 +35,7 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
     let source = place::volume_path(&args.source)?;
     let repo = place::repository(&args.repo.repo)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
-    std::fs::metadata(&source).with_context(|| format!("{source}: the source can't be opened"))?;
+    place::check_exists(&source)?;
     let repository = Repository::open_or_create(&repo)?;
     clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;
@@ -135,32 +135,37 @@ fn attempt(repository: &Repository, job: &BackupJob, global: &Global, reporter: 
     let report = match run {
         Ok(report) => report,
         Err(error) => {
-            // It may have been committed before it failed; then only the marker goes.
-            remove_remains(repository, job).with_context(|| format!("{error}; and then clearing away what it left"))?;
-            return Err(failed(error));
+            let whole = remove_remains(repository, job).with_context(|| format!("{error}; and then clearing away what it left"))?;
+            if whole {
+                reporter.note(&format!("backup {}/{} was whole before that, and stays", job.volume, job.backup));
+            }
+            return Err(failed(error, "nothing half-made was left behind"));
         }
     };
     pending::remove(repository, &job.volume, &job.backup)?;
     Ok((repository.manifest(&job.volume, &job.backup)?, report))
 }
 
-fn remove_remains(repository: &Repository, job: &BackupJob) -> anyhow::Result<()> {
+/// Removes what a run has left; true if it had committed before it failed: then only the marker goes.
+fn remove_remains(repository: &Repository, job: &BackupJob) -> anyhow::Result<bool> {
     let prefix = keys::backup_prefix(&job.volume, &job.backup);
     let store = repository.store();
     store.abort_unfinished(&prefix)?;
-    if !repository.exists(&job.volume, &job.backup)? {
+    let whole = repository.exists(&job.volume, &job.backup)?;
+    if !whole {
         let marker = keys::pending(&job.volume, &job.backup);
         let objects = store.list(&prefix)?.into_iter().map(|object| object.key);
         // The marker last: while it is there, the next run finds what is left.
         store.delete(&objects.filter(|key| *key != marker).collect::<Vec<_>>())?;
     }
-    Ok(pending::remove(repository, &job.volume, &job.backup)?)
+    pending::remove(repository, &job.volume, &job.backup)?;
+    Ok(whole)
 }
 
-/// The error of a run, as the commands report it.
-pub(super) fn failed(error: RunError) -> anyhow::Error {
+/// The error of a run, as the commands report it; `interrupted` says what an interruption left.
+pub(super) fn failed(error: RunError, interrupted: &'static str) -> anyhow::Error {
     match error {
-        RunError::Interrupted(interrupted) => interrupted.into(),
+        RunError::Interrupted => Interrupted(interrupted).into(),
         RunError::Failed(failure) => failure.into(),
         other @ RunError::Start(_) => other.into(),
     }

@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(args) => caught(|| verify::run(&args, &global)),
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
-        Command::Rebuild(args) => caught(|| rebuild::run(&args)),
+        // Its one write is atomic: a signal may end it at any time.
+        Command::Rebuild(args) => rebuild::run(&args),
         Command::Smoke(args) => caught(|| smoke::run(&args, &global)),
     };
     match result {

@@ -14,7 +14,7 @@ use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
 use crate::report::{Reporter, print_line, rate, size};
-use crate::supervisor::{self, Report};
+use crate::supervisor::{self, Observer, Report};
 
 /// Restores a backup.
 pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outcome> {
@@ -79,13 +79,17 @@ pub(super) fn restore(args: &args::Restore, global: &Global, reporter: &mut Repo
         streams: args.streams,
         pool_bytes: POOL_BYTES,
     });
+    if septet_volume::discard_abandoned(Path::new(&target)) {
+        reporter.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
+    }
+    let is_new = !Path::new(&target).exists();
     reporter.start(&format!("restoring {}", manifest.volume), json!({ "backup": manifest.backup, "volume": manifest.volume }));
     match supervisor::run(&begin, global.timeout, reporter) {
         Ok(report) => Ok((manifest, length_bytes, report)),
         Err(error) => {
             // An unfinished new file has a name of its own, which nobody takes for the volume.
             septet_volume::discard_abandoned(Path::new(&target));
-            Err(failed(error))
+            Err(failed(error, if is_new { "nothing half-made was left behind" } else { "what was restored until then is in TARGET: restore it again" }))
         }
     }
 }
@@ -104,9 +108,8 @@ fn length(args: &args::Restore, manifest: &Manifest) -> anyhow::Result<u64> {
 /// Refuses what nobody can mean, before anything is opened for writing.
 fn check_target(target: &str, repo: &str, manifest: &Manifest, overwrite: bool) -> anyhow::Result<()> {
     let path = Path::new(target);
-    let real = std::fs::canonicalize(path);
     let repository = std::fs::canonicalize(repo.strip_prefix("file://").unwrap_or(repo));
-    if let (Ok(real), Ok(repository)) = (&real, &repository)
+    if let (Some(real), Ok(repository)) = (place::real_path(path), repository)
         && real.starts_with(repository)
     {
         anyhow::bail!("{target} is inside the repository: a restore there would destroy what it restores from");

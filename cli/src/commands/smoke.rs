@@ -14,7 +14,7 @@ use septet_repository::Repository;
 
 use super::{backup, delete, restore};
 use crate::args::{self, Global};
-use crate::error::Outcome;
+use crate::error::{Outcome, words};
 use crate::report::{Reporter, print_line, size};
 
 /// Enough for several blocks of each kind, and quick anywhere.
@@ -23,7 +23,10 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 /// Runs the smoke test.
 pub(crate) fn run(args: &args::Smoke, global: &Global) -> anyhow::Result<Outcome> {
-    let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().context("making a temporary directory")?;
+    let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().map_err(|error| {
+        let place = std::env::temp_dir();
+        anyhow::anyhow!("no temporary directory can be made in {}: {}; set TMPDIR to another place", place.display(), words(&error))
+    })?;
     let repo = match &args.repo {
         Some(repo) => repo.clone(),
         None => scratch.path().join("repository").to_string_lossy().into_owned(),

@@ -1,5 +1,160 @@
-//! stub
+//! `septet verify`: reads back every object that some backups need, and names the volume ranges
+//! that are damaged.
+//!
+//! Segments are read once each by the ring, however many backups share them. What is damaged there
+//! is then looked up in each backup's own map, which is held against the segments' indexes.
+
+use std::collections::BTreeMap;
+
+use septet_format::{BackupId, Manifest, VolumeName};
+use septet_ipc::status::Damage;
+use septet_ipc::{Begin, VerifyJob};
+use septet_repository::Repository;
+use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, damaged_ranges};
+use serde_json::json;
+
+use super::backup::{POOL_BYTES, failed};
+use super::place;
 use crate::args;
 use crate::args::Global;
 use crate::error::Outcome;
-pub(crate) fn run(_: &args::Verify, _: &Global) -> anyhow::Result<Outcome> { anyhow::bail!("not yet") }
+use crate::report::{Reporter, print_line, size};
+use crate::supervisor::{self, Report};
+
+/// Verifies backups.
+pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcome> {
+    let mut reporter = Reporter::new(args.json, global.verbose);
+    let repo = place::repository(&args.repo.repo)?;
+    let repository = Repository::open(&repo)?;
+    let chosen = Chosen::new(&repository, &args.backup)?;
+    let mut found = Found::default();
+    for (volume, backup, why) in &chosen.unreadable {
+        found.whole(volume, backup, why.clone());
+    }
+    for (volume, manifests) in &chosen.manifests {
+        let report = read_segments(&repo, volume, manifests, args, global, &mut reporter)?;
+        found.objects += report.progress.objects;
+        found.bytes += report.progress.bytes_done;
+        let damaged = damaged_segments(&report.damage);
+        let mut indexes = IndexCache::default();
+        for manifest in manifests {
+            let ranges = damaged_ranges(&repository, manifest, &damaged, &mut indexes)?;
+            found.backups += 1;
+            found.ranges.extend(ranges.into_iter().map(|range| (volume.clone(), manifest.backup.clone(), range)));
+        }
+    }
+    found.report(args.json, &mut reporter);
+    Ok(if found.ranges.is_empty() { Outcome::Done } else { Outcome::Damage })
+}
+
+/// What is to be verified.
+#[derive(Default)]
+struct Chosen {
+    manifests: BTreeMap<VolumeName, Vec<Manifest>>,
+    unreadable: Vec<(VolumeName, BackupId, String)>,
+}
+
+impl Chosen {
+    fn new(repository: &Repository, specs: &[String]) -> anyhow::Result<Self> {
+        let mut chosen = Self::default();
+        if specs.is_empty() {
+            for volume in repository.volumes()? {
+                let listing = repository.backups(&volume)?;
+                for (backup, error) in listing.damaged {
+                    chosen.unreadable.push((volume.clone(), backup, error.to_string()));
+                }
+                if !listing.manifests.is_empty() {
+                    chosen.manifests.insert(volume, listing.manifests);
+                }
+            }
+        }
+        for spec in specs {
+            let (volume, backup) = repository.resolve(spec)?;
+            match repository.manifest(&volume, &backup) {
+                Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
+                Err(error) if error.is_damage() => chosen.unreadable.push((volume, backup, error.to_string())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// Has the ring read every segment that the backups need.
+fn read_segments(
+    repo: &str,
+    volume: &VolumeName,
+    manifests: &[Manifest],
+    args: &args::Verify,
+    global: &Global,
+    reporter: &mut Reporter,
+) -> anyhow::Result<Report> {
+    let backups: Vec<BackupId> = manifests.iter().map(|manifest| manifest.backup.clone()).collect();
+    reporter.start(&format!("verifying {volume}"), json!({ "volume": volume, "backups": backups }));
+    let begin = Begin::Verify(VerifyJob {
+        repo: repo.to_owned(),
+        volume: volume.clone(),
+        backups,
+        block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
+        streams: args.streams,
+        pool_bytes: POOL_BYTES,
+    });
+    supervisor::run(&begin, global.timeout, reporter).map_err(|error| failed(error, "nothing was changed"))
+}
+
+fn damaged_segments(damage: &[Damage]) -> DamagedSegments {
+    let mut damaged = DamagedSegments::default();
+    for piece in damage {
+        let (Some(backup), Some(number)) = (&piece.backup, piece.segment) else { continue };
+        match piece.segment_offset {
+            Some(offset) => damaged.add_place(backup.clone(), number, offset, piece.reason.clone()),
+            None => damaged.add_segment(backup.clone(), number, piece.reason.clone()),
+        }
+    }
+    damaged
+}
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    backups: u64,
+    objects: u64,
+    bytes: u64,
+    ranges: Vec<(VolumeName, BackupId, DamagedRange)>,
+}
+
+impl Found {
+    fn whole(&mut self, volume: &VolumeName, backup: &BackupId, reason: String) {
+        self.backups += 1;
+        self.ranges.push((volume.clone(), backup.clone(), DamagedRange { offset_bytes: 0, size_bytes: 0, reason }));
+    }
+
+    fn report(&self, json: bool, reporter: &mut Reporter) {
+        let damaged: Vec<_> = self
+            .ranges
+            .iter()
+            .map(|(volume, backup, range)| {
+                let DamagedRange { offset_bytes, size_bytes, reason } = range;
+                json!({ "volume": volume, "backup": backup, "offset": offset_bytes, "size": size_bytes, "reason": reason })
+            })
+            .collect();
+        if !json {
+            for (volume, backup, range) in &self.ranges {
+                print_line(&line(volume, backup, range));
+            }
+        }
+        let summary =
+            json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let verdict = if self.ranges.is_empty() { "all whole" } else { "damage found" };
+        let line = format!("verified {} backups, {} segments, {}: {verdict}", self.backups, self.objects, size(self.bytes));
+        reporter.summary(summary, &[line]);
+    }
+}
+
+fn line(volume: &VolumeName, backup: &BackupId, range: &DamagedRange) -> String {
+    if range.size_bytes == 0 {
+        return format!("damaged: {volume}/{backup}: {}", range.reason);
+    }
+    let end = range.offset_bytes.saturating_add(range.size_bytes);
+    format!("damaged: {volume}/{backup} bytes {}..{end}: {}", range.offset_bytes, range.reason)
+}

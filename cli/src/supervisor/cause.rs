@@ -1,7 +1,8 @@
 //! Which of several failures is the first cause, and who has fallen silent.
 //!
-//! When one agent goes, its neighbours fail too: they lost a peer. The cause is the failure of an
-//! agent that had a reason of its own; or else the agent that was killed, or that does not answer.
+//! When one agent goes, its neighbours fail too: they lost a peer, or got half a line from it. So the
+//! cause is the agent that was killed; or else the failure of an agent that had a reason of its own.
+//! This must be asked before the supervisor itself kills the others.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,14 +14,15 @@ use super::member::Member;
 
 /// The failure that the user should read.
 pub(crate) fn first_cause(members: &[Member]) -> Failure {
-    let own = |member: &Member| member.failure.clone().filter(|failure| failure.kind != FailureKind::Peer);
     let died = |member: &Member| {
         let exit = member.exit.filter(|exit| !exit.success() && member.failure.is_none())?;
         Some(death(member.kind, exit, member.last_words.as_deref()))
     };
+    let killed = |member: &Member| died(member).filter(|_| member.exit.is_some_and(|exit| exit.signal().is_some()));
+    let own = |member: &Member| member.failure.clone().filter(|failure| failure.kind != FailureKind::Peer);
     let any = |member: &Member| member.failure.clone();
-    let mut named = members.iter().filter_map(own).chain(members.iter().filter_map(died));
-    let first = named.next().or_else(|| members.iter().find_map(any));
+    let first = members.iter().find_map(killed).or_else(|| members.iter().find_map(own));
+    let first = first.or_else(|| members.iter().find_map(died)).or_else(|| members.iter().find_map(any));
     first.unwrap_or_else(|| Failure::new(FailureKind::Peer, "an agent stopped without a word"))
 }
 
@@ -67,4 +69,43 @@ fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state follows the name in parentheses, which may itself hold anything.
     stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// An agent that ended as the shell script ends, and said that.
+    fn ended(kind: AgentKind, script: &str, failure: Option<Failure>) -> Member {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let mut member = Member::new(0, kind, child, &channel().0).unwrap();
+        member.reap();
+        Member { failure, ..member }
+    }
+
+    #[test]
+    fn the_agent_that_was_killed_is_the_cause_and_not_those_that_felt_it() {
+        let half_a_line = Failure::protocol("the stream ended in the middle of a line");
+        let members = [
+            ended(AgentKind::Reader, "exit 1", Some(Failure::new(FailureKind::Peer, "the next agent has gone"))),
+            ended(AgentKind::Checksum, "kill -9 $$", None),
+            ended(AgentKind::Diff, "exit 1", Some(half_a_line)),
+        ];
+        let cause = first_cause(&members);
+        assert!(cause.agent == Some(AgentKind::Checksum) && cause.cause.contains("septet-checksum was killed"), "{cause}");
+    }
+
+    #[test]
+    fn a_reason_of_ones_own_is_the_cause_and_not_the_loss_of_a_peer() {
+        let members = [
+            ended(AgentKind::Reader, "exit 1", Some(Failure::new(FailureKind::Peer, "the next agent has gone"))),
+            ended(AgentKind::Checksum, "exit 3", None),
+            ended(AgentKind::Datawriter, "exit 1", Some(Failure::store("no space left"))),
+        ];
+        assert_eq!(first_cause(&members).cause, "no space left");
+        assert_eq!(first_cause(&members[..2]).cause, "septet-checksum ended with status 3");
+    }
 }

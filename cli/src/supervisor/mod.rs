@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use septet_ipc::status::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Event, Failure};
 
-use crate::error::Interrupted;
+use crate::error::words;
 use crate::signals;
 use cause::first_cause;
 use member::{Heard, Member};
@@ -22,7 +22,7 @@ pub(crate) use usage::Usage;
 use usage::Meter;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(100);
 /// How long the others may still tell their side when one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -63,14 +63,20 @@ pub(crate) struct Report {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// The user stopped it.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
+    #[error("interrupted")]
+    Interrupted,
     /// An agent failed: the first cause.
     #[error("{0}")]
     Failed(Failure),
-    /// The agents could not be started.
+    /// The agents could not be started, or not be waited for.
     #[error("starting the agents: {0}")]
-    Start(#[from] std::io::Error),
+    Start(String),
+}
+
+impl From<std::io::Error> for RunError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Start(words(&error))
+    }
 }
 
 /// Runs a job; `timeout` is how long an agent may be silent, or at one command.
@@ -153,7 +159,7 @@ impl Run {
     /// Looks around; true when all agents have ended well.
     fn tick(&mut self) -> Result<bool, RunError> {
         if signals::interrupted() {
-            return Err(Interrupted.into());
+            return Err(RunError::Interrupted);
         }
         let now = Instant::now();
         // When the whole machine or this process stood still, nobody's silence means anything.

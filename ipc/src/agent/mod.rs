@@ -1,7 +1,9 @@
 //! What an agent is, and what the framework does for it.
 
 mod gauge;
+mod queue;
 mod runner;
+mod shared;
 
 pub use gauge::{step, waiting};
 pub use runner::run;
@@ -34,6 +36,12 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// cheapest for a handler that neither waits nor works hard.
     fn workers(&self) -> usize {
         0
+    }
+
+    /// Whether this extent takes next to nothing here, so that handing it to a worker would cost
+    /// more than handling it.
+    fn is_light(&self, _: &Work) -> bool {
+        false
     }
 
     /// Handles one extent.

@@ -7,24 +7,29 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-use crossbeam_channel as channel;
+use std::time::{Duration, Instant};
 
 use super::gauge::{BeforeWait, Gauge};
-use super::{Agent, Context, Output};
+use super::queue::Queue;
+use super::shared::Shared;
+use super::{Agent, Context};
 use crate::begin::Begin;
 use crate::command::Work;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::AgentKind;
 use crate::message::Message;
-use crate::shm::{Attached, Pool, Releases, Table};
-use crate::status::{Event, Status};
+use crate::shm::Table;
+use crate::status::Event;
 use crate::wire::{Receiver, Sender};
 
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// Commands that wait for a worker: enough that neither side sleeps for every one. What they carry
+/// is bounded by the pools.
+const QUEUE_LIMIT: usize = 64;
+/// How long a worker that has more to do may hold results back, so that several go in one write.
+const HOLD_BACK_MAX: Duration = Duration::from_millis(1);
 
 /// Runs the agent `A` between the sockets that are its standard input (upstream) and output
 /// (downstream), until `end`.
@@ -59,132 +64,6 @@ fn run_between<A: Agent>(
     intake.run(&mut Receiver::new(upstream)).inspect_err(|failure| shared.send_error(failure))
 }
 
-/// What all threads of an agent share.
-struct Shared {
-    kind: AgentKind,
-    downstream: Sender,
-    releases: Arc<Releases>,
-    attached: Attached,
-    own_pools: RwLock<Vec<Arc<Pool>>>,
-    own_tables: RwLock<Vec<Arc<Table>>>,
-    /// The first is that of the thread that reads commands.
-    gauges: RwLock<Vec<Arc<Gauge>>>,
-}
-
-impl Shared {
-    fn new(kind: AgentKind, downstream: Sender, upstream: Sender) -> Arc<Self> {
-        let releases = Releases::new(Arc::new(upstream));
-        let attached = Attached::new(Arc::clone(&releases));
-        Arc::new(Self {
-            kind,
-            downstream,
-            releases,
-            attached,
-            own_pools: RwLock::default(),
-            own_tables: RwLock::default(),
-            gauges: RwLock::default(),
-        })
-    }
-
-    /// Frees own slots and passes on the others.
-    fn release(&self, ids: &[crate::ids::SlotId]) -> Result<(), Failure> {
-        let own = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
-        for id in ids {
-            match own.iter().find(|pool| pool.line().name == id.pool) {
-                Some(pool) => pool.give_back(*id)?,
-                None => self.releases.push(*id),
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells the agents downstream why no more comes.
-    fn send_error(&self, failure: &Failure) {
-        let mut failure = failure.clone();
-        failure.agent.get_or_insert(self.kind);
-        // The supervisor is told on standard error in any case.
-        let _ = self.downstream.send(&Message::Error(Box::new(failure)));
-    }
-
-    /// Ends the process from any thread: what it holds is worth nothing any more.
-    fn fail(&self, mut failure: Failure) -> ! {
-        failure.agent.get_or_insert(self.kind);
-        Event::Failed(failure.clone()).emit();
-        self.send_error(&failure);
-        std::process::exit(1)
-    }
-
-    /// A gauge for one more thread that handles commands.
-    fn gauge(&self) -> Arc<Gauge> {
-        let gauge = Gauge::new();
-        self.gauges.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&gauge));
-        gauge
-    }
-
-    fn status(&self) -> Status {
-        let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
-        let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
-        Status {
-            agent: self.kind,
-            commands: sum(Gauge::commands),
-            busy_ms: sum(Gauge::busy_us) / 1000,
-            blocked_ms: sum(Gauge::blocked_us) / 1000,
-            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
-            workers: u32::try_from(gauges.len().saturating_sub(1)).unwrap_or(u32::MAX),
-            shared_bytes: self.shared_bytes(),
-        }
-    }
-
-    /// The shared memory that this agent owns, bytes.
-    fn shared_bytes(&self) -> u64 {
-        let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
-        let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
-        pools.iter().map(|pool| pool.bytes()).sum::<u64>() + tables.iter().map(|table| table.resident_bytes()).sum::<u64>()
-    }
-
-    fn queue(&self, work: Work) -> Result<(), Failure> {
-        let Work { mut command, slot } = work;
-        // From here on the slot is the next agent's.
-        command.shm_id = slot.map(crate::shm::Slot::pass_on);
-        self.downstream.queue(&Message::Command(Box::new(command))).map(drop)
-    }
-}
-
-impl BeforeWait for Shared {
-    fn before_wait(&self) {
-        // A broken socket is met again, and reported, by the next write.
-        let _ = self.releases.flush();
-        let _ = self.downstream.flush();
-    }
-}
-
-/// Results that are written at once: a worker may be long at its next command.
-struct AtOnce<'a>(&'a Shared);
-
-impl Output for AtOnce<'_> {
-    fn send(&self, work: Work) -> Result<(), Failure> {
-        self.0.queue(work)?;
-        self.0.downstream.flush()
-    }
-
-    fn tell(&self, message: Message) -> Result<(), Failure> {
-        self.0.downstream.send(&message)
-    }
-}
-
-/// Results that are written together, when all that has come in is handled.
-struct Together<'a>(&'a Shared);
-
-impl Output for Together<'_> {
-    fn send(&self, work: Work) -> Result<(), Failure> {
-        self.0.queue(work)
-    }
-
-    fn tell(&self, message: Message) -> Result<(), Failure> {
-        self.0.downstream.queue(&message).map(drop)
-    }
-}
-
 /// Work for the crew.
 enum Job {
     Work(Work),
@@ -194,7 +73,7 @@ enum Job {
 /// The agent at work: the handler, and the threads that call it.
 struct Crew<A> {
     agent: Arc<A>,
-    jobs: Option<channel::Sender<Job>>,
+    jobs: Arc<Queue<Job>>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -211,7 +90,7 @@ impl<A: Agent> Intake<A> {
             let next = match upstream.buffered()? {
                 Some(message) => Some(message),
                 None => {
-                    self.flush()?;
+                    self.shared.flush()?;
                     upstream.receive()?
                 }
             };
@@ -262,8 +141,7 @@ impl<A: Agent> Intake<A> {
         for pool in &made.pools {
             self.shared.downstream.send_with_fd(&Message::Pool(pool.line().clone()), pool.object())?;
         }
-        self.shared.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(made.pools);
-        self.shared.own_tables.write().unwrap_or_else(PoisonError::into_inner).extend(made.tables);
+        self.shared.own(&made);
         self.shared.downstream.send(&Message::Begin(begin))?;
         for table in made.announced {
             self.announce(&table)?;
@@ -280,30 +158,29 @@ impl<A: Agent> Intake<A> {
         self.crew.as_ref().ok_or_else(|| Failure::protocol("a command came before `begin`"))
     }
 
+    /// Hands the job to a worker, if there are any and it is worth one.
     fn dispatch(&self, job: Job) -> Result<(), Failure> {
         let crew = self.crew()?;
-        match &crew.jobs {
-            Some(jobs) => jobs.send(job).map_err(|_| Failure::protocol("the workers have gone")),
-            None => self.gauge.at_work(|| handle(&*crew.agent, job, &Together(&self.shared))),
+        if crew.workers.is_empty() || job.is_light(&*crew.agent) {
+            return self.gauge.at_work(|| job.run(&*crew.agent, &self.shared));
         }
-    }
-
-    fn flush(&self) -> Result<(), Failure> {
-        self.shared.downstream.flush()?;
-        self.shared.releases.flush()
+        // The workers take time: what is ready must not wait for them.
+        self.shared.flush()?;
+        crew.jobs.push(job);
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), Failure> {
         if let Some(mut crew) = self.crew.take() {
-            crew.jobs = None;
+            crew.jobs.close();
             for worker in crew.workers.drain(..) {
                 worker.join().map_err(|_| Failure::protocol("a worker panicked"))?;
             }
-            self.gauge.at_work(|| crew.agent.end(&AtOnce(&self.shared)))?;
+            self.gauge.at_work(|| crew.agent.end(&*self.shared))?;
             Event::Status(self.shared.status()).emit();
         }
         self.shared.downstream.queue(&Message::End)?;
-        self.flush()
+        self.shared.flush()
     }
 }
 
@@ -311,32 +188,44 @@ impl<A: Agent> Crew<A> {
     fn start(agent: Arc<A>, shared: &Arc<Shared>) -> Result<Self, Failure> {
         let count = agent.workers();
         let mut workers = Vec::new();
-        // A rendezvous and one to spare: what waits for a worker waits in the socket, where the
-        // agent before it sees it.
-        let (jobs, queue) = channel::bounded::<Job>(1);
+        let jobs = Arc::new(Queue::new(QUEUE_LIMIT));
         for _ in 0..count {
             let gauge = shared.gauge();
-            let (agent, shared, queue) = (Arc::clone(&agent), Arc::clone(shared), queue.clone());
-            workers.push(spawn("worker", move || work(&*agent, &shared, &queue, &gauge))?);
+            let (agent, shared, jobs) = (Arc::clone(&agent), Arc::clone(shared), Arc::clone(&jobs));
+            workers.push(spawn("worker", move || work(&*agent, &shared, &jobs, &gauge))?);
         }
-        Ok(Self { agent, jobs: (count > 0).then_some(jobs), workers })
+        Ok(Self { agent, jobs, workers })
     }
 }
 
-fn work<A: Agent>(agent: &A, shared: &Arc<Shared>, queue: &channel::Receiver<Job>, gauge: &Arc<Gauge>) {
+fn work<A: Agent>(agent: &A, shared: &Arc<Shared>, jobs: &Queue<Job>, gauge: &Arc<Gauge>) {
     gauge.adopt(Arc::clone(shared) as Arc<dyn BeforeWait>);
-    while let Ok(job) = queue.recv() {
-        let done = gauge.at_work(|| handle(agent, job, &AtOnce(shared))).and_then(|()| shared.releases.flush());
+    let mut flushed = Instant::now();
+    let mut next = jobs.pop();
+    while let Some(job) = next {
+        let mut done = gauge.at_work(|| job.run(agent, shared));
+        next = jobs.try_pop();
+        if next.is_none() || flushed.elapsed() >= HOLD_BACK_MAX {
+            done = done.and_then(|()| shared.flush());
+            flushed = Instant::now();
+        }
         if let Err(failure) = done {
             shared.fail(failure);
         }
+        next = next.or_else(|| jobs.pop());
     }
 }
 
-fn handle<A: Agent>(agent: &A, job: Job, output: &dyn Output) -> Result<(), Failure> {
-    match job {
-        Job::Work(work) => agent.handle(work, output),
-        Job::Message(message) => agent.message(message, output),
+impl Job {
+    fn is_light<A: Agent>(&self, agent: &A) -> bool {
+        matches!(self, Self::Work(work) if agent.is_light(work))
+    }
+
+    fn run<A: Agent>(self, agent: &A, shared: &Shared) -> Result<(), Failure> {
+        match self {
+            Self::Work(work) => agent.handle(work, shared),
+            Self::Message(message) => agent.message(message, shared),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ fn create_object(name: &str, bytes: u64, reserve: bool) -> Result<OwnedFd, Failu
                 bytes.div_ceil(1 << 20)
             ),
             Errno::ACCESS => "permission denied on /dev/shm: it must be writable by this user (mode 1777)".to_owned(),
+            Errno::ROFS => "/dev/shm is read-only: make it writable (mount -o remount,rw /dev/shm)".to_owned(),
             Errno::NOENT => "there is no /dev/shm: mount a tmpfs there".to_owned(),
             other => other.to_string(),
         };

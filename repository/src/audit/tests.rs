@@ -170,6 +170,15 @@ fn a_map_that_points_to_the_wrong_place_is_found_though_every_hash_holds() {
 }
 
 #[test]
+fn a_place_belongs_to_one_block_even_if_another_has_the_same_content() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[2, 2, 4]);
+    let manifest = forged::<12>(&sample, TableKind::Map, |map| map.set(1, map.get(0)));
+    let found = audit(&sample, &manifest, &DamagedSegments::default());
+    let [DamagedRange { offset_bytes: BLOCK, size_bytes: BLOCK, .. }] = &found[..] else { panic!("{found:?}") };
+}
+
+#[test]
 fn hostile_entries_damage_their_own_block_only() {
     let cases: [(u64, [u8; 12]); 3] = [(1, [0xff; 12]), (1, [0; 12]), (2, [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])];
     for (block, packed) in cases {

@@ -1,0 +1,213 @@
+//! The metawriter against a real directory: what it has heard is what the committed backup says.
+
+use septet_format::{BlockHash, Codec, Location, Manifest};
+use septet_ipc::{Command, Compression, Item};
+use septet_repository::BlockIndex;
+use tempfile::TempDir;
+
+use super::*;
+
+const BLOCK: u64 = 65536;
+const BLOCKS: u64 = 4;
+
+/// A repository that backups of one volume are made in.
+struct Place {
+    repository: Repository,
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let repository = Repository::open_or_create(folder.path().to_str().unwrap()).unwrap();
+        Self { repository, folder }
+    }
+
+    fn job(&self, backup: &str, parent: Option<&str>) -> BackupJob {
+        BackupJob {
+            source: "/dev/vol".to_owned(),
+            repo: self.folder.path().to_str().unwrap().to_owned(),
+            repository: self.repository.id(),
+            volume: "v".parse().unwrap(),
+            backup: backup.parse().unwrap(),
+            parent: parent.map(|parent| parent.parse().unwrap()),
+            sequence: 1,
+            block_bytes: 65536,
+            compression: Compression::Lz4,
+            streams: 1,
+            pool_bytes: 0,
+            segment_bytes: 0,
+            volume_bytes: Some(BLOCKS * BLOCK),
+        }
+    }
+
+    fn begin(&self, backup: &str, parent: Option<&str>) -> Metawriter {
+        begun(self.job(backup, parent)).unwrap()
+    }
+
+    /// Blocks 1 and 2 are data, 0 is a hole and 3 zeros.
+    fn full(&self) {
+        let agent = self.begin("full", None);
+        for work in [extent(0, 1, State::Hole), stored(1, b"one", 0), stored(2, b"two", 0), extent(3, 1, State::Zero)] {
+            handled(&agent, work).unwrap();
+        }
+        tell(&agent, 0);
+        agent.end(&Mutex::new(Vec::new())).unwrap();
+    }
+
+    fn manifest(&self, backup: &str) -> Manifest {
+        self.repository.manifest(&"v".parse().unwrap(), &backup.parse().unwrap()).unwrap()
+    }
+
+    /// Where each block of a backup lies, and what it hashes to.
+    fn located(&self, backup: &str) -> Vec<Option<(Location, BlockHash)>> {
+        let index = BlockIndex::open(&self.repository, self.manifest(backup)).unwrap();
+        (0..BLOCKS).map(|block| index.locate(block).unwrap()).collect()
+    }
+}
+
+fn begun(job: BackupJob) -> Result<Metawriter, Failure> {
+    Metawriter::begin(&mut Begin::Backup(job), &Context::new(AgentKind::Metawriter))
+}
+
+fn extent(block: u64, blocks: u64, state: State) -> Work {
+    Work::new(block * BLOCK, blocks * BLOCK, state)
+}
+
+/// A block that the datawriter has given its place: the one of its own number.
+fn stored(block: u64, content: &[u8], segment: u32) -> Work {
+    let mut work = extent(block, 1, State::Data);
+    work.command.hash = Some(BlockHash::of(content));
+    work.command.codec = Some(Codec::Lz4);
+    work.command.stored = Some(100);
+    work.command.crc32 = Some(1);
+    work.command.segment = Some(segment);
+    work.command.segment_offset = Some(block * 4096);
+    work
+}
+
+fn handled(agent: &Metawriter, work: Work) -> Result<Command, Failure> {
+    let output = Mutex::new(Vec::new());
+    agent.handle(work, &output)?;
+    match output.into_inner().unwrap().pop() {
+        Some(Item::Work(Work { command, slot: None })) => Ok(command),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Says that a segment is whole.
+fn tell(agent: &Metawriter, number: u32) {
+    let output = Mutex::new(Vec::new());
+    let line = SegmentLine { number, bytes: 1 << 16, hash: BlockHash::of(b"index") };
+    agent.message(Message::Segment(line), &output).unwrap();
+    assert!(output.into_inner().unwrap().is_empty(), "the master has no use for it");
+}
+
+#[test]
+fn a_full_backup_has_what_was_stored_and_nothing_else() {
+    let place = Place::new();
+    place.full();
+    let manifest = place.manifest("full");
+    assert_eq!(manifest.blocks, BlockCounts { data: 2, zero: 1, hole: 1, unchanged: 0 });
+    assert_eq!(manifest.bytes_read, 3 * BLOCK);
+    assert_eq!(manifest.sources[0].segments[0].live_bytes, 2 * 4096);
+    let located = place.located("full");
+    assert_eq!((&located[0], &located[3]), (&None, &None));
+    let (location, hash) = located[1].unwrap();
+    assert_eq!((location.offset_bytes, location.stored_bytes, location.codec), (4096, 100, Codec::Lz4));
+    assert_eq!(hash, BlockHash::of(b"one"));
+}
+
+#[test]
+fn an_incremental_names_its_parents_blocks_and_loses_those_that_are_gone() {
+    let place = Place::new();
+    place.full();
+    let agent = place.begin("incremental", Some("full"));
+    for work in [stored(0, b"new", 0), extent(1, 1, State::Unchanged), extent(2, 2, State::Hole)] {
+        handled(&agent, work).unwrap();
+    }
+    tell(&agent, 0);
+    agent.end(&Mutex::new(Vec::new())).unwrap();
+    let manifest = place.manifest("incremental");
+    let rows: Vec<_> = manifest.segment_rows().map(|(row, source, segment)| (row, source.backup.to_string(), segment.live_bytes)).collect();
+    assert_eq!(rows, vec![(0, "full".to_owned(), 4096), (1, "incremental".to_owned(), 4096)]);
+    let located = place.located("incremental");
+    assert_eq!(located[0].map(|(location, hash)| (location.segment, hash)), Some((1, BlockHash::of(b"new"))));
+    assert_eq!(located[1], place.located("full")[1]);
+    assert_eq!((&located[2], &located[3]), (&None, &None));
+}
+
+#[test]
+fn a_segment_of_which_nothing_is_left_is_not_named() {
+    let place = Place::new();
+    place.full();
+    let agent = place.begin("incremental", Some("full"));
+    handled(&agent, stored(1, b"new", 0)).unwrap();
+    handled(&agent, extent(0, 1, State::Hole)).unwrap();
+    handled(&agent, extent(2, 2, State::Hole)).unwrap();
+    tell(&agent, 0);
+    agent.end(&Mutex::new(Vec::new())).unwrap();
+    let sources: Vec<_> = place.manifest("incremental").sources.iter().map(|source| source.backup.to_string()).collect();
+    assert_eq!(sources, vec!["incremental"]);
+    assert_eq!(place.located("incremental")[1].unwrap().0.segment, 0);
+}
+
+#[test]
+fn the_master_gets_what_it_counts() {
+    let place = Place::new();
+    let command = handled(&place.begin("b", None), stored(1, b"one", 0)).unwrap();
+    let mut expected = Command::new(BLOCK, BLOCK, State::Data);
+    expected.stored = Some(100);
+    assert_eq!(command, expected);
+}
+
+#[test]
+fn a_backup_that_is_not_whole_is_never_committed() {
+    let place = Place::new();
+    let missing_segment = place.begin("b", None);
+    for work in [extent(0, 3, State::Hole), stored(3, b"x", 1)] {
+        handled(&missing_segment, work).unwrap();
+    }
+    tell(&missing_segment, 1);
+    let missing_blocks = place.begin("b", None);
+    handled(&missing_blocks, extent(0, 3, State::Hole)).unwrap();
+    for agent in [missing_segment, missing_blocks] {
+        agent.end(&Mutex::new(Vec::new())).unwrap_err();
+        assert!(!place.repository.exists(&"v".parse().unwrap(), &"b".parse().unwrap()).unwrap());
+    }
+}
+
+#[test]
+fn an_id_that_exists_is_not_written_over() {
+    let place = Place::new();
+    place.full();
+    let before = place.manifest("full");
+    let agent = place.begin("full", None);
+    handled(&agent, extent(0, 4, State::Hole)).unwrap();
+    agent.end(&Mutex::new(Vec::new())).unwrap_err();
+    assert_eq!(place.manifest("full"), before);
+}
+
+#[test]
+fn commands_that_can_t_be_are_refused() {
+    let place = Place::new();
+    let agent = place.begin("b", None);
+    assert!(handled(&agent, extent(4, 1, State::Hole)).is_err(), "beyond the volume");
+    assert!(handled(&agent, extent(0, 1, State::Kept)).is_err(), "there is no parent");
+    let spoils: [fn(&mut Command); 3] =
+        [|command| command.hash = None, |command| command.segment = None, |command| command.segment_offset = None];
+    for spoil in spoils {
+        let mut work = stored(1, b"one", 0);
+        spoil(&mut work.command);
+        assert!(handled(&agent, work).is_err());
+    }
+}
+
+#[test]
+fn a_parent_that_is_not_comparable_is_refused() {
+    let place = Place::new();
+    place.full();
+    assert!(begun(place.job("b", Some("unknown"))).is_err());
+    assert!(begun(BackupJob { block_bytes: 131_072, ..place.job("b", Some("full")) }).is_err());
+    assert!(begun(BackupJob { volume_bytes: None, ..place.job("b", None) }).is_err());
+}

@@ -1,0 +1,119 @@
+//! The volumewriter against a file: each state of an extent, a part, and what it refuses.
+
+use std::sync::{Arc, Mutex};
+
+use septet_ipc::{Command, Item, Pool};
+use tempfile::TempDir;
+
+use super::*;
+
+const BLOCK: u64 = 65536;
+const VOLUME: u64 = 4 * BLOCK;
+
+/// A restore of bytes `part` to a file, and the pool that the blocks come in.
+struct Restore {
+    agent: Volumewriter,
+    pool: Arc<Pool>,
+    folder: TempDir,
+}
+
+fn job(folder: &TempDir, part: &Range<u64>) -> RestoreJob {
+    RestoreJob {
+        repo: String::new(),
+        volume: "v".parse().unwrap(),
+        backup: "b".parse().unwrap(),
+        target: folder.path().join("target").to_str().unwrap().to_owned(),
+        overwrite: true,
+        keep_going: false,
+        offset_bytes: part.start,
+        length_bytes: part.end - part.start,
+        volume_bytes: VOLUME,
+        block_bytes: 65536,
+        streams: 1,
+        pool_bytes: 0,
+    }
+}
+
+fn begun(job: RestoreJob) -> Result<Volumewriter, Failure> {
+    Volumewriter::begin(&mut Begin::Restore(job), &Context::new(AgentKind::Volumewriter))
+}
+
+impl Restore {
+    /// Over a file that is all 0xff, so that zeros must be written to be there.
+    fn start(part: Range<u64>) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        std::fs::write(folder.path().join("target"), vec![0xff; VOLUME as usize]).unwrap();
+        let agent = begun(job(&folder, &part)).unwrap();
+        Self { agent, pool: Pool::create(AgentKind::Decompressor, 65536, 4 * BLOCK).unwrap(), folder }
+    }
+
+    fn block(&self, offset: u64, byte: u8, len: usize) -> Work {
+        let mut slot = self.pool.take(len).unwrap();
+        slot.bytes_mut()[..len].fill(byte);
+        let mut work = Work::new(offset, BLOCK, State::Data);
+        work.slot = Some(slot.filled(len));
+        work
+    }
+
+    /// The command that the master gets; no slot may be out by then.
+    fn handled(&self, work: Work) -> Result<Command, Failure> {
+        let output = Mutex::new(Vec::new());
+        let result = self.agent.handle(work, &output);
+        assert_eq!(self.pool.taken(), 0);
+        result?;
+        match output.into_inner().unwrap().pop() {
+            Some(Item::Work(Work { command, slot: None })) => Ok(command),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn target(&self) -> Vec<u8> {
+        self.agent.end(&Mutex::new(Vec::new())).unwrap();
+        std::fs::read(self.folder.path().join("target")).unwrap()
+    }
+}
+
+#[test]
+fn data_is_written_holes_and_zeros_become_zeros_and_the_rest_is_left() {
+    let restore = Restore::start(0..VOLUME);
+    assert_eq!(restore.handled(restore.block(BLOCK, 1, BLOCK as usize)).unwrap().state, State::Data);
+    restore.handled(Work::new(0, BLOCK, State::Hole)).unwrap();
+    restore.handled(Work::new(2 * BLOCK, BLOCK, State::Zero)).unwrap();
+    for state in [State::Present, State::Damaged] {
+        assert_eq!(restore.handled(Work::new(3 * BLOCK, BLOCK, state)).unwrap().state, state);
+    }
+    let expected: Vec<u8> = [0, 1, 0, 0xff].iter().flat_map(|&byte| vec![byte; BLOCK as usize]).collect();
+    assert!(restore.target() == expected);
+}
+
+#[test]
+fn a_part_is_cut_to_the_byte() {
+    let part = BLOCK + 10..2 * BLOCK + 10;
+    let restore = Restore::start(part.clone());
+    restore.handled(restore.block(BLOCK, 1, BLOCK as usize)).unwrap();
+    restore.handled(Work::new(2 * BLOCK, 2 * BLOCK, State::Hole)).unwrap();
+    restore.handled(restore.block(0, 9, BLOCK as usize)).unwrap();
+    let (start, middle, end) = (part.start as usize, 2 * BLOCK as usize, part.end as usize);
+    let mut expected = vec![0xff; VOLUME as usize];
+    expected[start..middle].fill(1);
+    expected[middle..end].fill(0);
+    assert!(restore.target() == expected);
+}
+
+#[test]
+fn a_slot_that_is_shorter_than_its_extent_is_refused() {
+    let restore = Restore::start(0..VOLUME);
+    let failure = restore.handled(restore.block(0, 1, BLOCK as usize - 1)).unwrap_err();
+    assert!(failure.cause.contains("shorter than it says"), "{failure}");
+}
+
+#[test]
+fn a_job_that_can_t_be_is_refused() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    assert!(begun(job(&folder, &(0..VOLUME + 1))).is_err(), "beyond the volume's end");
+    let wrapped = RestoreJob { offset_bytes: u64::MAX, length_bytes: 2, ..job(&folder, &(0..1)) };
+    assert!(begun(wrapped).is_err());
+    std::fs::write(folder.path().join("target"), b"precious").unwrap();
+    assert!(begun(RestoreJob { overwrite: false, ..job(&folder, &(0..VOLUME)) }).is_err());
+    assert_eq!(std::fs::read(folder.path().join("target")).unwrap(), b"precious");
+}

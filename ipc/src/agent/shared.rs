@@ -1,0 +1,138 @@
+//! What all threads of an agent share: its sockets, its pools, and what it has done so far.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::gauge::{BeforeWait, Gauge};
+use super::{Made, Output};
+use crate::command::Work;
+use crate::failure::Failure;
+use crate::ids::{AgentKind, SlotId};
+use crate::message::Message;
+use crate::shm::{Attached, Pool, Releases, Slot, Table};
+use crate::status::{Event, Status};
+use crate::wire::Sender;
+
+/// Results that gather to this many bytes are written before the handler is done.
+const GATHER_BYTES_MAX: usize = 2048;
+
+/// What all threads of an agent share.
+pub(super) struct Shared {
+    pub(super) kind: AgentKind,
+    pub(super) downstream: Sender,
+    pub(super) releases: Arc<Releases>,
+    pub(super) attached: Attached,
+    own_pools: RwLock<Vec<Arc<Pool>>>,
+    own_tables: RwLock<Vec<Arc<Table>>>,
+    /// The first is that of the thread that reads commands.
+    gauges: RwLock<Vec<Arc<Gauge>>>,
+}
+
+impl Shared {
+    pub(super) fn new(kind: AgentKind, downstream: Sender, upstream: Sender) -> Arc<Self> {
+        let releases = Releases::new(Arc::new(upstream));
+        let attached = Attached::new(Arc::clone(&releases));
+        Arc::new(Self {
+            kind,
+            downstream,
+            releases,
+            attached,
+            own_pools: RwLock::default(),
+            own_tables: RwLock::default(),
+            gauges: RwLock::default(),
+        })
+    }
+
+    /// Takes what the agent made while it began.
+    pub(super) fn own(&self, made: &Made) {
+        self.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(made.pools.iter().cloned());
+        self.own_tables.write().unwrap_or_else(PoisonError::into_inner).extend(made.tables.iter().cloned());
+    }
+
+    /// Frees own slots and passes on the others.
+    pub(super) fn release(&self, ids: &[SlotId]) -> Result<(), Failure> {
+        let own = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            match own.iter().find(|pool| pool.line().name == id.pool) {
+                Some(pool) => pool.give_back(*id)?,
+                None => self.releases.push(*id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, in both directions.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        self.downstream.flush()?;
+        self.releases.flush()
+    }
+
+    /// Tells the agents downstream why no more comes.
+    pub(super) fn send_error(&self, failure: &Failure) {
+        let mut failure = failure.clone();
+        failure.agent.get_or_insert(self.kind);
+        // The supervisor is told on standard error in any case.
+        let _ = self.downstream.send(&Message::Error(Box::new(failure)));
+    }
+
+    /// Ends the process from any thread: what it holds is worth nothing any more.
+    pub(super) fn fail(&self, mut failure: Failure) -> ! {
+        failure.agent.get_or_insert(self.kind);
+        Event::Failed(failure.clone()).emit();
+        self.send_error(&failure);
+        std::process::exit(1)
+    }
+
+    /// A gauge for one more thread that handles commands.
+    pub(super) fn gauge(&self) -> Arc<Gauge> {
+        let gauge = Gauge::new();
+        self.gauges.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&gauge));
+        gauge
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
+        let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
+        Status {
+            agent: self.kind,
+            commands: sum(Gauge::commands),
+            busy_ms: sum(Gauge::busy_us) / 1000,
+            blocked_ms: sum(Gauge::blocked_us) / 1000,
+            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
+            workers: u32::try_from(gauges.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            shared_bytes: self.shared_bytes(),
+        }
+    }
+
+    /// The shared memory that this agent owns, bytes.
+    fn shared_bytes(&self) -> u64 {
+        let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
+        let pool_bytes = pools.iter().map(|pool| pool.bytes()).sum::<u64>();
+        pool_bytes + tables.iter().map(|table| table.resident_bytes()).sum::<u64>()
+    }
+}
+
+/// Results are queued; they are written when a handler is done or must wait, or when some have
+/// gathered. One write wakes the next agent once for all of them.
+impl Output for Shared {
+    fn send(&self, work: Work) -> Result<(), Failure> {
+        let Work { mut command, slot } = work;
+        // From here on the slot is the next agent's.
+        command.shm_id = slot.map(Slot::pass_on);
+        self.tell(Message::Command(Box::new(command)))
+    }
+
+    fn tell(&self, message: Message) -> Result<(), Failure> {
+        if self.downstream.queue(&message)? > GATHER_BYTES_MAX {
+            self.downstream.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl BeforeWait for Shared {
+    fn before_wait(&self) {
+        // A broken socket is met again, and reported, by the next write.
+        let _ = self.flush();
+    }
+}

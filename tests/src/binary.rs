@@ -1,0 +1,65 @@
+//! The `septet` under test, built once a run.
+//!
+//! `cargo test` does not build other packages' binaries, so the harness does. Under nextest each test
+//! is a process of its own: the first one builds, the others wait for it and find its mark. To test one that
+//! is built already, such as an installed one, name it in `SEPTET_BINARY`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The path of the binary, which is built first if it has not been in this run.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("SEPTET_BINARY") {
+            return path.into();
+        }
+        // Held until this process ends or the build is done.
+        let lock = File::create(target_dir().join("septet-tests.lock")).expect("the target directory is not writable");
+        flock(&lock, FlockOperation::LockExclusive).expect("locking the build");
+        let mark = target_dir().join("septet-tests.built");
+        let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+        let path = profile_dir().join("septet");
+        if !path.exists() || fs::read_to_string(&mark).ok().as_ref() != Some(&run) {
+            build();
+            fs::write(&mark, run).expect("marking the build");
+        }
+        path
+    })
+}
+
+/// Where cargo builds: what `CARGO_TARGET_DIR` says, or `target/`.
+pub fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("target/PROFILE").to_owned()
+}
+
+/// The root of the source tree.
+pub fn workspace_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace")
+}
+
+/// Tests run from `target/PROFILE/deps/`.
+fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the test's own path");
+    exe.ancestors().nth(2).expect("target/PROFILE/deps/test").to_owned()
+}
+
+fn build() {
+    let directory = profile_dir();
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "septet", "--profile", profile])
+        .current_dir(workspace_dir())
+        .env("CARGO_TARGET_DIR", target_dir())
+        .output()
+        .expect("cargo can't be started");
+    assert!(output.status.success(), "septet does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+}

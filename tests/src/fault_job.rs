@@ -1,0 +1,141 @@
+//! The jobs that tests disturb: who takes part in each, how it is started, and what must hold when
+//! one of its processes was killed or stopped.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::content::Rng;
+use crate::fault::{Site, assert_gone, assert_no_shared_memory, notes, reason};
+use crate::{Outcome, Process, Running, Septet, is_alive};
+
+/// What can be disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// A backup of the volume.
+    Backup,
+    /// A restore of the earlier backup.
+    Restore,
+    /// A verification of the earlier backup.
+    Verify,
+    /// The deletion of a backup that shares what it needs with the earlier one.
+    Delete,
+}
+
+impl Job {
+    /// Its agents, in the order of the ring.
+    pub fn agents(self) -> &'static [&'static str] {
+        match self {
+            Self::Backup => &["master", "reader", "checksum", "diff", "compressor", "datawriter", "metawriter"],
+            Self::Restore => &["master", "backupreader", "decompressor", "volumewriter"],
+            Self::Verify => &["master", "backupreader", "decompressor"],
+            Self::Delete => &["master", "s3worker"],
+        }
+    }
+
+    /// The command, not run yet; what it needs is made first.
+    pub fn command(self, site: &Site) -> Septet {
+        match self {
+            Self::Backup => site.repo.septet(site.backup(&[])),
+            Self::Restore => site.repo.restore_command("vol/earlier", &site.scratch.path("target")),
+            Self::Verify => site.repo.septet(["verify", "vol/earlier"]),
+            Self::Delete => {
+                site.repo.backup_as("doomed", &site.source, &[]);
+                site.repo.septet(["delete", "vol/doomed"])
+            }
+        }
+    }
+
+    /// How long it takes when nobody disturbs it.
+    pub fn duration(self, site: &Site) -> Duration {
+        let command = self.command(site);
+        let started = Instant::now();
+        command.ok();
+        let duration = started.elapsed();
+        self.settle(site);
+        duration
+    }
+
+    /// Asserts that what the job has left is whole, clears it away, and asserts that all is as before.
+    pub fn settle(self, site: &Site) {
+        assert_no_shared_memory();
+        let target = site.scratch.path("target");
+        assert!(!site.scratch.path(".target.septet-partial").exists(), "half a target is left");
+        if target.exists() {
+            crate::assert_bytes(&target, &site.earlier);
+            std::fs::remove_file(&target).expect("removing the target");
+        }
+        if self == Self::Delete {
+            // Whatever a broken deletion has left goes with the next one.
+            site.repo.backup_as("next", &site.source, &[]);
+        }
+        site.settle();
+    }
+
+    /// Disturbs one run after `wait`: the agent of that name (or the supervisor, `septet`) gets `signal`.
+    /// How the run ended; none if it ended before.
+    pub fn disturb(self, site: &Site, args: &[&str], who: &str, signal: Signal, wait: Duration) -> Option<Outcome> {
+        let mut run = self.command(site).args(args).spawn();
+        let first = run.agent("master")?;
+        std::thread::sleep(wait);
+        let victim = if who == "septet" { Some(run.pid()) } else { run.agent(who).map(|agent| agent.pid) };
+        let agents = run.agents();
+        let hit = victim.is_some_and(|pid| is_alive(pid) && send(pid, signal));
+        let outcome = run.wait();
+        assert_gone(&agents);
+        assert_gone(&[first]);
+        hit.then_some(outcome)
+    }
+}
+
+/// Disturbs runs of the job at `hits` random moments for each of `who`; after each, `judge` sees how the
+/// run ended if it did not succeed, and then all must be as before.
+pub fn at_random_moments(job: Job, args: &[&str], who: &[&str], signal: Signal, hits: u32, judge: impl Fn(&str, &Outcome)) {
+    let site = Site::new(16 << 20);
+    let span = usize::try_from(job.duration(&site).as_micros()).expect("a short while");
+    for (seed, name) in (0..).zip(who) {
+        let mut rng = Rng::new(seed);
+        let (mut done, mut tries) = (0, 0);
+        while done < hits {
+            tries += 1;
+            assert!(tries <= 20 * hits, "{job:?}: {name} was never met alive");
+            let wait = Duration::from_micros(rng.below(span) as u64);
+            println!("{job:?}: {signal:?} to {name} after {wait:?} (seed {seed})");
+            let outcome = job.disturb(&site, args, name, signal, wait);
+            if let Some(outcome) = outcome
+                && outcome.status != Some(0)
+            {
+                judge(name, &outcome);
+                check_notes(&site, &outcome);
+                done += 1;
+            }
+            job.settle(&site);
+        }
+    }
+}
+
+/// A run that failed only after it had committed says so.
+fn check_notes(site: &Site, outcome: &Outcome) {
+    if outcome.line.contains(" backup ") && outcome.signal.is_none() {
+        let said = notes(outcome).contains("was whole before that, and stays");
+        assert_eq!(said, !site.later().is_empty(), "{}", outcome.stderr);
+    }
+}
+
+/// Asserts that the run failed for one reason, which begins with the agent's name and has `text`.
+pub fn assert_names(agent: &str, outcome: &Outcome, text: &str) {
+    assert_eq!(outcome.status, Some(1), "{}: {}", outcome.line, outcome.stderr);
+    let reason = reason(outcome);
+    assert!(reason.starts_with(&format!("septet-{agent} ")) && reason.contains(text), "{agent}: {reason}");
+}
+
+/// Sends a signal; false if the process has gone.
+pub fn send(pid: u32, signal: Signal) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).is_ok()
+}
+
+/// The agents of a run, all of which have been started.
+pub fn all_agents(run: &mut Running, job: Job) -> Option<Vec<Process>> {
+    run.wait_until(|run| Some(run.agents()).filter(|agents| agents.len() == job.agents().len()))
+}

@@ -1,0 +1,25 @@
+//! What the tests from end to end share.
+//!
+//! A test makes a [`Scratch`] directory, fills a volume with [`content`], and drives the real binary
+//! through a [`Repo`] or, word by word, with [`septet`]. Every run has a time limit, and whatever a
+//! test sets up is taken down again when it ends, however it ends.
+
+mod binary;
+mod compare;
+pub mod content;
+pub mod debian;
+mod device;
+pub mod fault;
+pub mod fault_job;
+mod processes;
+mod repo;
+mod run;
+mod scratch;
+
+pub use binary::{binary, target_dir, workspace_dir};
+pub use compare::{allocated_bytes, assert_bytes, assert_same};
+pub use device::{LoopDevice, Mount, command, require_root};
+pub use processes::{Process, children, is_alive};
+pub use repo::{Backed, Blocks, Repo};
+pub use run::{Outcome, Running, Septet, septet};
+pub use scratch::Scratch;

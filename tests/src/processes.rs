@@ -1,0 +1,41 @@
+//! Processes, as `/proc` shows them.
+
+use std::fs;
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// The name it was called with: its first argument.
+    pub name: String,
+}
+
+/// The children of a process that have not ended.
+pub fn children(parent: u32) -> Vec<Process> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| parent_of(pid) == Some(parent)).filter_map(process).collect()
+}
+
+/// Whether a process of that id runs and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
+fn process(pid: u32) -> Option<Process> {
+    let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let name = command_line.split(|byte| *byte == 0).next().filter(|name| !name.is_empty())?;
+    Some(Process { pid, name: String::from_utf8_lossy(name).into_owned() })
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    stat(pid).filter(|(state, _)| *state != 'Z').map(|(_, parent)| parent)
+}
+
+/// The state and the parent of a process. Its name, before them, may have blanks and brackets.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}

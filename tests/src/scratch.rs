@@ -1,0 +1,63 @@
+//! A directory for one test, gone when the test ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Repo, target_dir};
+
+/// A directory for one test.
+#[derive(Debug)]
+pub struct Scratch {
+    directory: TempDir,
+}
+
+impl Scratch {
+    /// On the disk that the tests are built on, where files are read with `O_DIRECT`.
+    pub fn on_disk() -> Self {
+        let parent = target_dir().join("septet-tests");
+        fs::create_dir_all(&parent).expect("a directory for the tests");
+        Self::within(&parent)
+    }
+
+    /// In memory (a tmpfs): quick.
+    pub fn in_memory() -> Self {
+        Self::within(Path::new("/dev/shm"))
+    }
+
+    fn within(parent: &Path) -> Self {
+        // The name is none of a pool: those begin with "septet_".
+        let directory = tempfile::Builder::new().prefix("test-of-septet-").tempdir_in(parent);
+        Self { directory: directory.expect("a directory for the test") }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The path of something in it, which need not be there.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).expect("writing a file");
+        path
+    }
+
+    /// Makes a sparse file of nothing but a hole.
+    pub fn hole(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.path(name);
+        fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("making a sparse file");
+        path
+    }
+
+    /// A repository in it, which the first backup makes.
+    pub fn repo(&self) -> Repo {
+        Repo::at(self.path("repo"))
+    }
+}

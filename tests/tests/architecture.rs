@@ -1,0 +1,110 @@
+//! Which crate may use which, as ARCHITECTURE.md draws it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use septet_tests::workspace_dir;
+use serde_json::Value;
+
+/// A crate, and those of ours that it may use.
+const ARROWS: [(&str, &[&str]); 19] = [
+    ("septet-format", &[]),
+    ("septet-store", &[]),
+    ("septet-volume", &[]),
+    ("septet-repository", &["septet-format", "septet-store"]),
+    ("septet-ipc", &["septet-format"]),
+    ("septet-agent-master", &PURE),
+    ("septet-agent-reader", &OF_VOLUMES),
+    ("septet-agent-checksum", &PURE),
+    ("septet-agent-diff", &PURE),
+    ("septet-agent-compressor", &PURE),
+    ("septet-agent-datawriter", &OF_REPOSITORIES),
+    ("septet-agent-metawriter", &OF_REPOSITORIES),
+    ("septet-agent-backupreader", &OF_REPOSITORIES),
+    ("septet-agent-decompressor", &PURE),
+    ("septet-agent-volumewriter", &OF_VOLUMES),
+    ("septet-agent-s3worker", &OF_REPOSITORIES),
+    ("septet", &ALL_BELOW_CLI),
+    ("septet-tests", &["septet-volume"]),
+    ("septet-bench", &["septet-format", "septet-ipc"]),
+];
+/// An agent that needs nothing but its sockets and shared memory.
+const PURE: [&str; 2] = ["septet-format", "septet-ipc"];
+const OF_VOLUMES: [&str; 3] = ["septet-format", "septet-ipc", "septet-volume"];
+const OF_REPOSITORIES: [&str; 4] = ["septet-format", "septet-ipc", "septet-repository", "septet-store"];
+const ALL_BELOW_CLI: [&str; 16] = [
+    "septet-agent-backupreader", "septet-agent-checksum", "septet-agent-compressor", "septet-agent-datawriter",
+    "septet-agent-decompressor", "septet-agent-diff", "septet-agent-master", "septet-agent-metawriter",
+    "septet-agent-reader", "septet-agent-s3worker", "septet-agent-volumewriter", "septet-format", "septet-ipc",
+    "septet-repository", "septet-store", "septet-volume",
+];
+/// No agent that touches only slots brings in code that could open a socket or a store.
+const NETWORK: [&str; 4] = ["tokio", "hyper", "aws-sdk-s3", "rustls"];
+
+fn packages() -> Vec<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(workspace_dir())
+        .output()
+        .expect("cargo can't be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+/// What a crate uses in its own code, or in its tests, too.
+fn uses(package: &Value, with_tests: bool) -> BTreeSet<String> {
+    let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
+    let counted = dependencies.filter(|dependency| with_tests || dependency["kind"].is_null());
+    counted.map(|dependency| name(dependency).to_owned()).collect()
+}
+
+fn name(object: &Value) -> &str {
+    object["name"].as_str().expect("a name")
+}
+
+#[test]
+fn no_arrow_but_those_drawn() {
+    let allowed: BTreeMap<_, _> = ARROWS.into();
+    for package in packages() {
+        let allowed = allowed.get(name(&package)).unwrap_or_else(|| panic!("{} is new: draw its arrows here", name(&package)));
+        let ours = uses(&package, true).into_iter().filter(|used| used.starts_with("septet"));
+        let drawn: BTreeSet<_> = allowed.iter().map(|&used| used.to_owned()).collect();
+        // A crate may test itself with its own features.
+        let more: Vec<_> = ours.filter(|used| !drawn.contains(used) && used != name(&package)).collect();
+        assert!(more.is_empty(), "{} uses {more:?}, which ARCHITECTURE.md does not draw", name(&package));
+    }
+}
+
+#[test]
+fn every_arrow_drawn_is_there() {
+    let packages: BTreeMap<_, _> = packages().into_iter().map(|package| (name(&package).to_owned(), package)).collect();
+    for (crate_name, drawn) in ARROWS {
+        // bench/ is not in the workspace of every build.
+        let Some(package) = packages.get(crate_name) else { continue };
+        let used = uses(package, false);
+        for needed in drawn {
+            assert!(used.contains(*needed), "{crate_name} no longer uses {needed}: take the arrow away here and in ARCHITECTURE.md");
+        }
+    }
+}
+
+#[test]
+fn agents_that_need_no_network_have_none() {
+    for package in packages().iter().filter(|package| !["septet-store", "septet", "septet-tests", "septet-bench"].contains(&name(package))) {
+        let used = uses(package, false);
+        let network: Vec<_> = NETWORK.into_iter().filter(|part| used.contains(*part)).collect();
+        assert!(network.is_empty(), "{} uses {network:?}; only septet-store may", name(package));
+    }
+}
+
+#[test]
+fn every_agent_is_small() {
+    for entry in std::fs::read_dir(workspace_dir().join("agents")).unwrap() {
+        let lib = entry.unwrap().path().join("src/lib.rs");
+        let text = std::fs::read_to_string(&lib).unwrap_or_else(|error| panic!("{}: {error}", lib.display()));
+        assert!(text.starts_with("//!"), "{} does not say what it is", lib.display());
+        assert!(text.lines().count() <= 300, "{} has {} lines: an agent is a small thing", lib.display(), text.lines().count());
+    }
+}

@@ -1,0 +1,250 @@
+//! What a broken or hostile neighbour may send an agent: whatever it is, the agent says in one event
+//! what is wrong and ends with status 1. It never panics, never hangs and never believes it.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use septet_tests::content::noise;
+use septet_tests::{Repo, Scratch, binary, require_root};
+
+const AGENTS: [&str; 11] = [
+    "master", "reader", "checksum", "diff", "compressor", "datawriter", "metawriter", "backupreader", "decompressor", "volumewriter", "s3worker",
+];
+const BLOCK_BYTES: u64 = 65536;
+const VOLUME_BYTES: u64 = 1 << 20;
+/// An agent that needs longer hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// An agent that runs by hand between two sockets.
+struct Alone {
+    name: String,
+    child: Child,
+    upstream: UnixStream,
+    downstream: UnixStream,
+}
+
+impl Alone {
+    fn start(name: &str) -> Self {
+        require_root();
+        let (upstream, stdin) = UnixStream::pair().expect("sockets");
+        let (downstream, stdout) = UnixStream::pair().expect("sockets");
+        let mut command = Command::new(binary());
+        command.args(["agent", name]).stdin(OwnedFd::from(stdin)).stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
+        let child = command.spawn().expect("starting an agent");
+        Self { name: name.to_owned(), child, upstream, downstream }
+    }
+
+    /// Writes to its upstream socket; that it may have ended by then is no error of the test.
+    fn tell(&mut self, bytes: &[u8]) {
+        let _ = self.upstream.write_all(bytes);
+    }
+
+    fn tell_line(&mut self, line: &Value) {
+        self.tell(format!("{line}\n").as_bytes());
+    }
+
+    /// Its end: it must say why, once, with `text` in it.
+    fn fails(mut self, case: &str, text: &str) {
+        let case = format!("{}: {case}", self.name);
+        let until = Instant::now() + TIME_LIMIT;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("waiting for an agent") {
+                break status;
+            }
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                panic!("{case}: it hangs");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let mut said = String::new();
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("reading what it said");
+        assert_eq!(status.code(), Some(1), "{case}:\n{said}");
+        let events = said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{case}: {error}: {line}")));
+        let failed: Vec<Value> = events.filter(|event: &Value| event["event"] == "failed").collect();
+        assert_eq!(failed.len(), 1, "{case}:\n{said}");
+        assert_eq!(failed[0]["agent"], *self.name, "{case}");
+        let why = failed[0]["cause"].as_str().expect("a cause");
+        assert!(why.contains(text) && !why.contains("os error"), "{case}: {text:?} expected in {why:?}");
+    }
+}
+
+/// A repository with one backup, and the jobs that agents are begun with.
+struct Bench {
+    scratch: Scratch,
+    repo: Repo,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let scratch = Scratch::in_memory();
+        let repo = scratch.repo();
+        let source = scratch.file("source", &noise(1, usize::try_from(VOLUME_BYTES).expect("small")));
+        repo.backup_as("earlier", &source, &[]);
+        Self { scratch, repo }
+    }
+
+    /// The job of the pipeline that the agent belongs to; `change` is merged into it.
+    fn begin(&self, agent: &str, change: &Value) -> Value {
+        let info = std::fs::read_to_string(self.repo.path().join("septet.json")).expect("septet.json");
+        let info: Value = serde_json::from_str(&info).expect("JSON");
+        let (kind, mut job) = match agent {
+            "backupreader" | "decompressor" | "volumewriter" => ("restore", self.restore_job()),
+            "s3worker" => ("delete", json!({ "repo": self.repo.path(), "volume": "vol", "backups": ["nobody"] })),
+            _ => ("backup", self.backup_job(&info["id"])),
+        };
+        let changes = change.as_object().into_iter().flatten().filter(|(key, _)| job.get(key.as_str()).is_some());
+        let changes: Vec<(String, Value)> = changes.map(|(key, value)| (key.clone(), value.clone())).collect();
+        job.as_object_mut().expect("an object").extend(changes);
+        json!({ "begin": { kind: job } })
+    }
+
+    fn backup_job(&self, repository: &Value) -> Value {
+        json!({
+            "source": self.scratch.path("source"), "repo": self.repo.path(), "repository": repository,
+            "volume": "vol", "backup": "new", "sequence": 2, "block_bytes": BLOCK_BYTES, "compression": "lz4",
+            "streams": 1, "pool_bytes": 4 << 20, "segment_bytes": 16 << 20, "volume_bytes": VOLUME_BYTES,
+        })
+    }
+
+    fn restore_job(&self) -> Value {
+        json!({
+            "repo": self.repo.path(), "volume": "vol", "backup": "earlier", "target": self.scratch.path("target"),
+            "overwrite": false, "keep_going": false, "offset_bytes": 0, "length_bytes": VOLUME_BYTES,
+            "volume_bytes": VOLUME_BYTES, "block_bytes": BLOCK_BYTES, "streams": 1, "pool_bytes": 4 << 20,
+        })
+    }
+
+    /// Asserts that the agents have left nothing.
+    fn assert_clean(&self) {
+        let begun = self.repo.objects().into_iter().filter(|object| object.starts_with("vol/new/")).collect::<Vec<_>>();
+        assert_eq!(begun, [""; 0]);
+        assert!(!self.scratch.path("target").exists());
+    }
+}
+
+#[test]
+fn what_comes_first_must_be_begin() {
+    for agent in AGENTS {
+        let before_begin = if agent == "master" { "the first line is not `begin`" } else { "before `begin`" };
+        for (line, why) in [
+            ("garbage\n", "not a valid line"),
+            ("\n", "not a valid line"),
+            ("{\"end\":false}\n", "not a valid line"),
+            ("{\"offset\":0,\"size\":1,\"surprise\":1}\n", "not a valid line"),
+            ("{\"offset\":18446744073709551615,\"size\":2}\n", "an extent that ends beyond 2^64"),
+            ("{\"begin\":{\"backup\":{}}}\n", "not a valid line"),
+            ("{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n", "without its file descriptor"),
+            ("{\"offset\":0,\"size\":65536}\n", before_begin),
+            ("{\"segment_done\":", "the stream ended in the middle of a line"),
+            ("", if agent == "master" { "the ring broke" } else { "the previous agent went away without `end`" }),
+        ] {
+            let mut alone = Alone::start(agent);
+            alone.tell(line.as_bytes());
+            let _ = alone.upstream.shutdown(Shutdown::Write);
+            alone.fails(line, why);
+        }
+    }
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    for agent in AGENTS {
+        let mut alone = Alone::start(agent);
+        // More than any line may have, and no newline.
+        alone.tell(&vec![b'x'; 2 << 20]);
+        alone.fails("an oversized line", "a line of more than 1048576 bytes");
+    }
+}
+
+#[test]
+fn nonsense_after_begin_is_refused() {
+    let bench = Bench::new();
+    for agent in &AGENTS[1..] {
+        for (lines, why) in [
+            (&[json!({ "offset": 0, "size": BLOCK_BYTES, "shm_id": "reader_1_0" })][..], "reader_1"),
+            (&[json!({ "release": ["reader_1_0"] })], "a release came from upstream"),
+            (&[bench.begin(agent, &Value::Null)], "a second `begin`"),
+            (&[json!({ "table": { "name": "checksums", "entry_bytes": 32, "entries": 1 } })], "without its file descriptor"),
+            (&[json!({ "error": { "kind": "store", "cause": "no space" } })], "an earlier agent failed"),
+            (&[json!("garbage")], "not a valid line"),
+        ] {
+            let mut alone = Alone::start(agent);
+            alone.tell_line(&bench.begin(agent, &Value::Null));
+            lines.iter().for_each(|line| alone.tell_line(line));
+            alone.fails(&format!("{lines:?}"), why);
+        }
+        let mut alone = Alone::start(agent);
+        alone.tell_line(&bench.begin(agent, &Value::Null));
+        let _ = alone.downstream.write_all(b"{\"end\":true}\n");
+        alone.fails("a command from downstream", "something else than a release came from downstream");
+        bench.assert_clean();
+    }
+}
+
+#[test]
+fn the_master_believes_only_what_it_asked_for() {
+    let bench = Bench::new();
+    for line in [
+        json!({ "offset": 0, "size": 1, "state": "data" }),
+        json!({ "offset": 1u64 << 40, "size": BLOCK_BYTES, "state": "present" }),
+        json!({ "offset": 0, "size": 2 * VOLUME_BYTES, "state": "hole" }),
+        json!({ "end": true }),
+        json!({ "scanned": 7 }),
+    ] {
+        let mut alone = Alone::start("master");
+        let begin = bench.begin("master", &Value::Null);
+        alone.tell_line(&begin);
+        alone.tell_line(&begin);
+        alone.tell_line(&line);
+        alone.fails(&line.to_string(), "");
+    }
+}
+
+#[test]
+fn hostile_jobs_end_in_good_order() {
+    let bench = Bench::new();
+    let wrong = "reader";
+    for agent in AGENTS {
+        for change in [
+            json!({ "block_bytes": 0 }),
+            json!({ "block_bytes": 3 }),
+            json!({ "block_bytes": u32::MAX }),
+            json!({ "pool_bytes": 0 }),
+            json!({ "pool_bytes": u64::MAX }),
+            json!({ "streams": 0 }),
+            json!({ "streams": u32::MAX }),
+            json!({ "segment_bytes": 0 }),
+            json!({ "segment_bytes": u64::MAX }),
+            json!({ "volume_bytes": u64::MAX }),
+            json!({ "sequence": u64::MAX }),
+            json!({ "offset_bytes": u64::MAX, "length_bytes": u64::MAX }),
+            json!({ "source": "", "target": "" }),
+            json!({ "repo": "" }),
+            json!({ "repo": "/dev/null", "source": "/dev/null", "target": "/dev/null/x" }),
+        ] {
+            let mut alone = Alone::start(agent);
+            let begin = bench.begin(agent, &change);
+            alone.tell_line(&begin);
+            if agent == "master" {
+                alone.tell_line(&begin);
+            }
+            alone.tell_line(&json!({ "offset": 0, "size": BLOCK_BYTES, "state": "data" }));
+            let _ = alone.upstream.shutdown(Shutdown::Write);
+            // Where it can live with the job, it fails for want of an `end`.
+            alone.fails(&change.to_string(), "");
+        }
+        if !matches!(agent, "master" | "reader" | "checksum" | "diff" | "compressor" | "datawriter" | "metawriter") {
+            let mut alone = Alone::start(agent);
+            alone.tell_line(&bench.begin(wrong, &Value::Null));
+            let _ = alone.upstream.shutdown(Shutdown::Write);
+            alone.fails("another pipeline's job", "");
+        }
+    }
+    bench.assert_clean();
+}
