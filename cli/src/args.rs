@@ -239,7 +239,9 @@ pub(crate) fn parse() -> Arguments {
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
-    text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(|_| "give a number of bytes, such as 4096 or 64MiB".to_owned())
+    text.parse::<ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "give a number of bytes, such as 4096 or 64MiB".to_owned())
 }
 
 fn parse_block_bytes(text: &str) -> Result<u32, String> {
@@ -255,7 +257,9 @@ fn parse_segment_bytes(text: &str) -> Result<u64, String> {
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
-    text.parse::<NonZeroU64>().map(|seconds| Duration::from_secs(seconds.get())).map_err(|_| "give whole seconds, at least 1".to_owned())
+    text.parse::<NonZeroU64>()
+        .map(|seconds| Duration::from_secs(seconds.get()))
+        .map_err(|_| "give whole seconds, at least 1".to_owned())
 }
 
 #[cfg(test)]

@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn what_is_no_slot_id_is_refused() {
-        for text in ["", "reader", "reader_1", "cat_1_1", "reader_+1_1", "reader_1_-1", "reader_1_4294967296", "reader_1_"] {
+        for text in
+            ["", "reader", "reader_1", "cat_1_1", "reader_+1_1", "reader_1_-1", "reader_1_4294967296", "reader_1_"]
+        {
             assert!(text.parse::<SlotId>().is_err(), "{text:?} was taken");
         }
     }

@@ -101,7 +101,9 @@ impl Receiver {
             Ok(0) if self.filled > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
             Ok(bytes) => Ok(bytes > 0),
             Err(Errno::CONNRESET) => Ok(false),
-            Err(Errno::NOTSOCK) => Err(Failure::protocol("standard input is not a socket: PROTOCOL.md shows how to run an agent by hand")),
+            Err(Errno::NOTSOCK) => {
+                Err(Failure::protocol("standard input is not a socket: PROTOCOL.md shows how to run an agent by hand"))
+            }
             Err(errno) => Err(Failure::protocol(format!("reading the socket: {errno}"))),
         }
     }
@@ -207,7 +209,8 @@ impl Sender {
 
     fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let sent = retry(|| rustix::net::send(self.socket.as_fd(), bytes, SendFlags::NOSIGNAL)).map_err(write_failure)?;
+            let sent =
+                retry(|| rustix::net::send(self.socket.as_fd(), bytes, SendFlags::NOSIGNAL)).map_err(write_failure)?;
             bytes = &bytes[sent..];
         }
         Ok(())
@@ -230,7 +233,9 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 fn write_failure(errno: Errno) -> Failure {
     match errno {
         Errno::PIPE | Errno::CONNRESET => Failure::new(FailureKind::Peer, "the next agent has gone"),
-        Errno::NOTSOCK => Failure::protocol("standard output is not a socket: PROTOCOL.md shows how to run an agent by hand"),
+        Errno::NOTSOCK => {
+            Failure::protocol("standard output is not a socket: PROTOCOL.md shows how to run an agent by hand")
+        }
         other => Failure::protocol(format!("writing the socket: {other}")),
     }
 }
@@ -286,7 +291,12 @@ mod tests {
     #[test]
     fn a_pool_without_its_descriptor_is_refused() {
         let (a, b) = pair();
-        rustix::net::send(&a, b"{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n", SendFlags::NOSIGNAL).unwrap();
+        rustix::net::send(
+            &a,
+            b"{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n",
+            SendFlags::NOSIGNAL,
+        )
+        .unwrap();
         assert!(Receiver::new(b).receive().unwrap_err().cause.contains("without its file descriptor"));
     }
 }

@@ -8,11 +8,11 @@ mod samples;
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde::Serialize;
-use serde_json::Value;
 use septet_ipc::message::LINE_BYTES_MAX;
 use septet_ipc::shm::ALIGN_BYTES;
 use septet_ipc::{Event, Message};
+use serde::Serialize;
+use serde_json::Value;
 
 type Names = BTreeSet<String>;
 
@@ -96,7 +96,8 @@ fn it_lists_and_shows_every_state() {
     let document = document();
     let held: Names = samples::states().map(text_of).into();
     assert_eq!(names(&document, "| state | said by | meaning |"), held);
-    let mut shown: Names = examples(&document).iter().filter_map(|line| line["state"].as_str().map(str::to_owned)).collect();
+    let mut shown: Names =
+        examples(&document).iter().filter_map(|line| line["state"].as_str().map(str::to_owned)).collect();
     shown.insert("data".to_owned());
     assert_eq!(shown, held);
 }
@@ -106,7 +107,8 @@ fn it_lists_and_shows_every_event() {
     let document = document();
     let events = samples::events().map(|event| serde_json::to_value(event).unwrap());
     let held: Names = events.iter().map(|event| text_of(&event["event"])).collect();
-    let shown: Names = examples(&document).iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect();
+    let shown: Names =
+        examples(&document).iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect();
     assert_eq!(shown, held);
     assert!(held.iter().all(|event| document.contains(&format!("**{event}**"))), "{held:?}");
 }
@@ -142,7 +144,8 @@ fn its_tables_have_the_fields_of_the_code() {
     let document = document();
     let jobs = samples::jobs().map(|job| serde_json::to_value(job).unwrap());
     let jobs: Names = jobs.iter().flat_map(|job| job.as_object().unwrap().values().flat_map(keys)).collect();
-    let tables = document.split("| field | meaning |").skip(1).map(|rest| names(&format!("| field |{rest}"), "| field |"));
+    let tables =
+        document.split("| field | meaning |").skip(1).map(|rest| names(&format!("| field |{rest}"), "| field |"));
     let held = [
         jobs,
         keys(&serde_json::to_value(samples::failure()).unwrap()),

@@ -118,8 +118,13 @@ fn attached() -> Attached {
 
 #[test]
 fn a_pool_must_be_what_it_says() {
-    for (units, unit_bytes, bytes) in [(1, 0, 8192), (0, 4096, 8192), (1, 4095, 8192), (3, 4096, 8192), (u32::MAX, !4095, 8192)] {
-        assert!(attached().attach(&line(1, unit_bytes, units), &object(bytes)).is_err(), "{units} × {unit_bytes} in {bytes}");
+    for (units, unit_bytes, bytes) in
+        [(1, 0, 8192), (0, 4096, 8192), (1, 4095, 8192), (3, 4096, 8192), (u32::MAX, !4095, 8192)]
+    {
+        assert!(
+            attached().attach(&line(1, unit_bytes, units), &object(bytes)).is_err(),
+            "{units} × {unit_bytes} in {bytes}"
+        );
     }
     attached().attach(&line(1, 4096, 2), &object(8192)).unwrap();
 }
@@ -137,7 +142,9 @@ fn pools_are_announced_once_and_not_without_end() {
 fn a_slot_is_inside_a_pool_that_was_announced_with_its_padding() {
     let attached = attached();
     attached.attach(&line(1, 4096, 2), &object(8192)).unwrap();
-    for (id, len) in [("reader_1_0", 8192), ("reader_1_1", 4096), ("reader_1_1", 1), ("reader_1_1", 0), ("reader_1_2", 0)] {
+    for (id, len) in
+        [("reader_1_0", 8192), ("reader_1_1", 4096), ("reader_1_1", 1), ("reader_1_1", 0), ("reader_1_2", 0)]
+    {
         assert_eq!(attached.slot(id.parse().unwrap(), len).unwrap().bytes().len() as u64, len, "{id} {len}");
     }
     for (id, len) in [

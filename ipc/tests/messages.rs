@@ -10,8 +10,8 @@ use septet_format::{BackupId, BlockHash, Codec, VolumeName};
 use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, TableLine};
 use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{
-    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RestoreJob, SlotId,
-    State, VerifyJob,
+    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RestoreJob,
+    SlotId, State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -94,37 +94,59 @@ fn job() -> impl Strategy<Value = Begin> {
     prop_oneof![
         backup_job().prop_map(Begin::Backup),
         restore_job().prop_map(Begin::Restore),
-        (numbers, volume(), vec(backup(), 0..4)).prop_map(|((repo, block_bytes, streams, pool_bytes), volume, backups)| {
-            Begin::Verify(VerifyJob { repo, volume, backups, block_bytes, streams, pool_bytes })
-        }),
-        (any::<String>(), volume(), vec(backup(), 0..4))
-            .prop_map(|(repo, volume, backups)| Begin::Delete(DeleteJob { repo, volume, backups })),
+        (numbers, volume(), vec(backup(), 0..4)).prop_map(
+            |((repo, block_bytes, streams, pool_bytes), volume, backups)| {
+                Begin::Verify(VerifyJob { repo, volume, backups, block_bytes, streams, pool_bytes })
+            }
+        ),
+        (any::<String>(), volume(), vec(backup(), 0..4)).prop_map(|(repo, volume, backups)| Begin::Delete(DeleteJob {
+            repo,
+            volume,
+            backups
+        })),
     ]
 }
 
 fn segment() -> impl Strategy<Value = SegmentName> {
-    (backup(), any::<(u32, u64)>(), hash())
-        .prop_map(|(backup, (number, bytes), hash)| SegmentName { backup, number, bytes, hash })
+    (backup(), any::<(u32, u64)>(), hash()).prop_map(|(backup, (number, bytes), hash)| SegmentName {
+        backup,
+        number,
+        bytes,
+        hash,
+    })
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
     use FailureKind::{Damaged, Peer, Protocol, SharedMemory, Store, Volume};
     let kind = prop::sample::select(vec![Volume, Store, Damaged, SharedMemory, Protocol, Peer]);
-    (kind, option::of(agent()), any::<(String, String)>())
-        .prop_map(|(kind, agent, (doing, cause))| Failure { kind, agent, doing, cause })
+    (kind, option::of(agent()), any::<(String, String)>()).prop_map(|(kind, agent, (doing, cause))| Failure {
+        kind,
+        agent,
+        doing,
+        cause,
+    })
 }
 
 fn message() -> impl Strategy<Value = Message> {
     let keys = || vec(any::<String>(), 0..4);
     prop_oneof![
         job().prop_map(|job| Message::Begin(Box::new(job))),
-        (pool(), any::<(u32, u32)>())
-            .prop_map(|(name, (unit_bytes, units))| Message::Pool(PoolLine { name, unit_bytes, units })),
-        any::<(String, u32, u64)>()
-            .prop_map(|(name, entry_bytes, entries)| Message::Table(TableLine { name, entry_bytes, entries })),
+        (pool(), any::<(u32, u32)>()).prop_map(|(name, (unit_bytes, units))| Message::Pool(PoolLine {
+            name,
+            unit_bytes,
+            units
+        })),
+        any::<(String, u32, u64)>().prop_map(|(name, entry_bytes, entries)| Message::Table(TableLine {
+            name,
+            entry_bytes,
+            entries
+        })),
         command().prop_map(|command| Message::Command(Box::new(command))),
-        (any::<(u32, u64)>(), hash())
-            .prop_map(|((number, bytes), hash)| Message::Segment(SegmentLine { number, bytes, hash })),
+        (any::<(u32, u64)>(), hash()).prop_map(|((number, bytes), hash)| Message::Segment(SegmentLine {
+            number,
+            bytes,
+            hash
+        })),
         Just(Message::Scan),
         any::<u64>().prop_map(Message::Scanned),
         segment().prop_map(Message::Found),

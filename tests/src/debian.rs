@@ -39,7 +39,8 @@ fn make(image: &Path) {
     for (bytes, tree) in trees() {
         if bytes < room {
             room -= bytes;
-            let parent = root.join(tree.strip_prefix("/").expect("an absolute path")).parent().expect("a parent").to_owned();
+            let parent =
+                root.join(tree.strip_prefix("/").expect("an absolute path")).parent().expect("a parent").to_owned();
             fs::create_dir_all(&parent).expect("a directory for the files");
             command("cp", [Path::new("--archive"), &tree, &parent]);
         }
@@ -60,7 +61,8 @@ fn trees() -> Vec<(u64, PathBuf)> {
         let (bytes, path) = line.split_once('\t')?;
         Some((bytes.parse().ok()?, PathBuf::from(path)))
     };
-    let (mut whole, mut parts): (Vec<_>, Vec<_>) = sizes.lines().filter_map(line).partition(|(_, path)| WHOLE.iter().any(|tree| path == Path::new(tree)));
+    let (mut whole, mut parts): (Vec<_>, Vec<_>) =
+        sizes.lines().filter_map(line).partition(|(_, path)| WHOLE.iter().any(|tree| path == Path::new(tree)));
     parts.retain(|(_, path)| path.starts_with("/usr/lib") || path.starts_with("/usr/share"));
     parts.retain(|(_, path)| path.components().count() == 4);
     parts.sort_by(|left, right| left.1.cmp(&right.1));

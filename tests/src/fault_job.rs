@@ -46,12 +46,14 @@ impl Job {
         }
     }
 
-    /// How long it takes when nobody disturbs it.
+    /// How long its agents live when nobody disturbs them.
     pub fn duration(self, site: &Site) -> Duration {
-        let command = self.command(site);
+        let mut run = self.command(site).spawn();
+        run.agent("master").expect("a master");
         let started = Instant::now();
-        command.ok();
+        run.wait_until(|run| run.agents().is_empty().then_some(()));
         let duration = started.elapsed();
+        run.wait().exits(0);
         self.settle(site);
         duration
     }
@@ -68,6 +70,7 @@ impl Job {
         if self == Self::Delete {
             // Whatever a broken deletion has left goes with the next one.
             site.repo.backup_as("next", &site.source, &[]);
+            site.remove_empty_directories();
         }
         site.settle();
     }
@@ -90,7 +93,14 @@ impl Job {
 
 /// Disturbs runs of the job at `hits` random moments for each of `who`; after each, `judge` sees how the
 /// run ended if it did not succeed, and then all must be as before.
-pub fn at_random_moments(job: Job, args: &[&str], who: &[&str], signal: Signal, hits: u32, judge: impl Fn(&str, &Outcome)) {
+pub fn at_random_moments(
+    job: Job,
+    args: &[&str],
+    who: &[&str],
+    signal: Signal,
+    hits: u32,
+    judge: impl Fn(&str, &Outcome),
+) {
     let site = Site::new(16 << 20);
     let span = usize::try_from(job.duration(&site).as_micros()).expect("a short while");
     for (seed, name) in (0..).zip(who) {
@@ -112,6 +122,7 @@ pub fn at_random_moments(job: Job, args: &[&str], who: &[&str], signal: Signal, 
             job.settle(&site);
         }
     }
+    site.assert_earlier_restores();
 }
 
 /// A run that failed only after it had committed says so.

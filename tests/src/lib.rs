@@ -7,6 +7,7 @@
 mod binary;
 mod compare;
 pub mod content;
+pub mod damage;
 pub mod debian;
 mod device;
 pub mod fault;

@@ -132,7 +132,8 @@ struct Found {
 impl Found {
     fn walk(&mut self, root: &Path, directory: &Path) {
         let name = |path: &Path| path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-        let entries: Vec<_> = fs::read_dir(directory).expect("a repository").map(|entry| entry.expect("an entry").path()).collect();
+        let entries: Vec<_> =
+            fs::read_dir(directory).expect("a repository").map(|entry| entry.expect("an entry").path()).collect();
         if entries.is_empty() && directory != root {
             self.empty_directories.push(name(directory));
         }

@@ -163,7 +163,10 @@ impl Running {
             self.end();
             let status = self.child.wait().expect("waiting for septet");
             let outcome = self.outcome(status);
-            panic!("{} did not end in time, with {agents:?}; it said:\n{}{}", outcome.line, outcome.stdout, outcome.stderr);
+            panic!(
+                "{} did not end in time, with {agents:?}; it said:\n{}{}",
+                outcome.line, outcome.stdout, outcome.stderr
+            );
         }
     }
 
@@ -215,7 +218,8 @@ impl Outcome {
 
     /// The JSON lines on standard output.
     pub fn events(&self) -> Vec<Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", self.line));
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", self.line));
         self.stdout.lines().map(parse).collect()
     }
 

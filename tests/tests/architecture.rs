@@ -33,10 +33,22 @@ const PURE: [&str; 2] = ["septet-format", "septet-ipc"];
 const OF_VOLUMES: [&str; 3] = ["septet-format", "septet-ipc", "septet-volume"];
 const OF_REPOSITORIES: [&str; 4] = ["septet-format", "septet-ipc", "septet-repository", "septet-store"];
 const ALL_BELOW_CLI: [&str; 16] = [
-    "septet-agent-backupreader", "septet-agent-checksum", "septet-agent-compressor", "septet-agent-datawriter",
-    "septet-agent-decompressor", "septet-agent-diff", "septet-agent-master", "septet-agent-metawriter",
-    "septet-agent-reader", "septet-agent-s3worker", "septet-agent-volumewriter", "septet-format", "septet-ipc",
-    "septet-repository", "septet-store", "septet-volume",
+    "septet-agent-backupreader",
+    "septet-agent-checksum",
+    "septet-agent-compressor",
+    "septet-agent-datawriter",
+    "septet-agent-decompressor",
+    "septet-agent-diff",
+    "septet-agent-master",
+    "septet-agent-metawriter",
+    "septet-agent-reader",
+    "septet-agent-s3worker",
+    "septet-agent-volumewriter",
+    "septet-format",
+    "septet-ipc",
+    "septet-repository",
+    "septet-store",
+    "septet-volume",
 ];
 /// No agent that touches only slots brings in code that could open a socket or a store.
 const NETWORK: [&str; 4] = ["tokio", "hyper", "aws-sdk-s3", "rustls"];
@@ -68,7 +80,8 @@ fn name(object: &Value) -> &str {
 fn no_arrow_but_those_drawn() {
     let allowed: BTreeMap<_, _> = ARROWS.into();
     for package in packages() {
-        let allowed = allowed.get(name(&package)).unwrap_or_else(|| panic!("{} is new: draw its arrows here", name(&package)));
+        let allowed =
+            allowed.get(name(&package)).unwrap_or_else(|| panic!("{} is new: draw its arrows here", name(&package)));
         let ours = uses(&package, true).into_iter().filter(|used| used.starts_with("septet"));
         let drawn: BTreeSet<_> = allowed.iter().map(|&used| used.to_owned()).collect();
         // A crate may test itself with its own features.
@@ -85,14 +98,20 @@ fn every_arrow_drawn_is_there() {
         let Some(package) = packages.get(crate_name) else { continue };
         let used = uses(package, false);
         for needed in drawn {
-            assert!(used.contains(*needed), "{crate_name} no longer uses {needed}: take the arrow away here and in ARCHITECTURE.md");
+            assert!(
+                used.contains(*needed),
+                "{crate_name} no longer uses {needed}: take the arrow away here and in ARCHITECTURE.md"
+            );
         }
     }
 }
 
 #[test]
 fn agents_that_need_no_network_have_none() {
-    for package in packages().iter().filter(|package| !["septet-store", "septet", "septet-tests", "septet-bench"].contains(&name(package))) {
+    for package in packages()
+        .iter()
+        .filter(|package| !["septet-store", "septet", "septet-tests", "septet-bench"].contains(&name(package)))
+    {
         let used = uses(package, false);
         let network: Vec<_> = NETWORK.into_iter().filter(|part| used.contains(*part)).collect();
         assert!(network.is_empty(), "{} uses {network:?}; only septet-store may", name(package));
@@ -105,6 +124,11 @@ fn every_agent_is_small() {
         let lib = entry.unwrap().path().join("src/lib.rs");
         let text = std::fs::read_to_string(&lib).unwrap_or_else(|error| panic!("{}: {error}", lib.display()));
         assert!(text.starts_with("//!"), "{} does not say what it is", lib.display());
-        assert!(text.lines().count() <= 300, "{} has {} lines: an agent is a small thing", lib.display(), text.lines().count());
+        assert!(
+            text.lines().count() <= 300,
+            "{} has {} lines: an agent is a small thing",
+            lib.display(),
+            text.lines().count()
+        );
     }
 }

@@ -1,19 +1,14 @@
 //! The command line that others call: its summaries, its exit statuses, its names.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use rustix::process::Signal;
 use septet_tests::content::noise;
 use septet_tests::{Repo, Scratch, binary, septet};
 use serde_json::Value;
 
 const BLOCK: usize = 64 << 10;
-const BACKUP_AGENTS: [&str; 7] =
-    ["septet-master", "septet-reader", "septet-checksum", "septet-diff", "septet-compressor", "septet-datawriter", "septet-metawriter"];
-const RESTORE_AGENTS: [&str; 4] = ["septet-master", "septet-backupreader", "septet-decompressor", "septet-volumewriter"];
 
 /// A repository with one backup, b1 of vol.
 fn small(scratch: &Scratch) -> Repo {
@@ -40,7 +35,7 @@ fn assert_fields(object: &Value, fields: &[(&str, char)]) {
 
 #[test]
 fn the_summary_of_a_backup() {
-    let scratch = Scratch::in_memory();
+    let scratch = Scratch::on_disk();
     let repo = small(&scratch);
     let common = [
         ("backup", 's'),
@@ -104,7 +99,10 @@ fn list_and_show() {
     assert!(repo.septet(["list", "vol"]).ok().stdout.contains("vol/b2"));
     repo.septet(["list", "nobody"]).fails(1, "nobody");
     let shown = repo.septet(["show", "b2", "--json"]).ok().events();
-    assert_fields(&shown[0], &[("sources", 'a'), ("source", 's'), ("volume_bytes", 'n'), ("checksums", 'o'), ("map", 'o')]);
+    assert_fields(
+        &shown[0],
+        &[("sources", 'a'), ("source", 's'), ("volume_bytes", 'n'), ("checksums", 'o'), ("map", 'o')],
+    );
     assert!(repo.septet(["show", "vol@latest"]).ok().stdout.contains("vol/b2"));
 }
 
@@ -129,16 +127,26 @@ fn names_that_are_refused() {
     let before = repo.objects();
     let long = "x".repeat(300);
     let odd: [&OsStr; 10] = [
-        OsStr::new(""), OsStr::new("a/b"), OsStr::new(".."), OsStr::new("../b1"), OsStr::new("a b"), OsStr::new(" "),
-        OsStr::new(&long), OsStr::new("latest@"), OsStr::new("ü"), OsStr::from_bytes(b"\xff\xfe"),
+        OsStr::new(""),
+        OsStr::new("a/b"),
+        OsStr::new(".."),
+        OsStr::new("../b1"),
+        OsStr::new("a b"),
+        OsStr::new(" "),
+        OsStr::new(&long),
+        OsStr::new("latest@"),
+        OsStr::new("ü"),
+        OsStr::from_bytes(b"\xff\xfe"),
     ];
     for name in odd {
         for option in ["--volume", "--id", "--parent"] {
             let outcome = repo.backup_command(&scratch.path("volume")).arg(option).arg(name).run().exits(2);
             assert!(!outcome.stderr.is_empty());
         }
-        repo.septet(["restore"]).arg(name).arg(scratch.path("restored")).run().exits(2);
-        repo.septet(["delete"]).arg(name).run().exits(2);
+        // As a BACKUP it is a volume and an id, both of which might be there.
+        let status = if name == "a/b" { 1 } else { 2 };
+        repo.septet(["restore"]).arg(name).arg(scratch.path("restored")).run().exits(status);
+        repo.septet(["delete"]).arg(name).run().exits(status);
         repo.septet(["list"]).arg(name).run().exits(2);
     }
     assert_eq!(repo.objects(), before);
@@ -179,7 +187,9 @@ fn the_repository_from_the_environment() {
 fn what_is_no_repository() {
     let scratch = Scratch::in_memory();
     let volume = scratch.file("volume", &noise(1, 1000));
-    for words in [&["list"][..], &["verify"], &["delete", "b1"], &["show", "b1"], &["restore", "b1", "x"], &["rebuild", "b1"]] {
+    for words in
+        [&["list"][..], &["verify"], &["delete", "b1"], &["show", "b1"], &["restore", "b1", "x"], &["rebuild", "b1"]]
+    {
         let outcome = Repo::at(scratch.path("nothing")).septet(words).current_dir(scratch.dir()).run().exits(1);
         assert!(outcome.error_line().contains("nothing"), "{outcome:?}");
         assert!(!scratch.path("nothing").exists(), "only a backup makes a repository");
@@ -211,8 +221,14 @@ fn wrong_usage() {
         repo.septet(words).run().exits(2);
     }
     for options in [
-        ["--block-size", "3MiB"], ["--block-size", "32KiB"], ["--block-size", "8MiB"], ["--block-size", "x"],
-        ["--compression", "gzip"], ["--streams", "0"], ["--streams", "-1"], ["--timeout", "0"],
+        ["--block-size", "3MiB"],
+        ["--block-size", "32KiB"],
+        ["--block-size", "8MiB"],
+        ["--block-size", "x"],
+        ["--compression", "gzip"],
+        ["--streams", "0"],
+        ["--streams", "-1"],
+        ["--timeout", "0"],
     ] {
         repo.backup_command(&source).args(options).run().exits(2);
     }
@@ -235,7 +251,11 @@ fn a_reader_that_goes_away_is_no_failure() {
     let scratch = Scratch::in_memory();
     let repo = small(&scratch);
     // head ends at once; the status is septet's.
-    let line = format!("'{}' list --repo '{}' | head -c 0; exit ${{PIPESTATUS[0]}}", binary().display(), repo.path().display());
+    let line = format!(
+        "'{}' list --repo '{}' | head -c 0; exit ${{PIPESTATUS[0]}}",
+        binary().display(),
+        repo.path().display()
+    );
     let output = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
@@ -247,74 +267,4 @@ fn without_json_a_short_summary_for_people() {
     let outcome = repo.septet(["backup", "--volume", "vol"]).arg(scratch.path("volume")).ok();
     assert!(outcome.stdout.contains("3 unchanged") && outcome.stdout.lines().count() <= 5, "{}", outcome.stdout);
     assert!(outcome.stderr.is_empty(), "no progress bar where there is no terminal: {}", outcome.stderr);
-}
-
-/// Every agent that was seen as the run went on. Whoever lives as long as the run can't be missed.
-fn agents_of(run: septet_tests::Septet) -> BTreeSet<String> {
-    let mut running = run.spawn();
-    let mut seen = BTreeSet::new();
-    running.wait_until(|run| {
-        seen.extend(run.agents().into_iter().map(|agent| agent.name));
-        None::<()>
-    });
-    running.wait().exits(0);
-    seen
-}
-
-#[test]
-fn each_agent_is_a_process_with_its_own_name() {
-    let scratch = Scratch::in_memory();
-    let repo = scratch.repo();
-    let source = scratch.file("volume", &noise(3, 192 << 20));
-    let seen = agents_of(repo.backup_command(&source).args(["--id", "b1"]));
-    assert_eq!(seen, BACKUP_AGENTS.map(str::to_owned).into());
-    let seen = agents_of(repo.restore_command("b1", &scratch.path("restored")));
-    assert_eq!(seen, RESTORE_AGENTS.map(str::to_owned).into());
-}
-
-#[test]
-fn interrupted_is_130_and_leaves_nothing() {
-    for signal in [Signal::INT, Signal::TERM] {
-        let scratch = Scratch::in_memory();
-        let repo = small(&scratch);
-        let before = repo.objects();
-        let source = scratch.file("large", &noise(4, 256 << 20));
-        let mut running = repo.backup_command(&source).args(["--volume", "vol", "--full"]).spawn();
-        assert!(running.agent("metawriter").is_some(), "the backup was over before it could be interrupted");
-        running.signal(signal);
-        let outcome = running.wait().exits(130);
-        assert!(outcome.error_line().contains("interrupted"), "{}", outcome.stderr);
-        assert_eq!(repo.objects(), before);
-    }
-}
-
-/// What is in a directory.
-fn entries(path: &std::path::Path) -> Vec<std::path::PathBuf> {
-    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-#[test]
-fn the_smoke_test_passes_and_leaves_nothing() {
-    let scratch = Scratch::in_memory();
-    std::fs::create_dir(scratch.path("tmp")).unwrap();
-    let said = septet(["smoke"]).env("TMPDIR", scratch.path("tmp")).ok().stdout;
-    for step in ["full backup", "incremental backup", "restore", "compare", "delete", "smoke test passed"] {
-        assert!(said.contains(step), "{step} is missing in:\n{said}");
-    }
-    assert!(entries(&scratch.path("tmp")).is_empty());
-    let repo = small(&scratch);
-    let before = repo.objects();
-    repo.septet(["smoke"]).env("TMPDIR", scratch.path("tmp")).ok();
-    assert_eq!((repo.objects(), repo.empty_directories()), (before, Vec::new()));
-    assert!(entries(&scratch.path("tmp")).is_empty());
-}
-
-#[test]
-fn the_smoke_test_names_what_is_wrong() {
-    let scratch = Scratch::in_memory();
-    let file = scratch.file("file", b"no repository");
-    let outcome = septet(["smoke", "--repo"]).arg(&file).env("TMPDIR", scratch.dir()).run().exits(1);
-    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
-    assert!(outcome.error_line().contains("full backup"), "{}", outcome.stderr);
-    assert_eq!(entries(scratch.dir()), [file]);
 }

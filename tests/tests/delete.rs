@@ -47,7 +47,8 @@ fn check(repo: &Repo, left: &BTreeSet<usize>, why: &str) {
         repo.assert_restores(&id(backup), &content(backup));
     }
     let listed = repo.septet(["list", "--json"]).ok();
-    let listed: Vec<_> = listed.events().iter().map(|line| line["backup"].as_str().unwrap_or_default().to_owned()).collect();
+    let listed: Vec<_> =
+        listed.events().iter().map(|line| line["backup"].as_str().unwrap_or_default().to_owned()).collect();
     assert_eq!(listed, left.iter().map(|&backup| id(backup)).collect::<Vec<_>>(), "{why}");
 }
 
@@ -147,5 +148,9 @@ fn one_volume_leaves_the_others_alone() {
     repo.backup(&scratch.file("other", &other), &["--volume", "other", "--id", "o1"]);
     repo.delete(&["b0", "b1", "b2", "b3"]);
     repo.assert_restores("o1", &other);
-    assert!(repo.objects().iter().all(|key| key == "septet.json" || key.starts_with("other/o1/")), "{:?}", repo.objects());
+    assert!(
+        repo.objects().iter().all(|key| key == "septet.json" || key.starts_with("other/o1/")),
+        "{:?}",
+        repo.objects()
+    );
 }

@@ -58,6 +58,7 @@ fn the_user_interrupts_twice() {
     // It may not have had the time to clear up; then the next run does.
     site.repo.septet(site.backup(&["--id", "next"])).ok();
     site.settle();
+    site.assert_earlier_restores();
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn the_supervisor_is_killed_and_the_next_run_clears_up() {
         assert_eq!(run.wait().signal, Some(9));
         assert_gone(&agents);
         assert_no_shared_memory();
-        let marker = site.repo.objects().into_iter().find(|object| object.ends_with("/pending.json")).expect("a marker");
+        let marker =
+            site.repo.objects().into_iter().find(|object| object.ends_with("/pending.json")).expect("a marker");
         let half_made = marker.trim_end_matches("/pending.json");
         site.repo.septet(["list"]).ok();
         let next = site.repo.septet(site.backup(&[])).ok();
@@ -90,4 +92,5 @@ fn the_supervisor_is_killed_and_the_next_run_clears_up() {
         assert!(said.contains(&format!("removed what the interrupted backup {half_made} had left")), "{said}");
         site.settle();
     }
+    site.assert_earlier_restores();
 }

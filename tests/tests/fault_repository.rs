@@ -9,7 +9,8 @@ use septet_tests::{Mount, Repo, Scratch, command, septet};
 const MIB: usize = 1 << 20;
 
 /// Every command that writes to a repository, or only reads it.
-const READING: [&[&str]; 4] = [&["list"], &["show", "one"], &["verify"], &["restore", "one", "/dev/shm/septet-test-never-made"]];
+const READING: [&[&str]; 4] =
+    [&["list"], &["show", "one"], &["verify"], &["restore", "one", "/dev/shm/septet-test-never-made"]];
 
 fn remount(mount: &Mount, how: &str) {
     command("mount", ["-o", &format!("remount,{how}"), mount.path("").to_str().expect("UTF-8")]);
@@ -46,12 +47,17 @@ fn a_full_repository_fails_the_backup_and_keeps_the_earlier_ones() {
     let before = repo.objects();
     let why = "no space left in";
     for seed in 2..5 {
-        std::fs::write(&source, noise(seed, (8 + usize::try_from(seed).expect("small")) * MIB)).expect("a larger volume");
+        std::fs::write(&source, noise(seed, (8 + usize::try_from(seed).expect("small")) * MIB))
+            .expect("a larger volume");
         let outcome = repo.septet(["backup", "--volume", "vol", "--segment-size", "1MiB"]).arg(&source).run();
         assert_fails(&outcome, 1, why);
         assert_fails(&outcome, 1, "free some, delete old backups or use another repository");
         assert_eq!((repo.objects(), repo.empty_directories()), (before.clone(), Vec::new()));
     }
+    // Room for a marker, and for no segment.
+    let filler = std::fs::File::create(mount.path("filler")).expect("a file");
+    while std::io::Write::write_all(&mut &filler, &[0; 4096]).is_ok() {}
+    filler.set_len(filler.metadata().expect("a length").len() - (1 << 20)).expect("some room");
     assert_fails(&repo.septet(["smoke"]).run(), 1, why);
     assert_eq!((repo.objects(), repo.empty_directories()), (before, Vec::new()));
     repo.assert_restores("one", &noise(1, 4 * MIB));
@@ -69,11 +75,23 @@ fn what_is_no_repository_is_refused_and_left_alone() {
     let (other, missing, file) = (Repo::at(other), Repo::at(missing), Repo::at(file));
     for words in READING {
         assert_fails(&other.septet(words).run(), 1, "is not a Septet repository: it has no septet.json");
-        assert_fails(&missing.septet(words).run(), 1, "missing is not a Septet repository: there is nothing at this place");
+        assert_fails(
+            &missing.septet(words).run(),
+            1,
+            "missing is not a Septet repository: there is nothing at this place",
+        );
         assert_fails(&file.septet(words).run(), 1, "file: there is a file where a directory is needed: move it away");
     }
-    assert_fails(&other.backup_command(&source).run(), 1, "it is not empty and has no septet.json; give an empty directory or a new one");
-    assert_fails(&file.backup_command(&source).run(), 1, "file: there is a file where a directory is needed: move it away");
+    assert_fails(
+        &other.backup_command(&source).run(),
+        1,
+        "it is not empty and has no septet.json; give an empty directory or a new one",
+    );
+    assert_fails(
+        &file.backup_command(&source).run(),
+        1,
+        "file: there is a file where a directory is needed: move it away",
+    );
     assert_eq!(other.objects(), ["letter"]);
     assert!(!missing.path().exists() && !Path::new(READING[3][2]).exists());
     for (url, status) in [("", 2), ("ftp://host/x", 1)] {
@@ -90,7 +108,14 @@ fn a_repository_of_a_newer_format_is_not_touched() {
     std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 2")).expect("a newer format");
     let target = site.scratch.path("target");
     let target = target.to_str().expect("UTF-8");
-    for words in [&["list"][..], &["verify"], &["show", "earlier"], &["restore", "earlier", target], &["delete", "earlier"], &["smoke"]] {
+    for words in [
+        &["list"][..],
+        &["verify"],
+        &["show", "earlier"],
+        &["restore", "earlier", target],
+        &["delete", "earlier"],
+        &["smoke"],
+    ] {
         assert_fails(&site.repo.septet(words).run(), 1, NEWER);
     }
     assert_fails(&site.repo.septet(site.backup(&[])).run(), 1, NEWER);
@@ -107,7 +132,8 @@ fn a_backup_of_a_newer_format_is_not_touched_and_the_others_go_on() {
     site.repo.backup_as("future", &site.source, &[]);
     let path = site.repo.path().join("vol/future/manifest.json");
     let text = std::fs::read_to_string(&path).expect("a manifest");
-    let inner = text.strip_prefix("{\"manifest\":").and_then(|text| text.split_once(",\"blake3\":")).expect("the envelope").0;
+    let inner =
+        text.strip_prefix("{\"manifest\":").and_then(|text| text.split_once(",\"blake3\":")).expect("the envelope").0;
     let inner = inner.replacen("\"format\":1", "\"format\":2", 1);
     let hash = blake3::hash(inner.as_bytes());
     std::fs::write(&path, format!("{{\"manifest\":{inner},\"blake3\":\"{hash}\"}}\n")).expect("a newer manifest");

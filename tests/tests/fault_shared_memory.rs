@@ -53,7 +53,10 @@ impl Elsewhere {
 
 #[test]
 fn too_small_for_any_pool() {
-    Elsewhere::new().assert_each_fails(&small(1), "no room in /dev/shm for 32 MiB: enlarge it (mount -o remount,size=512M /dev/shm)");
+    Elsewhere::new().assert_each_fails(
+        &small(1),
+        "no room in /dev/shm for 32 MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
+    );
 }
 
 #[test]
@@ -71,7 +74,8 @@ fn full_of_something_else() {
 fn read_only_not_ours_or_missing() {
     let site = Elsewhere::new();
     site.assert_each_fails("mount -t tmpfs -o ro tmpfs /dev/shm; exec \"$@\"", "/dev/shm is read-only");
-    let not_ours = "mount -t tmpfs -o mode=0555 tmpfs /dev/shm; exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+    let not_ours =
+        "mount -t tmpfs -o mode=0555 tmpfs /dev/shm; exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
     site.assert_each_fails(not_ours, "permission denied on /dev/shm");
     let missing = "mount -t tmpfs tmpfs /mnt; mknod /mnt/null c 1 3; mount --move /mnt /dev 2>/dev/null || mount --bind /mnt /dev; exec \"$@\"";
     site.assert_each_fails(missing, "there is no /dev/shm: mount a tmpfs there");
@@ -98,4 +102,5 @@ fn what_the_dead_have_left_is_removed_and_told() {
     let said = septet_tests::fault::notes(&next);
     assert!(said.is_empty() || said.contains("removed 1 shared-memory object"), "{said}");
     site.settle();
+    site.assert_earlier_restores();
 }

@@ -8,12 +8,22 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use septet_tests::content::noise;
 use septet_tests::{Repo, Scratch, binary, require_root};
+use serde_json::{Value, json};
 
 const AGENTS: [&str; 11] = [
-    "master", "reader", "checksum", "diff", "compressor", "datawriter", "metawriter", "backupreader", "decompressor", "volumewriter", "s3worker",
+    "master",
+    "reader",
+    "checksum",
+    "diff",
+    "compressor",
+    "datawriter",
+    "metawriter",
+    "backupreader",
+    "decompressor",
+    "volumewriter",
+    "s3worker",
 ];
 const BLOCK_BYTES: u64 = 65536;
 const VOLUME_BYTES: u64 = 1 << 20;
@@ -65,12 +75,20 @@ impl Alone {
         let mut said = String::new();
         self.child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("reading what it said");
         assert_eq!(status.code(), Some(1), "{case}:\n{said}");
-        let events = said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{case}: {error}: {line}")));
+        let events = said
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{case}: {error}: {line}")));
         let failed: Vec<Value> = events.filter(|event: &Value| event["event"] == "failed").collect();
-        assert_eq!(failed.len(), 1, "{case}:\n{said}");
-        assert_eq!(failed[0]["agent"], *self.name, "{case}");
-        let why = failed[0]["cause"].as_str().expect("a cause");
-        assert!(why.contains(text) && !why.contains("os error"), "{case}: {text:?} expected in {why:?}");
+        // A worker and the thread that reads may each meet something, at the same time.
+        assert!(
+            (1..=2).contains(&failed.len()) && failed.iter().all(|event| event["agent"] == *self.name),
+            "{case}:\n{said}"
+        );
+        let causes: Vec<&str> = failed.iter().map(|event| event["cause"].as_str().expect("a cause")).collect();
+        assert!(
+            causes.iter().any(|why| why.contains(text)) && !said.contains("os error"),
+            "{case}: {text:?} expected in {causes:?}"
+        );
     }
 }
 
@@ -170,7 +188,10 @@ fn nonsense_after_begin_is_refused() {
             (&[json!({ "offset": 0, "size": BLOCK_BYTES, "shm_id": "reader_1_0" })][..], "reader_1"),
             (&[json!({ "release": ["reader_1_0"] })], "a release came from upstream"),
             (&[bench.begin(agent, &Value::Null)], "a second `begin`"),
-            (&[json!({ "table": { "name": "checksums", "entry_bytes": 32, "entries": 1 } })], "without its file descriptor"),
+            (
+                &[json!({ "table": { "name": "checksums", "entry_bytes": 32, "entries": 1 } })],
+                "without its file descriptor",
+            ),
             (&[json!({ "error": { "kind": "store", "cause": "no space" } })], "an earlier agent failed"),
             (&[json!("garbage")], "not a valid line"),
         ] {

@@ -93,7 +93,13 @@ fn ids_that_are_taken_and_ids_that_are_not_there_are_named() {
     let target = site.scratch.path("target");
     let target = target.to_str().expect("UTF-8");
     for name in ["nobody", "vol/nobody", "nothing@latest", "nothing/earlier"] {
-        for words in [&["show", name][..], &["delete", "earlier", name], &["verify", name], &["rebuild", name], &["restore", name, target]] {
+        for words in [
+            &["show", name][..],
+            &["delete", "earlier", name],
+            &["verify", name],
+            &["rebuild", name],
+            &["restore", name, target],
+        ] {
             assert_fails(&site.repo.septet(words).run(), 1, &format!("there is no backup {name} in"));
         }
     }
@@ -140,6 +146,7 @@ fn a_source_that_grows_while_it_is_read_is_backed_up_as_it_began() {
     let outcome = run.wait().exits(0);
     assert!(notes(&outcome).contains("grew to 9437184 bytes while it was read"), "{outcome:?}");
     site.settle();
+    site.assert_earlier_restores();
 }
 
 #[test]
@@ -152,12 +159,16 @@ fn a_bad_disk_fails_the_backup_and_the_bad_range_is_named() {
         File::options().write(true).open(&image).and_then(|file| file.set_len(bytes as u64)).expect("a good image");
         let device = LoopDevice::attach(&image, sector_bytes, &["--direct-io=on"]);
         File::options().write(true).open(&image).and_then(|file| file.set_len(good as u64)).expect("a bad image");
-        let outcome = septet(["backup", "--volume", "vol", "--streams", "1", "--block-size", "1MiB", "--full", "--repo"])
-            .arg(site.repo.path())
-            .arg(device.path())
-            .run();
+        let outcome =
+            septet(["backup", "--volume", "vol", "--streams", "1", "--block-size", "1MiB", "--full", "--repo"])
+                .arg(site.repo.path())
+                .arg(device.path())
+                .run();
         let device = device.path().display();
-        let range = format!("{device}: bytes {good}..{} cannot be read (input/output error); check the storage below it", 6 * MIB);
+        let range = format!(
+            "{device}: bytes {good}..{} cannot be read (input/output error); check the storage below it",
+            6 * MIB
+        );
         assert_fails(&outcome, 1, &range);
         site.assert_as_before();
     }

@@ -43,4 +43,5 @@ fn a_supervisor_that_stood_still_goes_on() {
     run.signal(Signal::CONT);
     run.wait().exits(0);
     site.settle();
+    site.assert_earlier_restores();
 }

@@ -47,7 +47,13 @@ fn nothing_is_restored_into_the_repository() {
     let repo = site.repo.path();
     let link = site.scratch.path("link");
     std::os::unix::fs::symlink(repo, &link).expect("a link");
-    for target in [repo.join("new"), link.join("new"), repo.join("vol/new"), repo.join("vol/earlier/map"), link.join("septet.json")] {
+    for target in [
+        repo.join("new"),
+        link.join("new"),
+        repo.join("vol/new"),
+        repo.join("vol/earlier/map"),
+        link.join("septet.json"),
+    ] {
         for args in [&[][..], &["--overwrite"]] {
             assert_fails(&restore(&site, &target, args), 1, "is inside the repository");
         }
@@ -60,8 +66,16 @@ fn a_device_that_is_too_small_or_read_only_is_refused() {
     let site = Site::new(2 * MIB);
     let scratch = Scratch::on_disk();
     for (bytes, options, why) in [
-        (MIB, &[][..], "is too small: it has 1048576 bytes and the volume has 2097152; name a device of at least that size"),
-        (2 * MIB, &["--read-only"], "cannot open it: permission denied; run as a user who may, and check that it is not read-only"),
+        (
+            MIB,
+            &[][..],
+            "is too small: it has 1048576 bytes and the volume has 2097152; name a device of at least that size",
+        ),
+        (
+            2 * MIB,
+            &["--read-only"],
+            "cannot open it: permission denied; run as a user who may, and check that it is not read-only",
+        ),
     ] {
         let before = noise(9, bytes);
         let image = scratch.file("image", &before);

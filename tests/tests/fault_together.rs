@@ -18,6 +18,7 @@ fn two_backups_of_one_volume_both_succeed() {
         assert_eq!(site.later().len(), 2);
         site.settle();
     }
+    site.assert_earlier_restores();
 }
 
 #[test]
@@ -34,6 +35,7 @@ fn of_two_backups_with_one_id_one_wins_and_the_other_says_why() {
         assert_eq!(site.later(), ["one"]);
         site.settle();
     }
+    site.assert_earlier_restores();
 }
 
 #[test]
@@ -59,7 +61,8 @@ fn a_backup_while_its_parent_is_deleted_ends_well_or_says_why() {
         deleted.exits(0);
         if backed_up.status != Some(0) {
             let why = reason(&backed_up);
-            let known = ["there is no backup vol/parent in", "the parent backup vol/parent has just been deleted: start again"];
+            let known =
+                ["there is no backup vol/parent in", "the parent backup vol/parent has just been deleted: start again"];
             assert!(known.iter().any(|text| why.starts_with(text)), "{why}");
         }
         site.repo.septet(["verify"]).ok();
@@ -68,4 +71,5 @@ fn a_backup_while_its_parent_is_deleted_ends_well_or_says_why() {
         site.repo.backup_as("next", &site.source, &[]);
         site.settle();
     }
+    site.assert_earlier_restores();
 }

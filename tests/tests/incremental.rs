@@ -100,7 +100,11 @@ fn a_volume_that_shrank() {
     let scratch = Scratch::in_memory();
     let content = noise(8, 8 * BLOCK);
     let repo = full(&scratch, &content);
-    for (id, bytes, expected) in [("b1", 5 * BLOCK, blocks(0, 0, 0, 5)), ("b2", 2 * BLOCK + 9, blocks(1, 0, 0, 2)), ("b3", 0, blocks(0, 0, 0, 0))] {
+    for (id, bytes, expected) in [
+        ("b1", 5 * BLOCK, blocks(0, 0, 0, 5)),
+        ("b2", 2 * BLOCK + 9, blocks(1, 0, 0, 2)),
+        ("b3", 0, blocks(0, 0, 0, 0)),
+    ] {
         let backed = repo.backup_as(id, &scratch.file("volume", &content[..bytes]), &[]);
         assert_eq!(backed.blocks, expected, "{id}");
         repo.assert_restores(id, &content[..bytes]);
@@ -156,6 +160,26 @@ fn a_changed_source_of_the_same_volume() {
     assert_eq!(repo.backup_as("b1", &moved, &[]).blocks, blocks(0, 0, 0, 4));
 }
 
+#[test]
+fn a_parent_that_is_damaged_is_not_compared_with() {
+    let scratch = Scratch::in_memory();
+    let content = noise(14, 4 * BLOCK);
+    let repo = full(&scratch, &content);
+    let checksums = repo.path().join("vol/b0/checksums");
+    let mut bytes = std::fs::read(&checksums).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&checksums, bytes).unwrap();
+    let source = scratch.path("volume");
+    repo.backup_command(&source).args(["--volume", "vol", "--parent", "b0"]).fails(1, "vol/b0/checksums");
+    let outcome = repo.backup_command(&source).args(["--volume", "vol", "--id", "b1"]).ok();
+    let noted = outcome
+        .events()
+        .iter()
+        .any(|event| event["event"] == "note" && event["text"].as_str().unwrap().contains("full"));
+    assert!(noted && outcome.summary()["parent"].is_null(), "{}", outcome.stdout);
+    repo.assert_restores("b1", &content);
+}
+
 /// No chain is replayed: each block is read once, whichever backup it is from.
 #[test]
 fn the_last_of_a_hundred_costs_what_a_full_costs() {
@@ -168,7 +192,8 @@ fn the_last_of_a_hundred_costs_what_a_full_costs() {
         content[block * BLOCK..(block + 1) * BLOCK].copy_from_slice(&noise(1000 + number, BLOCK));
         repo.backup_as(&format!("b{number}"), &scratch.file("volume", &content), &[]);
     }
-    let reads = |backup: &str, target: &str| repo.restore(backup, &scratch.path(target), &[]).summary()["bytes_read"].clone();
+    let reads =
+        |backup: &str, target: &str| repo.restore(backup, &scratch.path(target), &[]).summary()["bytes_read"].clone();
     let (first, last) = (reads("b0", "first"), reads("b100", "last"));
     assert_eq!((first.as_u64(), last.as_u64()), (Some(40 * BLOCK as u64), Some(40 * BLOCK as u64)));
     septet_tests::assert_bytes(&scratch.path("last"), &content);

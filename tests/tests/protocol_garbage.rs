@@ -75,9 +75,15 @@ impl Scripted {
         let mut events = String::new();
         self.agent.stderr.take().expect("piped").read_to_string(&mut events).expect("its events");
         assert_eq!(self.agent.wait().expect("its status").code(), Some(1), "{events}");
-        let lines = |text: &str| -> Vec<Value> { text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() };
-        let is_it = |failure: &Value| failure["kind"] == kind && failure["cause"].as_str().is_some_and(|text| text.contains(cause));
-        assert!(lines(&events).iter().any(|event| event["event"] == "failed" && is_it(event)), "{kind} {cause}: {events}");
+        let lines =
+            |text: &str| -> Vec<Value> { text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() };
+        let is_it = |failure: &Value| {
+            failure["kind"] == kind && failure["cause"].as_str().is_some_and(|text| text.contains(cause))
+        };
+        assert!(
+            lines(&events).iter().any(|event| event["event"] == "failed" && is_it(event)),
+            "{kind} {cause}: {events}"
+        );
         assert!(lines(&down).iter().any(|line| is_it(&line["error"])), "{kind} {cause}: {down}");
     }
 }
@@ -85,7 +91,9 @@ impl Scripted {
 #[test]
 fn lines_that_are_no_messages_end_it() {
     Scripted::start("checksum").hears("backup everything").fails("protocol", "not a valid line");
-    Scripted::start("checksum").hears(r#"{"offset":0,"size":1,"shm_id":"/etc/passwd"}"#).fails("protocol", "not a valid");
+    Scripted::start("checksum")
+        .hears(r#"{"offset":0,"size":1,"shm_id":"/etc/passwd"}"#)
+        .fails("protocol", "not a valid");
     Scripted::start("checksum").hears(&"x".repeat(3 << 20)).fails("protocol", "a line of more than 1048576 bytes");
 }
 
@@ -113,8 +121,12 @@ fn messages_at_the_wrong_time_end_it() {
 
 #[test]
 fn messages_from_the_wrong_side_end_it() {
-    Scripted::start("checksum").hears(r#"{"release":["reader_1_0"]}"#).fails("protocol", "a release came from upstream");
-    Scripted::start("checksum").hears_from_downstream(r#"{"end":true}"#).fails("protocol", "something else than a release");
+    Scripted::start("checksum")
+        .hears(r#"{"release":["reader_1_0"]}"#)
+        .fails("protocol", "a release came from upstream");
+    Scripted::start("checksum")
+        .hears_from_downstream(r#"{"end":true}"#)
+        .fails("protocol", "something else than a release");
 }
 
 #[test]
@@ -127,7 +139,9 @@ fn slots_that_are_not_there_end_it() {
 fn a_slot_of_its_own_that_is_not_out_ends_it() {
     let mut agent = Scripted::start("decompressor");
     let pid = agent.hears(BEGIN).says("decompressor_").own_pid();
-    agent.hears_from_downstream(&format!(r#"{{"release":["decompressor_{pid}_0"]}}"#)).fails("protocol", "is not in use");
+    agent
+        .hears_from_downstream(&format!(r#"{{"release":["decompressor_{pid}_0"]}}"#))
+        .fails("protocol", "is not in use");
 }
 
 #[test]

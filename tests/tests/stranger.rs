@@ -16,7 +16,8 @@ fn python() -> std::path::PathBuf {
 
 fn restores_by_the_book(repo: &Repo, backup: &str, target: &Path, expected: &[u8]) {
     let script = workspace_dir().join("format/tests/restore_by_the_book.py");
-    let output = Command::new(python()).arg("-B").arg(script).arg(repo.path()).args(["vol", backup]).arg(target).output();
+    let output =
+        Command::new(python()).arg("-B").arg(script).arg(repo.path()).args(["vol", backup]).arg(target).output();
     let output = output.expect("this test needs Python 3: tests/setup installs it");
     assert!(output.status.success(), "{backup}: {}", String::from_utf8_lossy(&output.stderr));
     assert_bytes(target, expected);
@@ -25,13 +26,13 @@ fn restores_by_the_book(repo: &Repo, backup: &str, target: &Path, expected: &[u8
 fn full_and_incremental(compression: &str) {
     let scratch = Scratch::in_memory();
     let repo = scratch.repo();
-    let mut content = mixed(61, 20 * BLOCK + 321, BLOCK + 5000);
+    let mut content = mixed(61, 6 * BLOCK + 321, BLOCK / 2);
     let args = ["--compression", compression];
     repo.backup_as("full", &scratch.file("volume", &content), &args);
     let full = content.clone();
-    content[3 * BLOCK + 9..5 * BLOCK].copy_from_slice(&noise(62, 2 * BLOCK - 9));
-    content[10 * BLOCK..12 * BLOCK].fill(0);
-    content.extend(noise(63, 3 * BLOCK));
+    content[BLOCK + 9..2 * BLOCK].copy_from_slice(&noise(62, BLOCK - 9));
+    content[3 * BLOCK..4 * BLOCK].fill(0);
+    content.extend(noise(63, BLOCK));
     let backed = repo.backup_as("incremental", &scratch.file("volume", &content), &args);
     assert!(backed.blocks.unchanged > 0 && backed.blocks.data > 0, "{:?}", backed.blocks);
     restores_by_the_book(&repo, "full", &scratch.path("by-the-book-1"), &full);

@@ -13,7 +13,9 @@ const UNSAFE_ALLOWED: [&str; 1] = ["ipc/src/shm/mapping.rs"];
 fn sources(endings: &[&str]) -> Vec<(String, String)> {
     let mut paths = Vec::new();
     walk(workspace_dir(), &mut paths);
-    let wanted = paths.into_iter().filter(|path| path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)));
+    let wanted = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)));
     let text = |path: PathBuf| {
         let name = path.strip_prefix(workspace_dir()).unwrap().to_string_lossy().into_owned();
         (name, fs::read_to_string(&path).unwrap())
@@ -41,7 +43,9 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
 /// The lines with that word as a word, apart from those that only speak of it.
 fn lines_with<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.filter(move |line| line.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|found| found == word))
+    code.filter(move |line| {
+        line.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|found| found == word)
+    })
 }
 
 #[test]
@@ -68,7 +72,15 @@ fn unsafe_code_is_in_one_place() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("#[ign", "ore"), concat!("to", "do!"), concat!("unimple", "mented!"), concat!("db", "g!")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX"),
+        concat!("#[ign", "ore"),
+        concat!("to", "do!"),
+        concat!("unimple", "mented!"),
+        concat!("db", "g!"),
+    ];
     for (name, text) in sources(&["rs", "py", "sh", "toml", "md"]) {
         for mark in marks {
             assert!(!text.contains(mark), "{name} has {mark}");

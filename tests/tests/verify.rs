@@ -1,176 +1,12 @@
-//! Verification names exactly what is damaged: held against what the backups really give back.
-//!
-//! One repository is damaged in one place after the other, and mended again. Whatever is not named must
-//! restore bit for bit.
+//! Verification names exactly what is damaged, and whatever is not named restores bit for bit.
 
-use std::collections::BTreeMap;
+#![allow(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
+
 use std::fs;
-use std::ops::Range;
-use std::path::PathBuf;
 
-use septet_tests::content::{Rng, noise, text};
-use septet_tests::{Repo, Scratch, command};
-use serde_json::Value;
-
-const BLOCK: usize = 64 << 10;
-const VOLUME: usize = 4 * BLOCK + 1000;
-const SEGMENT_1: &str = "vol/b1/segments/000000";
-const SEGMENT_2: &str = "vol/b2/segments/000000";
-
-/// Ranges of the volume by backup: what is damaged.
-type Damage = BTreeMap<String, Vec<Range<usize>>>;
-
-/// b1 has noise, text, zeros, noise and 1000 bytes more; b2 has another block 1 and all else from b1.
-struct Sample {
-    scratch: Scratch,
-    repo: Repo,
-    contents: [(&'static str, Vec<u8>); 2],
-}
-
-impl Sample {
-    fn new() -> Self {
-        let scratch = Scratch::in_memory();
-        let repo = scratch.repo();
-        let first = [noise(1, BLOCK), text(1, BLOCK), vec![0; BLOCK], noise(2, BLOCK), noise(3, 1000)].concat();
-        let mut second = first.clone();
-        second[BLOCK..2 * BLOCK].copy_from_slice(&noise(4, BLOCK));
-        let contents = [("b1", first), ("b2", second)];
-        for (id, content) in &contents {
-            repo.backup_as(id, &scratch.file("volume", content), &[]);
-        }
-        Self { scratch, repo, contents }
-    }
-
-    fn path(&self, key: &str) -> PathBuf {
-        self.repo.path().join(key)
-    }
-
-    fn read(&self, key: &str) -> Vec<u8> {
-        fs::read(self.path(key)).unwrap()
-    }
-
-    /// Writes objects (or removes them) as long as `look` takes, and puts the old ones back.
-    fn with<T>(&self, objects: &[(&str, Option<Vec<u8>>)], look: impl FnOnce() -> T) -> T {
-        let old: Vec<_> = objects.iter().map(|(key, _)| (self.path(key), fs::read(self.path(key)).unwrap())).collect();
-        for (key, new) in objects {
-            match new {
-                Some(bytes) => fs::write(self.path(key), bytes).unwrap(),
-                None => fs::remove_file(self.path(key)).unwrap(),
-            }
-        }
-        let seen = look();
-        old.into_iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
-        seen
-    }
-
-    fn with_flipped<T>(&self, key: &str, at: usize, look: impl FnOnce() -> T) -> T {
-        self.with(&[(key, Some(flipped(self.read(key), at)))], look)
-    }
-
-    /// What a verification of everything finds; its exit status must agree.
-    fn verify(&self) -> Damage {
-        let outcome = self.repo.septet(["verify", "--json"]).run();
-        assert!(matches!(outcome.status, Some(0 | 3)), "{outcome:?}");
-        let damage = ranges_by_backup(&outcome.summary()["damaged"]);
-        assert_eq!(outcome.status == Some(3), !damage.is_empty(), "{outcome:?}");
-        damage
-    }
-
-    /// Asserts that each backup restores right but for the damage found, if it can be restored at all;
-    /// what the restores themselves could not read.
-    fn check_restores(&self, found: &Damage, why: &str) -> Damage {
-        let mut seen = Damage::new();
-        for (id, content) in &self.contents {
-            let named = found.get(*id).cloned().unwrap_or_default();
-            let target = self.scratch.path("restored");
-            let outcome = self.repo.restore_command(id, &target).arg("--keep-going").run();
-            if outcome.status == Some(1) {
-                assert!(covers_all(&named), "{why}: {id} can't be restored, and only {named:?} was named: {outcome:?}");
-                assert!(!target.exists(), "{why}: a restore that failed left its target");
-                continue;
-            }
-            let missing = ranges(&outcome.summary()["damaged"]);
-            assert_eq!(outcome.status, Some(if missing.is_empty() { 0 } else { 3 }), "{why}: {outcome:?}");
-            let restored = fs::read(&target).unwrap();
-            fs::remove_file(&target).unwrap();
-            assert_eq!(restored.len(), content.len());
-            for at in (0..VOLUME).filter(|at| restored[*at] != content[*at]) {
-                assert!(missing.iter().any(|range| range.contains(&at)), "{why}: byte {at} of {id} is wrong, and only {missing:?} was named");
-            }
-            for range in &missing {
-                assert!(range.clone().all(|at| named.iter().any(|named| named.contains(&at))), "{why}: verify did not name {range:?} of {id}");
-            }
-            if !missing.is_empty() {
-                seen.insert((*id).to_owned(), missing);
-            }
-        }
-        seen
-    }
-}
-
-fn flipped(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
-    bytes[at] ^= 1 << (at % 8);
-    bytes
-}
-
-fn ranges(damaged: &Value) -> Vec<Range<usize>> {
-    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for item in damaged.as_array().unwrap() {
-        assert!(item["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{item}");
-        let range = number(&item["offset"])..number(&item["offset"]) + number(&item["size"]);
-        match ranges.last_mut() {
-            // Neighbours may be named with different reasons.
-            Some(last) if last.end == range.start && !range.is_empty() => last.end = range.end,
-            _ => ranges.push(range),
-        }
-    }
-    ranges
-}
-
-fn ranges_by_backup(damaged: &Value) -> Damage {
-    let mut items: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for item in damaged.as_array().unwrap() {
-        assert_eq!(item["volume"], "vol");
-        items.entry(item["backup"].as_str().unwrap().to_owned()).or_default().push(item.clone());
-    }
-    items.into_iter().map(|(backup, items)| (backup, ranges(&Value::Array(items)))).collect()
-}
-
-/// The whole volume, or the backup as such, which has no ranges if its manifest is damaged.
-fn covers_all(ranges: &[Range<usize>]) -> bool {
-    ranges == [0..VOLUME] || ranges == [0..0]
-}
-
-fn damage(expected: &[(&str, &[usize])]) -> Damage {
-    let of_blocks = |blocks: &[usize]| {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for block in blocks {
-            let range = block * BLOCK..((block + 1) * BLOCK).min(VOLUME);
-            match ranges.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => ranges.push(range),
-            }
-        }
-        ranges
-    };
-    expected.iter().map(|(id, blocks)| ((*id).to_owned(), of_blocks(blocks))).collect()
-}
-
-/// Where each block's stored bytes and padding lie in a segment: FORMAT.md, "Segment index entry".
-fn places(segment: &[u8]) -> Vec<(usize, Range<usize>)> {
-    let number = |at: usize, bytes: usize| {
-        segment[at..at + bytes].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
-    };
-    let footer = segment.len() - 64;
-    let (index, index_bytes) = (number(footer + 8, 8), number(footer + 16, 8));
-    let entries = (index + 320..index + index_bytes).step_by(56);
-    let place = |entry| {
-        let (start, stored) = (number(entry + 40, 4) * 512, number(entry + 44, 3));
-        (number(entry, 8), start..start + stored.next_multiple_of(4096))
-    };
-    entries.map(place).collect()
-}
+use septet_tests::content::Rng;
+use septet_tests::damage::{BLOCK, Damage, SEGMENT_1, SEGMENT_2, Sample, damage, flipped, lost, places, ranges};
+use septet_tests::{Scratch, command};
 
 /// What a flip of that byte of b1's segment damages: the block that lies there, in each backup that has
 /// it; or, in the index and the footer, all that the segment holds.
@@ -223,20 +59,24 @@ fn every_byte_of_the_tables() {
     let both = damage(&[("b1", &[0, 1, 2, 3, 4]), ("b2", &[0, 1, 2, 3, 4])]);
     for at in 0..map_bytes.len().max(checksums_bytes.len()) {
         let (map_at, checksums_at) = (at % map_bytes.len(), at % checksums_bytes.len());
-        let flipped = [(map, Some(flipped(map_bytes.clone(), map_at))), (checksums, Some(flipped(checksums_bytes.clone(), checksums_at)))];
+        let flipped = [
+            (map, Some(flipped(map_bytes.clone(), map_at))),
+            (checksums, Some(flipped(checksums_bytes.clone(), checksums_at))),
+        ];
         let found = sample.with(&flipped, || sample.verify());
         assert_eq!(found, both, "byte {map_at} of {map} and byte {checksums_at} of {checksums} flipped");
     }
 }
 
 #[test]
-fn bytes_of_the_manifests() {
+fn every_byte_of_the_manifests() {
     let sample = Sample::new();
     let (first, second) = ("vol/b1/manifest.json", "vol/b2/manifest.json");
     let (first_bytes, second_bytes) = (sample.read(first), sample.read(second));
-    let whole = Damage::from([("b1".to_owned(), vec![0..0]), ("b2".to_owned(), vec![0..0])]);
-    for at in (0..first_bytes.len().min(second_bytes.len())).step_by(7) {
-        let flipped = [(first, Some(flipped(first_bytes.clone(), at))), (second, Some(flipped(second_bytes.clone(), at)))];
+    let whole = lost(&["b1", "b2"]);
+    for at in 0..first_bytes.len().min(second_bytes.len()) {
+        let flipped =
+            [(first, Some(flipped(first_bytes.clone(), at))), (second, Some(flipped(second_bytes.clone(), at)))];
         let found = sample.with(&flipped, || sample.verify());
         assert_eq!(found, whole, "byte {at} of both manifests flipped");
     }
@@ -272,7 +112,8 @@ fn objects_cut_short_and_removed() {
     for (key, expected) in cases {
         let bytes = sample.read(key);
         let cuts = [0, 1, bytes.len() / 2, bytes.len().saturating_sub(4096), bytes.len() - 1];
-        let mut damaged: Vec<_> = cuts.map(|end| (format!("{key} cut to {end} bytes"), Some(bytes[..end].to_vec()))).into();
+        let mut damaged: Vec<_> =
+            cuts.map(|end| (format!("{key} cut to {end} bytes"), Some(bytes[..end].to_vec()))).into();
         damaged.push((format!("{key} removed"), None));
         damaged.push((format!("{key} with zeros behind it"), Some([&bytes[..], &[0; 4096]].concat())));
         for (why, new) in damaged {
@@ -292,7 +133,7 @@ fn a_manifest_cut_short() {
     for end in [0, 1, bytes.len() / 2, bytes.len() - 1] {
         sample.with(&[("vol/b2/manifest.json", Some(bytes[..end].to_vec()))], || {
             let found = sample.verify();
-            assert_eq!(found, Damage::from([("b2".to_owned(), vec![0..0])]), "cut to {end} bytes");
+            assert_eq!(found, lost(&["b2"]), "cut to {end} bytes");
             sample.check_restores(&found, "a manifest cut short");
         });
     }
@@ -301,16 +142,18 @@ fn a_manifest_cut_short() {
 #[test]
 fn objects_swapped_with_anothers() {
     let sample = Sample::new();
-    let swap = |left: &str, right: &str| sample.with(&[(left, Some(sample.read(right))), (right, Some(sample.read(left)))], || {
-        let found = sample.verify();
-        sample.check_restores(&found, &format!("{left} and {right} swapped"));
-        found
-    });
+    let swap = |left: &str, right: &str| {
+        sample.with(&[(left, Some(sample.read(right))), (right, Some(sample.read(left)))], || {
+            let found = sample.verify();
+            sample.check_restores(&found, &format!("{left} and {right} swapped"));
+            found
+        })
+    };
     let all = damage(&[("b1", &[0, 1, 2, 3, 4]), ("b2", &[0, 1, 2, 3, 4])]);
     assert_eq!(swap(SEGMENT_1, SEGMENT_2), damage(&[("b1", &[0, 1, 3, 4]), ("b2", &[0, 1, 3, 4])]));
     assert_eq!(swap("vol/b1/map", "vol/b2/map"), all);
     assert_eq!(swap("vol/b1/checksums", "vol/b2/checksums"), all);
-    let manifests = Damage::from([("b1".to_owned(), vec![0..0]), ("b2".to_owned(), vec![0..0])]);
+    let manifests = lost(&["b1", "b2"]);
     assert_eq!(swap("vol/b1/manifest.json", "vol/b2/manifest.json"), manifests);
 }
 
@@ -343,13 +186,14 @@ fn a_restore_stops_at_damage_unless_it_is_to_keep_going() {
     sample.with_flipped(SEGMENT_1, place.start + 5, || {
         let target = sample.scratch.path("restored");
         sample.repo.restore_command("b2", &target).fails(1, "196608..262144");
-        let left: Vec<_> = fs::read_dir(sample.scratch.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(sample.scratch.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the repository and the volume: {left:?}");
         // The rest can be had, by part and as a whole.
         sample.repo.restore("b2", &target, &["--length", "196608"]);
         fs::remove_file(&target).unwrap();
         let outcome = sample.repo.restore_command("b2", &target).arg("--keep-going").run().exits(3);
-        assert_eq!(ranges(&outcome.summary()["damaged"]), vec![3 * BLOCK..4 * BLOCK]);
+        assert_eq!(ranges(&outcome.summary()["damaged"]), [3 * BLOCK..4 * BLOCK]);
         let restored = fs::read(&target).unwrap();
         let content = &sample.contents[1].1;
         assert!(restored[..3 * BLOCK] == content[..3 * BLOCK] && restored[4 * BLOCK..] == content[4 * BLOCK..]);

@@ -57,7 +57,12 @@ pub(crate) struct Fetched {
 }
 
 /// Reads a run by one request.
-pub(crate) fn fetch(store: &dyn Store, pool: &Arc<Pool>, key: &str, run: &[Wanted]) -> Result<Result<Fetched, StoreError>, Failure> {
+pub(crate) fn fetch(
+    store: &dyn Store,
+    pool: &Arc<Pool>,
+    key: &str,
+    run: &[Wanted],
+) -> Result<Result<Fetched, StoreError>, Failure> {
     let start_bytes = run.first().map_or(0, |block| block.offset_bytes);
     let end_bytes = run.last().map_or(0, Wanted::end_bytes);
     let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;

@@ -56,3 +56,6 @@ impl Agent for Backupreader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::fetch::{Wanted, fetch, runs};
 pub(crate) struct Restore {
     repository: Repository,
     index: BlockIndex,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     keep_going: bool,
 }
 
@@ -21,7 +21,7 @@ impl Restore {
     pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(failure)?;
-        let index = BlockIndex::open(&repository, manifest).map_err(failure)?;
+        let index = BlockIndex::open(&repository, manifest).map_err(tables_failure)?;
         let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
         // Each stream may have a run in its hands while another is on its way.
         let least = 2 * u64::from(job.block_bytes) * u64::from(job.streams);
@@ -31,6 +31,7 @@ impl Restore {
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
     pub(crate) fn map(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+        self.check_extent(command)?;
         let geometry = self.index.geometry();
         let mut offset = command.offset;
         while offset < command.end() {
@@ -47,6 +48,7 @@ impl Restore {
 
     /// Reads the blocks of an extent.
     pub(crate) fn read(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+        self.check_extent(command)?;
         let geometry = self.index.geometry();
         let mut wanted = Vec::new();
         let mut offset = command.offset;
@@ -70,14 +72,29 @@ impl Restore {
         runs(wanted).into_iter().try_for_each(|run| self.read_run(run, output))
     }
 
+    fn check_extent(&self, command: &Command) -> Result<(), Failure> {
+        let geometry = self.index.geometry();
+        let (block, volume_bytes) = (u64::from(geometry.block_bytes()), geometry.volume_bytes());
+        let (offset, end) = (command.offset, command.end());
+        let aligned = offset.is_multiple_of(block) && (end.is_multiple_of(block) || end == volume_bytes);
+        if aligned && end <= volume_bytes {
+            return Ok(());
+        }
+        Err(Failure::protocol(format!("bytes {offset}..{end} are not whole blocks of the volume")))
+    }
+
     fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {
         let row = run.first().map_or(0, |block| block.segment);
-        let key = self.index.segment_key(row).ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
+        let key = self
+            .index
+            .segment_key(row)
+            .ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
         match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
             Ok(fetched) => {
                 let mut rest = Some(fetched);
                 for block in run {
-                    let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+                    let fetched =
+                        rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
                     let (slot, next) = fetched.cut(&block)?;
                     rest = next;
                     let slot = Some(slot.filled(block.stored_bytes as usize));
@@ -114,4 +131,9 @@ fn end_bytes(geometry: &Geometry, block: u64) -> u64 {
 
 fn failure(error: RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
+}
+
+/// Checksums or map can't be used; unlike blocks, they can be made anew.
+fn tables_failure(error: RepositoryError) -> Failure {
+    if error.is_damage() { Failure::damaged(format!("{error}; `septet rebuild` may help")) } else { failure(error) }
 }

@@ -18,7 +18,7 @@ use crate::fetch::{Wanted, fetch, runs};
 pub(crate) struct Verify {
     repository: Repository,
     job: VerifyJob,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl Verify {
@@ -88,7 +88,8 @@ impl Verify {
             Ok(fetched) => {
                 let mut rest = Some(fetched);
                 for block in run {
-                    let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+                    let fetched =
+                        rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
                     let (slot, next) = fetched.cut(&block)?;
                     rest = next;
                     output.send(checked_block(block, slot, entry))?;

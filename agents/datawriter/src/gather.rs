@@ -116,7 +116,14 @@ impl Gather {
             (None, Codec::Raw) => 0,
             (None, _) => return Err(missing("crc32")),
         };
-        Ok(IndexEntry { block: self.geometry.block_at(command.offset), hash, offset_bytes: 0, stored_bytes, codec, crc32 })
+        Ok(IndexEntry {
+            block: self.geometry.block_at(command.offset),
+            hash,
+            offset_bytes: 0,
+            stored_bytes,
+            codec,
+            crc32,
+        })
     }
 
     fn seal_segment(&self, mut open: OpenSegment) -> Result<Part, Failure> {

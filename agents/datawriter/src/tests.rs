@@ -43,7 +43,13 @@ impl Backup {
             volume_bytes: Some(100 * BLOCK),
         };
         let agent = Datawriter::begin(&mut Begin::Backup(job.clone()), &Context::new(AgentKind::Datawriter)).unwrap();
-        Self { agent, repository, job, pool: Pool::create(AgentKind::Compressor, 4096, 100 * BLOCK).unwrap(), _folder: folder }
+        Self {
+            agent,
+            repository,
+            job,
+            pool: Pool::create(AgentKind::Compressor, 4096, 100 * BLOCK).unwrap(),
+            _folder: folder,
+        }
     }
 
     /// A block of `stored` bytes as the compressor would send it.
@@ -99,10 +105,15 @@ fn blocks_lie_one_behind_the_other_in_the_order_in_which_they_came() {
     let items = backup.ended();
     assert_eq!(backup.pool.taken(), 0);
     let index = backup.index(done(&items).unwrap());
-    let entries: Vec<_> = index.entries.iter().map(|entry| (entry.block, entry.offset_bytes, entry.stored_bytes)).collect();
+    let entries: Vec<_> =
+        index.entries.iter().map(|entry| (entry.block, entry.offset_bytes, entry.stored_bytes)).collect();
     assert_eq!(entries, vec![(7, 0, 5000), (3, 8192, 100)]);
     let mut stored = [0; 8292];
-    backup.repository.store().read_at(&keys::segment(&backup.job.volume, &backup.job.backup, 0), 0, &mut stored).unwrap();
+    backup
+        .repository
+        .store()
+        .read_at(&keys::segment(&backup.job.volume, &backup.job.backup, 0), 0, &mut stored)
+        .unwrap();
     assert!(stored[..5000] == [7; 5000] && stored[5000..8192] == [0; 3192] && stored[8192..] == [3; 100]);
 }
 
@@ -131,7 +142,9 @@ fn what_is_not_stored_passes_and_makes_no_segment() {
     let backup = Backup::start(1 << 20, 1 << 20);
     for state in [State::Hole, State::Zero, State::Kept, State::Unchanged, State::Present] {
         let items = backup.handled(Work::new(0, BLOCK, state)).unwrap();
-        assert!(matches!(&items[..], [Item::Work(work)] if work.command.state == state && work.command.segment.is_none()));
+        assert!(
+            matches!(&items[..], [Item::Work(work)] if work.command.state == state && work.command.segment.is_none())
+        );
     }
     assert!(backup.ended().is_empty());
     assert!(backup.repository.store().list("v/").unwrap().is_empty());

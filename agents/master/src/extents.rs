@@ -44,7 +44,13 @@ impl ExtentPlan {
     ///
     /// # Errors
     /// A range or a block size that can't be.
-    pub fn new(range: Range<u64>, volume_bytes: u64, block_bytes: u32, command_blocks: u64, streams: u32) -> Result<Self, Failure> {
+    pub fn new(
+        range: Range<u64>,
+        volume_bytes: u64,
+        block_bytes: u32,
+        command_blocks: u64,
+        streams: u32,
+    ) -> Result<Self, Failure> {
         let geometry = Geometry::new(volume_bytes, block_bytes).map_err(Failure::protocol)?;
         if range.start > range.end || range.end > volume_bytes {
             return Err(Failure::protocol(format!("bytes {}..{} are not in the volume", range.start, range.end)));
@@ -93,14 +99,17 @@ impl ExtentPlan {
     }
 
     fn take(&mut self, command: &Command) -> Result<(), Failure> {
+        if command.offset < self.range.start || command.end() > self.range.end {
+            return Err(Failure::protocol(format!("what was never asked for came back, at byte {}", command.offset)));
+        }
         let answered = match command.state {
             State::Map => return Err(Failure::protocol("a question came back as it was")),
             State::Present | State::Hole | State::Kept => &mut self.mapping,
             State::Zero | State::Unchanged | State::Data | State::Damaged => &mut self.under_way,
         };
-        *answered = answered
-            .checked_sub(command.size)
-            .ok_or_else(|| Failure::protocol(format!("more came back than was asked for, at byte {}", command.offset)))?;
+        *answered = answered.checked_sub(command.size).ok_or_else(|| {
+            Failure::protocol(format!("more came back than was asked for, at byte {}", command.offset))
+        })?;
         if command.state == State::Present {
             self.waiting.push_back(command.offset..command.end());
         } else {

@@ -59,12 +59,25 @@ pub trait Plan {
 pub fn plan(begin: &Begin) -> Result<Box<dyn Plan>, Failure> {
     Ok(match begin {
         Begin::Backup(job) => {
-            let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("the reader did not say the volume's size"))?;
-            Box::new(ExtentPlan::new(0..volume_bytes, volume_bytes, job.block_bytes, extents::BACKUP_BLOCKS, job.streams)?)
+            let volume_bytes =
+                job.volume_bytes.ok_or_else(|| Failure::protocol("the reader did not say the volume's size"))?;
+            Box::new(ExtentPlan::new(
+                0..volume_bytes,
+                volume_bytes,
+                job.block_bytes,
+                extents::BACKUP_BLOCKS,
+                job.streams,
+            )?)
         }
         Begin::Restore(job) => {
             let end = job.offset_bytes.saturating_add(job.length_bytes);
-            Box::new(ExtentPlan::new(job.offset_bytes..end, job.volume_bytes, job.block_bytes, extents::RESTORE_BLOCKS, job.streams)?)
+            Box::new(ExtentPlan::new(
+                job.offset_bytes..end,
+                job.volume_bytes,
+                job.block_bytes,
+                extents::RESTORE_BLOCKS,
+                job.streams,
+            )?)
         }
         Begin::Verify(job) => Box::new(ListingPlan::new(job.streams)),
         // Each command deletes up to a thousand objects.

@@ -54,7 +54,8 @@ impl ListingPlan {
     }
 
     fn finished_one(&mut self) -> Result<(), Failure> {
-        self.under_way = self.under_way.checked_sub(1).ok_or_else(|| Failure::protocol("more came back than was handed out"))?;
+        self.under_way =
+            self.under_way.checked_sub(1).ok_or_else(|| Failure::protocol("more came back than was handed out"))?;
         Ok(())
     }
 
@@ -113,7 +114,10 @@ impl Plan for ListingPlan {
     }
 
     fn is_done(&self) -> bool {
-        self.announced == Some(self.answers) && self.waiting.is_empty() && self.under_way == 0 && self.blocks_missing == 0
+        self.announced == Some(self.answers)
+            && self.waiting.is_empty()
+            && self.under_way == 0
+            && self.blocks_missing == 0
     }
 
     fn progress(&self) -> &Progress {

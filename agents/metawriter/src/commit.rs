@@ -19,7 +19,8 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
-    let checksums = put_table(agent, "checksums", CHECKSUM_ENTRY_BYTES, |first, into| tables.checksums.read(first, into))?;
+    let checksums =
+        put_table(agent, "checksums", CHECKSUM_ENTRY_BYTES, |first, into| tables.checksums.read(first, into))?;
     let map = put_table(agent, "map", MAP_ENTRY_BYTES, |first, into| rows.read(&tables.map, first, into))?;
     let segments_bytes: u64 = own.iter().map(|segment| segment.bytes).sum();
     let manifest = Manifest {
@@ -65,7 +66,12 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
         backup: agent.job.backup.clone(),
         segments: own
             .into_iter()
-            .map(|segment| SegmentRef { number: segment.number, bytes: segment.bytes, hash: segment.hash, live_bytes: 0 })
+            .map(|segment| SegmentRef {
+                number: segment.number,
+                bytes: segment.bytes,
+                hash: segment.hash,
+                live_bytes: 0,
+            })
             .collect(),
     };
     let parents = agent.tables.parent.iter().flat_map(|parent| parent.sources.iter().cloned());

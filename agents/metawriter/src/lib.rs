@@ -94,7 +94,11 @@ impl Metawriter {
     fn record(&self, work: &Work) -> Result<(), Failure> {
         let command = &work.command;
         if command.end() > self.geometry.volume_bytes() {
-            return Err(Failure::protocol(format!("bytes {}..{} are not in the volume", command.offset, command.end())));
+            return Err(Failure::protocol(format!(
+                "bytes {}..{} are not in the volume",
+                command.offset,
+                command.end()
+            )));
         }
         let first = self.geometry.block_at(command.offset);
         let blocks = command.size.div_ceil(u64::from(self.geometry.block_bytes()));

@@ -31,8 +31,9 @@ impl Rows {
             for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
                 if let Some(location) = Location::decode(entry).map_err(Failure::damaged)? {
                     let live = live_bytes.get_mut(location.segment as usize);
-                    *live.ok_or_else(|| Failure::damaged("the parent's map names a segment that its manifest lacks"))? +=
-                        padded(location.stored_bytes);
+                    *live.ok_or_else(|| {
+                        Failure::damaged("the parent's map names a segment that its manifest lacks")
+                    })? += padded(location.stored_bytes);
                 }
             }
             first += entries;

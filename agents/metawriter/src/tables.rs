@@ -19,7 +19,12 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Makes the tables, fills them with the parent's, and announces the checksums to `diff`.
-    pub(crate) fn new(repository: &Repository, job: &BackupJob, geometry: Geometry, context: &Context) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        repository: &Repository,
+        job: &BackupJob,
+        geometry: Geometry,
+        context: &Context,
+    ) -> Result<Self, Failure> {
         let checksums = context.table("checksums", CHECKSUM_ENTRY_BYTES, geometry.blocks())?;
         let map = context.table("map", MAP_ENTRY_BYTES, geometry.blocks())?;
         let parent = job.parent.as_ref().map(|parent| repository.manifest(&job.volume, parent)).transpose();
@@ -68,7 +73,9 @@ impl Tables {
         if first.saturating_add(blocks) <= self.comparable_blocks {
             return Ok(());
         }
-        Err(Failure::protocol(format!("block {first} and those behind it are said to be unchanged, but the parent has none like them")))
+        Err(Failure::protocol(format!(
+            "block {first} and those behind it are said to be unchanged, but the parent has none like them"
+        )))
     }
 
     /// This block is stored.
@@ -97,7 +104,13 @@ impl From<RepositoryError> for Failed {
 }
 
 /// Copies the first `entries` entries of the parent's table.
-fn load(repository: &Repository, parent: &Manifest, kind: TableKind, table: &Table, entries: u64) -> Result<(), Failure> {
+fn load(
+    repository: &Repository,
+    parent: &Manifest,
+    kind: TableKind,
+    table: &Table,
+    entries: u64,
+) -> Result<(), Failure> {
     let entry_bytes = table.line().entry_bytes as usize;
     let copied = repository.load_table(parent, kind, |first, chunk| {
         let wanted = usize::try_from(entries.saturating_sub(first)).unwrap_or(usize::MAX).saturating_mul(entry_bytes);

@@ -129,7 +129,10 @@ fn an_incremental_names_its_parents_blocks_and_loses_those_that_are_gone() {
     tell(&agent, 0);
     agent.end(&Mutex::new(Vec::new())).unwrap();
     let manifest = place.manifest("incremental");
-    let rows: Vec<_> = manifest.segment_rows().map(|(row, source, segment)| (row, source.backup.to_string(), segment.live_bytes)).collect();
+    let rows: Vec<_> = manifest
+        .segment_rows()
+        .map(|(row, source, segment)| (row, source.backup.to_string(), segment.live_bytes))
+        .collect();
     assert_eq!(rows, vec![(0, "full".to_owned(), 4096), (1, "incremental".to_owned(), 4096)]);
     let located = place.located("incremental");
     assert_eq!(located[0].map(|(location, hash)| (location.segment, hash)), Some((1, BlockHash::of(b"new"))));
@@ -147,7 +150,8 @@ fn a_segment_of_which_nothing_is_left_is_not_named() {
     handled(&agent, extent(2, 2, State::Hole)).unwrap();
     tell(&agent, 0);
     agent.end(&Mutex::new(Vec::new())).unwrap();
-    let sources: Vec<_> = place.manifest("incremental").sources.iter().map(|source| source.backup.to_string()).collect();
+    let sources: Vec<_> =
+        place.manifest("incremental").sources.iter().map(|source| source.backup.to_string()).collect();
     assert_eq!(sources, vec!["incremental"]);
     assert_eq!(place.located("incremental")[1].unwrap().0.segment, 0);
 }

@@ -1,5 +1,7 @@
 //! The reader against a sparse file: what it maps, what it reads, and what it refuses.
 
+#![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
@@ -113,6 +115,7 @@ fn a_volume_that_grew_ends_well() {
 #[test]
 fn nothing_to_read_and_another_job_are_refused() {
     assert!(begun(Path::new("/nowhere")).is_err());
-    let mut other = Begin::Delete(septet_ipc::DeleteJob { repo: String::new(), volume: "v".parse().unwrap(), backups: vec![] });
+    let mut other =
+        Begin::Delete(septet_ipc::DeleteJob { repo: String::new(), volume: "v".parse().unwrap(), backups: vec![] });
     assert!(Reader::<Files>::begin(&mut other, &Context::new(AgentKind::Reader)).is_err());
 }

@@ -7,7 +7,7 @@
 
 use septet_format::{Manifest, keys};
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Output, Work};
-use septet_repository::{Repository, reclaim};
+use septet_repository::{Repository, RepositoryError, reclaim};
 
 /// Objects in one request: as many as S3 takes.
 const KEYS_PER_REQUEST: usize = 1000;
@@ -71,7 +71,8 @@ impl S3worker {
         for backup in &self.job.backups {
             match self.repository.manifest(&self.job.volume, backup) {
                 Ok(manifest) => doomed.push(manifest),
-                // A damaged manifest names nothing; a missing one was deleted by an earlier run.
+                // A damaged manifest names nothing; a missing one was deleted by another run.
+                Err(RepositoryError::UnknownBackup { .. }) => {}
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(Failure::store(error)),
             }
@@ -120,7 +121,10 @@ mod tests {
         let names: Vec<String> = (0..=KEYS_PER_REQUEST).map(|number| format!("b{number}")).collect();
         let (agent, _folder) = agent(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let answers = answers(&agent, Message::Scan);
-        let sizes: Vec<_> = answers.iter().filter_map(|answer| if let Message::Garbage(keys) = answer { Some(keys.len()) } else { None }).collect();
+        let sizes: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| if let Message::Garbage(keys) = answer { Some(keys.len()) } else { None })
+            .collect();
         assert_eq!(sizes, vec![1000, 1]);
         assert_eq!(answers.last(), Some(&Message::Scanned(2)));
     }

@@ -86,14 +86,11 @@ impl<O: OpenTarget> Volumewriter<O> {
 
     fn write(&self, work: &Work) -> Result<(), Failure> {
         let range = self.clip(work);
-        let Some(bytes) = work.bytes() else { return Ok(()) };
-        let from = usize::try_from(range.start - work.command.offset.min(range.start)).map_err(Failure::protocol)?;
+        let Some(bytes) = work.bytes().filter(|_| !range.is_empty()) else { return Ok(()) };
+        let from = usize::try_from(range.start - work.command.offset).map_err(Failure::protocol)?;
         let len = usize::try_from(range.end - range.start).map_err(Failure::protocol)?;
         let part = from.checked_add(len).and_then(|to| bytes.get(from..to));
         let part = part.ok_or_else(|| Failure::protocol("a block whose slot is shorter than it says"))?;
-        if part.is_empty() {
-            return Ok(());
-        }
         self.target.write_at(range.start, part).map_err(Failure::volume)
     }
 

@@ -1,5 +1,7 @@
 //! The volumewriter against a file: each state of an extent, a part, and what it refuses.
 
+#![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
+
 use std::sync::{Arc, Mutex};
 
 use septet_ipc::{Command, Item, Pool};

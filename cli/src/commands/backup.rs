@@ -31,7 +31,11 @@ pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcom
 }
 
 /// Backs up a volume; the manifest it got.
-pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Reporter) -> anyhow::Result<(Manifest, Report)> {
+pub(super) fn back_up(
+    args: &args::Backup,
+    global: &Global,
+    reporter: &mut Reporter,
+) -> anyhow::Result<(Manifest, Report)> {
     let source = place::volume_path(&args.source)?;
     let repo = place::repository(&args.repo.repo)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
@@ -60,7 +64,8 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
     let mut result = attempt(&repository, &job, global, reporter);
     if args.parent.is_none() && job.parent.is_some() && is_damage(&result) {
         let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        reporter.note(&format!("the newest backup can't be compared with ({why}): this one is full; see septet verify"));
+        reporter
+            .note(&format!("the newest backup can't be compared with ({why}): this one is full; see septet verify"));
         job.parent = None;
         result = attempt(&repository, &job, global, reporter);
     }
@@ -88,7 +93,12 @@ struct History {
 }
 
 impl History {
-    fn new(repository: &Repository, volume: &VolumeName, args: &args::Backup, reporter: &mut Reporter) -> anyhow::Result<Self> {
+    fn new(
+        repository: &Repository,
+        volume: &VolumeName,
+        args: &args::Backup,
+        reporter: &mut Reporter,
+    ) -> anyhow::Result<Self> {
         let listing = repository.backups(volume)?;
         for (backup, error) in &listing.damaged {
             reporter.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
@@ -126,7 +136,12 @@ fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result
 }
 
 /// One run of the ring, from the marker that says it is under way to its removal.
-fn attempt(repository: &Repository, job: &BackupJob, global: &Global, reporter: &mut Reporter) -> anyhow::Result<(Manifest, Report)> {
+fn attempt(
+    repository: &Repository,
+    job: &BackupJob,
+    global: &Global,
+    reporter: &mut Reporter,
+) -> anyhow::Result<(Manifest, Report)> {
     let marker = pending::marker(repository, job.volume.clone(), job.backup.clone(), job.parent.clone());
     pending::begin(repository, &marker)?;
     let details = json!({ "backup": job.backup, "volume": job.volume, "parent": job.parent });
@@ -135,7 +150,8 @@ fn attempt(repository: &Repository, job: &BackupJob, global: &Global, reporter: 
     let report = match run {
         Ok(report) => report,
         Err(error) => {
-            let whole = remove_remains(repository, job).with_context(|| format!("{error}; and then clearing away what it left"))?;
+            let whole = remove_remains(repository, job)
+                .with_context(|| format!("{error}; and then clearing away what it left"))?;
             if whole {
                 reporter.note(&format!("backup {}/{} was whole before that, and stays", job.volume, job.backup));
             }

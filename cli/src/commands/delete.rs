@@ -39,7 +39,10 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
     for (volume, backups) in doomed {
         reporter.start(&format!("deleting from {volume}"), json!({ "volume": volume, "backups": backups }));
         let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume, backups });
-        objects += supervisor::run(&begin, global.timeout, reporter).map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?.progress.objects;
+        objects += supervisor::run(&begin, global.timeout, reporter)
+            .map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?
+            .progress
+            .objects;
     }
     Ok(objects)
 }

@@ -10,7 +10,9 @@ use crate::error::{Usage, words};
 /// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than
 /// what it points to today.
 pub(crate) fn volume_path(path: &Path) -> anyhow::Result<String> {
-    let text = path.to_str().ok_or_else(|| Usage(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| Usage(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
     if text.starts_with("rbd:") {
         return Err(Usage(format!("{text}: RBD images need septet-rbd, which is not installed")).into());
     }
@@ -36,7 +38,10 @@ pub(crate) fn repository(repo: &str) -> anyhow::Result<String> {
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).map_err(|error| {
         let path = path.display();
-        anyhow::anyhow!("{path}: the working directory can't be found ({}): change to one that exists, or give an absolute path", words(&error))
+        anyhow::anyhow!(
+            "{path}: the working directory can't be found ({}): change to one that exists, or give an absolute path",
+            words(&error)
+        )
     })
 }
 

@@ -51,14 +51,23 @@ pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outco
     }
     if !args.json {
         for range in &damage {
-            print_line(&format!("damaged, not restored: bytes {}..{}: {}", range.offset, range.offset + range.size, range.reason));
+            print_line(&format!(
+                "damaged, not restored: bytes {}..{}: {}",
+                range.offset,
+                range.offset + range.size,
+                range.reason
+            ));
         }
     }
     Ok(Outcome::Damage)
 }
 
 /// Restores a backup; its manifest, and how many bytes of the volume were asked for.
-pub(super) fn restore(args: &args::Restore, global: &Global, reporter: &mut Reporter) -> anyhow::Result<(Manifest, u64, Report)> {
+pub(super) fn restore(
+    args: &args::Restore,
+    global: &Global,
+    reporter: &mut Reporter,
+) -> anyhow::Result<(Manifest, u64, Report)> {
     let repo = place::repository(&args.repo.repo)?;
     let target = place::volume_path(&args.target)?;
     let repository = Repository::open(&repo)?;
@@ -83,24 +92,40 @@ pub(super) fn restore(args: &args::Restore, global: &Global, reporter: &mut Repo
         reporter.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
     }
     let is_new = !Path::new(&target).exists();
-    reporter.start(&format!("restoring {}", manifest.volume), json!({ "backup": manifest.backup, "volume": manifest.volume }));
+    reporter.start(
+        &format!("restoring {}", manifest.volume),
+        json!({ "backup": manifest.backup, "volume": manifest.volume }),
+    );
     match supervisor::run(&begin, global.timeout, reporter) {
         Ok(report) => Ok((manifest, length_bytes, report)),
         Err(error) => {
             // An unfinished new file has a name of its own, which nobody takes for the volume.
             septet_volume::discard_abandoned(Path::new(&target));
-            Err(failed(error, if is_new { "nothing half-made was left behind" } else { "what was restored until then is in TARGET: restore it again" }))
+            Err(failed(
+                error,
+                if is_new {
+                    "nothing half-made was left behind"
+                } else {
+                    "what was restored until then is in TARGET: restore it again"
+                },
+            ))
         }
     }
 }
 
 fn length(args: &args::Restore, manifest: &Manifest) -> anyhow::Result<u64> {
     let rest = manifest.volume_bytes.checked_sub(args.offset);
-    let rest = rest.ok_or_else(|| Usage(format!("--offset {} is beyond the volume's {} bytes", args.offset, manifest.volume_bytes)))?;
+    let rest = rest.ok_or_else(|| {
+        Usage(format!("--offset {} is beyond the volume's {} bytes", args.offset, manifest.volume_bytes))
+    })?;
     let length = args.length.unwrap_or(rest);
     if length > rest {
         let end = args.offset.saturating_add(length);
-        return Err(Usage(format!("bytes {}..{end} end beyond the volume's {} bytes", args.offset, manifest.volume_bytes)).into());
+        return Err(Usage(format!(
+            "bytes {}..{end} end beyond the volume's {} bytes",
+            args.offset, manifest.volume_bytes
+        ))
+        .into());
     }
     Ok(length)
 }
@@ -127,7 +152,9 @@ fn merged(damage: &[Damage]) -> Vec<Damage> {
     let mut merged: Vec<Damage> = Vec::new();
     for next in sorted {
         match merged.last_mut() {
-            Some(last) if last.offset + last.size == next.offset && last.reason == next.reason => last.size += next.size,
+            Some(last) if last.offset + last.size == next.offset && last.reason == next.reason => {
+                last.size += next.size
+            }
             _ => merged.push(next),
         }
     }

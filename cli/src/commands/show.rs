@@ -27,9 +27,22 @@ fn lines(manifest: &Manifest) -> Vec<String> {
         format!("parent    {}", manifest.parent.as_ref().map_or("none (full)", |parent| parent.as_str())),
         format!("created   {} in {:.1} s by {}", manifest.created, manifest.seconds, manifest.tool),
         format!("source    {}", manifest.source),
-        format!("volume    {} bytes ({}) in blocks of {}", manifest.volume_bytes, size(manifest.volume_bytes), size(u64::from(manifest.block_bytes))),
-        format!("blocks    {} stored, {} unchanged, {} zero, {} never read", blocks.data, blocks.unchanged, blocks.zero, blocks.hole),
-        format!("stored    {} ({} read, compression {})", size(manifest.bytes_stored), size(manifest.bytes_read), manifest.compression),
+        format!(
+            "volume    {} bytes ({}) in blocks of {}",
+            manifest.volume_bytes,
+            size(manifest.volume_bytes),
+            size(u64::from(manifest.block_bytes))
+        ),
+        format!(
+            "blocks    {} stored, {} unchanged, {} zero, {} never read",
+            blocks.data, blocks.unchanged, blocks.zero, blocks.hole
+        ),
+        format!(
+            "stored    {} ({} read, compression {})",
+            size(manifest.bytes_stored),
+            size(manifest.bytes_read),
+            manifest.compression
+        ),
     ];
     for source in &manifest.sources {
         let total: u64 = source.segments.iter().map(|segment| segment.bytes).sum();

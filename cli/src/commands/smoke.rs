@@ -25,7 +25,11 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub(crate) fn run(args: &args::Smoke, global: &Global) -> anyhow::Result<Outcome> {
     let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().map_err(|error| {
         let place = std::env::temp_dir();
-        anyhow::anyhow!("no temporary directory can be made in {}: {}; set TMPDIR to another place", place.display(), words(&error))
+        anyhow::anyhow!(
+            "no temporary directory can be made in {}: {}; set TMPDIR to another place",
+            place.display(),
+            words(&error)
+        )
     })?;
     let repo = match &args.repo {
         Some(repo) => repo.clone(),

@@ -143,10 +143,10 @@ impl Found {
                 print_line(&line(volume, backup, range));
             }
         }
-        let summary =
-            json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let summary = json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
         let verdict = if self.ranges.is_empty() { "all whole" } else { "damage found" };
-        let line = format!("verified {} backups, {} segments, {}: {verdict}", self.backups, self.objects, size(self.bytes));
+        let line =
+            format!("verified {} backups, {} segments, {}: {verdict}", self.backups, self.objects, size(self.bytes));
         reporter.summary(summary, &[line]);
     }
 }

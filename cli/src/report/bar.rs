@@ -6,7 +6,8 @@ use septet_ipc::status::Progress;
 /// A progress bar on standard error; where that is no terminal, nothing.
 pub(crate) struct Bar(ProgressBar);
 
-const BYTES: &str = "{msg} {wide_bar} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+const BYTES: &str =
+    "{msg} {wide_bar} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
 const OBJECTS: &str = "{msg} {spinner} {pos} objects";
 
 impl Bar {

@@ -8,8 +8,8 @@ mod bar;
 use std::io::Write;
 
 use bytesize::ByteSize;
-use serde_json::{Value, json};
 use septet_ipc::status::{Damage, Progress, Status};
+use serde_json::{Value, json};
 
 use crate::supervisor::Observer;
 use bar::Bar;

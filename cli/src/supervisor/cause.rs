@@ -30,14 +30,19 @@ fn death(kind: AgentKind, exit: ExitStatus, last_words: Option<&str>) -> Failure
     let name = kind.process_name();
     let how = match (exit.signal(), exit.code()) {
         (Some(9), _) => format!("{name} was killed (SIGKILL): by hand, or because the machine ran out of memory"),
-        (Some(7), _) => format!("{name} died of SIGBUS: /dev/shm is full; enlarge it (mount -o remount,size=512M /dev/shm)"),
+        (Some(7), _) => {
+            format!("{name} died of SIGBUS: /dev/shm is full; enlarge it (mount -o remount,size=512M /dev/shm)")
+        }
         (Some(signal), _) => format!("{name} was killed by signal {signal}"),
         (None, code) => format!("{name} ended with status {}", code.unwrap_or(-1)),
     };
-    let mut failure = Failure::new(FailureKind::Peer, match last_words {
-        Some(words) => format!("{how}: {words}"),
-        None => how,
-    });
+    let mut failure = Failure::new(
+        FailureKind::Peer,
+        match last_words {
+            Some(words) => format!("{how}: {words}"),
+            None => how,
+        },
+    );
     failure.agent = Some(kind);
     failure
 }
@@ -47,13 +52,21 @@ pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
     let now = Instant::now();
     let silent = |member: &Member| member.exit.is_none() && now - member.last_sign > timeout;
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let stuck = |member: &Member| member.exit.is_none() && member.status.as_ref().is_some_and(|status| status.stuck_ms > timeout_ms);
+    let stuck = |member: &Member| {
+        member.exit.is_none() && member.status.as_ref().is_some_and(|status| status.stuck_ms > timeout_ms)
+    };
     if let Some(member) = members.iter_mut().find(|member| silent(member)) {
         let why = if is_stopped(member.child.id()) { "it was stopped (SIGSTOP)" } else { "it hangs" };
         fail(member, format!("has not answered for {} s: {why}", timeout.as_secs()));
     } else if let Some(member) = members.iter_mut().rev().find(|member| stuck(member)) {
         // Those before it may be stuck too, in handing their results to it.
-        fail(member, format!("has been at one command for more than {} s: its disk or server does not answer", timeout.as_secs()));
+        fail(
+            member,
+            format!(
+                "has been at one command for more than {} s: its disk or server does not answer",
+                timeout.as_secs()
+            ),
+        );
     }
 }
 
@@ -82,7 +95,7 @@ mod tests {
     fn ended(kind: AgentKind, script: &str, failure: Option<Failure>) -> Member {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
         let mut member = Member::new(0, kind, child, &channel().0).unwrap();
-        member.reap();
+        member.reap(Instant::now() + Duration::from_secs(20));
         Member { failure, ..member }
     }
 
@@ -95,7 +108,10 @@ mod tests {
             ended(AgentKind::Diff, "exit 1", Some(half_a_line)),
         ];
         let cause = first_cause(&members);
-        assert!(cause.agent == Some(AgentKind::Checksum) && cause.cause.contains("septet-checksum was killed"), "{cause}");
+        assert!(
+            cause.agent == Some(AgentKind::Checksum) && cause.cause.contains("septet-checksum was killed"),
+            "{cause}"
+        );
     }
 
     #[test]

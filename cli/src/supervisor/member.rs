@@ -6,13 +6,10 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use septet_ipc::status::Status;
-use septet_ipc::{AgentKind, Event, Failure};
+use septet_ipc::{AgentKind, Event, Failure, FailureKind};
 
 /// The longest line that an agent may say on its standard error, bytes.
 const LINE_BYTES_MAX: u64 = 64 << 10;
-/// How long a killed process may take to go: one in a system call that can't be interrupted stays
-/// until that returns, and must not hold up the rest.
-const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an agent said on its standard error.
 #[derive(Debug)]
@@ -37,7 +34,12 @@ pub(crate) struct Member {
 
 impl Member {
     /// Takes a process that was just started, and has what it says told to `tell`.
-    pub(crate) fn new(index: usize, kind: AgentKind, mut child: Child, tell: &Sender<(usize, Heard)>) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        index: usize,
+        kind: AgentKind,
+        mut child: Child,
+        tell: &Sender<(usize, Heard)>,
+    ) -> std::io::Result<Self> {
         if let Some(stderr) = child.stderr.take() {
             let tell = tell.clone();
             std::thread::Builder::new().name(kind.process_name()).spawn(move || listen(index, stderr, &tell))?;
@@ -58,6 +60,13 @@ impl Member {
         self.failure.is_some() || self.exit.is_some_and(|exit| !exit.success())
     }
 
+    /// Notes why it failed: the first reason, but the loss of a peer only for want of another.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        if self.failure.as_ref().is_none_or(|known| known.kind == FailureKind::Peer) {
+            self.failure = Some(failure);
+        }
+    }
+
     /// Kills the process if it runs.
     pub(crate) fn kill(&mut self) {
         if self.exit.is_none() {
@@ -66,9 +75,8 @@ impl Member {
         }
     }
 
-    /// Waits until the process has gone.
-    pub(crate) fn reap(&mut self) {
-        let until = Instant::now() + REAP_TIMEOUT;
+    /// Waits for the process to go, until then at the longest.
+    pub(crate) fn reap(&mut self, until: Instant) {
         while matches!(self.is_running(), Ok(true)) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }

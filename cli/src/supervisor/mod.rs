@@ -18,18 +18,22 @@ use crate::error::words;
 use crate::signals;
 use cause::first_cause;
 use member::{Heard, Member};
-pub(crate) use usage::Usage;
 use usage::Meter;
+pub(crate) use usage::Usage;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the others may still tell their side when one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
+/// How long killed processes may take to go: one in a system call that can't be interrupted stays
+/// until that returns, and must not hold up the rest.
+const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The agents of each job, in the order of the ring.
 pub(crate) fn pipeline(begin: &Begin) -> &'static [AgentKind] {
     use AgentKind::{
-        Backupreader, Checksum, Compressor, Datawriter, Decompressor, Diff, Master, Metawriter, Reader, S3worker, Volumewriter,
+        Backupreader, Checksum, Compressor, Datawriter, Decompressor, Diff, Master, Metawriter, Reader, S3worker,
+        Volumewriter,
     };
     match begin {
         Begin::Backup(_) => &[Master, Reader, Checksum, Diff, Compressor, Datawriter, Metawriter],
@@ -86,7 +90,15 @@ pub(crate) fn run(begin: &Begin, timeout: Duration, observer: &mut dyn Observer)
     let (tell, heard) = channel();
     let members = ring::start(pipeline(begin), begin, &tell)?;
     drop(tell);
-    let mut run = Run { members, meter, timeout, progress: Progress::default(), damage: Vec::new(), last_tick: started, last_step: (0, started) };
+    let mut run = Run {
+        members,
+        meter,
+        timeout,
+        progress: Progress::default(),
+        damage: Vec::new(),
+        last_tick: started,
+        last_step: (0, started),
+    };
     let result = run.watch(&heard, observer);
     run.end();
     result?;
@@ -140,9 +152,7 @@ impl Run {
         member.last_sign = Instant::now();
         match heard {
             Heard::Event(Event::Status(status)) => member.status = Some(status),
-            Heard::Event(Event::Failed(failure)) => {
-                member.failure.get_or_insert(failure);
-            }
+            Heard::Event(Event::Failed(failure)) => member.fail(failure),
             Heard::Event(Event::Note { text, .. }) => observer.note(&text),
             Heard::Event(Event::Progress(progress)) => {
                 observer.progress(&progress);
@@ -188,7 +198,8 @@ impl Run {
             return Ok(());
         }
         let seconds = self.timeout.as_secs();
-        let cause = format!("all agents wait for one another for more than {seconds} s: a defect in Septet, please report it");
+        let cause =
+            format!("all agents wait for one another for more than {seconds} s: a defect in Septet, please report it");
         Err(RunError::Failed(Failure::protocol(cause)))
     }
 
@@ -198,10 +209,8 @@ impl Run {
         while let Ok((index, heard)) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.hear(index, heard, observer);
         }
-        for member in &mut self.members {
-            // What can't be asked any more is as good as gone.
-            let _ = member.is_running();
-        }
+        // A stream closes a moment before its process can be waited for: who was killed must be known.
+        self.members.iter_mut().for_each(|member| member.reap(until));
     }
 
     /// What was said before the streams closed is still to be heard.
@@ -214,6 +223,7 @@ impl Run {
     /// Ends whoever still runs, and waits for each.
     fn end(&mut self) {
         self.members.iter_mut().for_each(Member::kill);
-        self.members.iter_mut().for_each(Member::reap);
+        let until = Instant::now() + REAP_TIMEOUT;
+        self.members.iter_mut().for_each(|member| member.reap(until));
     }
 }

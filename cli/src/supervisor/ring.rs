@@ -8,10 +8,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use septet_ipc::{AgentKind, Begin, Message, wire};
 
+use super::REAP_TIMEOUT;
 use super::member::{Heard, Member};
 use crate::agents::SUPERVISOR_VARIABLE;
 
@@ -20,7 +22,11 @@ use crate::agents::SUPERVISOR_VARIABLE;
 const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 
 /// Starts the agents; what they say on standard error is told to `tell`.
-pub(crate) fn start(agents: &[AgentKind], begin: &Begin, tell: &Sender<(usize, Heard)>) -> std::io::Result<Vec<Member>> {
+pub(crate) fn start(
+    agents: &[AgentKind],
+    begin: &Begin,
+    tell: &Sender<(usize, Heard)>,
+) -> std::io::Result<Vec<Member>> {
     let mut links = Vec::new();
     for _ in agents {
         links.push(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?);
@@ -33,13 +39,14 @@ pub(crate) fn start(agents: &[AgentKind], begin: &Begin, tell: &Sender<(usize, H
     // The master reads what the last one writes.
     upstream.rotate_right(1);
     let mut members: Vec<Member> = Vec::new();
-    for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate() {
+    for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate()
+    {
         let started = spawn(kind, stdin, stdout).and_then(|child| Member::new(index, kind, child, tell));
         match started {
             Ok(member) => members.push(member),
             Err(error) => {
                 members.iter_mut().for_each(Member::kill);
-                members.iter_mut().for_each(Member::reap);
+                members.iter_mut().for_each(|member| member.reap(Instant::now() + REAP_TIMEOUT));
                 return Err(error);
             }
         }

@@ -36,7 +36,8 @@ impl Meter {
             anonymous += field(&status, "RssAnon:");
             text = text.max(field(&status, "RssFile:"));
         }
-        let shared: u64 = members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.shared_bytes).sum();
+        let shared: u64 =
+            members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.shared_bytes).sum();
         self.memory_peak_bytes = self.memory_peak_bytes.max(anonymous + text + shared);
     }
 
@@ -47,7 +48,11 @@ impl Meter {
 }
 
 fn cpu_seconds() -> f64 {
-    [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].into_iter().filter_map(|who| getrusage(who).ok()).map(|usage| seconds(&usage)).sum()
+    [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN]
+        .into_iter()
+        .filter_map(|who| getrusage(who).ok())
+        .map(|usage| seconds(&usage))
+        .sum()
 }
 
 fn seconds(usage: &Resources) -> f64 {
@@ -68,6 +73,9 @@ mod tests {
     #[test]
     fn a_field_is_found_by_its_name() {
         let status = "Name:\tx\nRssAnon:\t     132 kB\nRssFile:\t    2048 kB\n";
-        assert_eq!((field(status, "RssAnon:"), field(status, "RssFile:"), field(status, "Rss:")), (132 * 1024, 2048 * 1024, 0));
+        assert_eq!(
+            (field(status, "RssAnon:"), field(status, "RssFile:"), field(status, "Rss:")),
+            (132 * 1024, 2048 * 1024, 0)
+        );
     }
 }

@@ -1,3 +1,5 @@
+//! Manifests survive the way to bytes and back, and whatever is wrong with one is noticed.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Segment indexes and footers survive the way to bytes and back, and whatever is wrong is noticed.
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -13,7 +15,14 @@ fn index_of(stored: &[u32]) -> (SegmentIndex, u64) {
         end += padded(*stored_bytes);
         let codec = if *stored_bytes == 1 << 16 { Codec::Raw } else { Codec::Lz4 };
         let hash = BlockHash::of(&block.to_le_bytes());
-        IndexEntry { block, hash, offset_bytes, stored_bytes: *stored_bytes, codec, crc32: if codec == Codec::Raw { 0 } else { 7 } }
+        IndexEntry {
+            block,
+            hash,
+            offset_bytes,
+            stored_bytes: *stored_bytes,
+            codec,
+            crc32: if codec == Codec::Raw { 0 } else { 7 },
+        }
     };
     let entries = (0..).zip(stored).map(entry).collect();
     let index = SegmentIndex {

@@ -1,3 +1,5 @@
+//! Tables survive the way to bytes and back, and whatever is wrong with one is noticed.
+
 use proptest::prelude::*;
 
 use super::*;

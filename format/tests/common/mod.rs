@@ -64,7 +64,14 @@ fn segment(backup: &BackupId, blocks: &[(u64, &[u8])]) -> (Vec<u8>, SegmentIndex
         let (codec, stored) = if raw { (Codec::Raw, *content) } else { (Codec::Lz4, &packed[..]) };
         let stored_bytes = stored.len() as u32;
         let (hash, offset_bytes) = (BlockHash::of(content), object.len() as u64);
-        entries.push(IndexEntry { block: *block, hash, offset_bytes, stored_bytes, codec, crc32: if codec == Codec::Raw { 0 } else { crc32(stored) } });
+        entries.push(IndexEntry {
+            block: *block,
+            hash,
+            offset_bytes,
+            stored_bytes,
+            codec,
+            crc32: if codec == Codec::Raw { 0 } else { crc32(stored) },
+        });
         object.extend_from_slice(stored);
         object.resize(object.len() + (padded(stored_bytes) - u64::from(stored_bytes)) as usize, 0);
     }

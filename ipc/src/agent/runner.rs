@@ -109,12 +109,10 @@ impl<A: Agent> Intake<A> {
                 self.shared.attached.attach(&line, &fd)?;
                 self.shared.downstream.send_with_fd(&Message::Pool(line), fd.as_fd())
             }
-            (Message::Table(line), Some(fd)) => {
-                match self.crew()?.agent.table(Table::attach(line, fd)?)? {
-                    Some(table) => self.announce(&table),
-                    None => Ok(()),
-                }
-            }
+            (Message::Table(line), Some(fd)) => match self.crew()?.agent.table(Table::attach(line, fd)?)? {
+                Some(table) => self.announce(&table),
+                None => Ok(()),
+            },
             (Message::Error(failure), _) => {
                 // The agent that failed has told the supervisor; here it only passes through.
                 self.shared.downstream.send(&Message::Error(failure))?;

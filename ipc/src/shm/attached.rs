@@ -35,7 +35,8 @@ impl Attached {
         if line.unit_bytes == 0 || !(line.unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
             return Err(wrong("its unit is not a multiple of 4096 bytes"));
         }
-        let bytes = usize::try_from(u64::from(line.unit_bytes) * u64::from(line.units)).map_err(|_| wrong("too large"))?;
+        let bytes =
+            usize::try_from(u64::from(line.unit_bytes) * u64::from(line.units)).map_err(|_| wrong("too large"))?;
         let mapping = Mapping::new(std::os::fd::AsFd::as_fd(object), bytes, false)
             .map_err(|_| wrong("its shared memory is smaller than announced, or can't be mapped"))?;
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
@@ -52,8 +53,9 @@ impl Attached {
     /// A slot that is not all inside a pool that was announced.
     pub fn slot(&self, id: SlotId, len: u64) -> Result<Slot, Failure> {
         let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
-        let (line, mapping) =
-            pools.get(&id.pool).ok_or_else(|| Failure::protocol(format!("{id} is in a pool that was never announced")))?;
+        let (line, mapping) = pools
+            .get(&id.pool)
+            .ok_or_else(|| Failure::protocol(format!("{id} is in a pool that was never announced")))?;
         let beyond = || Failure::protocol(format!("{id} with {len} bytes is not inside its pool"));
         let start = id.unit as usize * line.unit_bytes as usize;
         let len = usize::try_from(len).map_err(|_| beyond())?;

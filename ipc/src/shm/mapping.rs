@@ -71,8 +71,7 @@ impl Region {
     /// The caller is the pool's allocator, or holds a command that names this part: in either case
     /// the protocol says that nobody else writes it while the region lives.
     pub(super) fn new(mapping: &Arc<Mapping>, range: Range<usize>) -> Option<Self> {
-        (range.start <= range.end && range.end <= mapping.bytes)
-            .then(|| Self { mapping: Arc::clone(mapping), range })
+        (range.start <= range.end && range.end <= mapping.bytes).then(|| Self { mapping: Arc::clone(mapping), range })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -23,8 +23,9 @@ pub use table::Table;
 pub const ALIGN_BYTES: usize = 4096;
 
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, fallocate, FallocateFlags, ftruncate};
+use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::io::Errno;
 use rustix::shm;
 
@@ -46,9 +47,7 @@ fn create_object(name: &str, bytes: u64, reserve: bool) -> Result<OwnedFd, Failu
         };
         Failure::shared_memory(cause).doing(format!("making shared memory {name}"))
     };
-    let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
-    let fd = shm::open(path.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
-    shm::unlink(path.as_str()).map_err(fail)?;
+    let fd = open_unnamed(&path).map_err(fail)?;
     if reserve && bytes > 0 {
         // Without this, a full /dev/shm would be a SIGBUS at the first touch of a page.
         fallocate(&fd, FallocateFlags::empty(), 0, bytes).map_err(fail)?;
@@ -56,4 +55,42 @@ fn create_object(name: &str, bytes: u64, reserve: bool) -> Result<OwnedFd, Failu
         ftruncate(&fd, bytes).map_err(fail)?;
     }
     Ok(fd)
+}
+
+/// Makes an object and takes its name away. The name holds the process id, so whoever has it now
+/// is another thread of this process, or was killed here long ago.
+fn open_unnamed(path: &str) -> Result<OwnedFd, Errno> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
+    let open = || shm::open(path, flags, Mode::RUSR | Mode::WUSR);
+    let fd = match open() {
+        Err(Errno::EXIST) => shm::unlink(path).and_then(|()| open())?,
+        other => other?,
+    };
+    shm::unlink(path)?;
+    Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_killed_process_left_is_in_nobodys_way() {
+        let name = format!("volumewriter_{}", std::process::id());
+        let left = std::path::PathBuf::from(format!("/dev/shm/septet_{name}"));
+        std::fs::write(&left, b"x").unwrap();
+        create_object(&name, 4096, true).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn threads_of_one_process_may_make_objects_of_one_name() {
+        let make = || (0..100).all(|_| create_object(&format!("metawriter_{}", std::process::id()), 0, false).is_ok());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+        });
+    }
 }

@@ -28,7 +28,8 @@ impl Pool {
     /// # Errors
     /// When `/dev/shm` has no room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
-        let unreasonable = || Failure::shared_memory(format!("a pool of {bytes} bytes in units of {unit_bytes} can't be"));
+        let unreasonable =
+            || Failure::shared_memory(format!("a pool of {bytes} bytes in units of {unit_bytes} can't be"));
         if unit_bytes == 0 || !(unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
             return Err(unreasonable());
         }

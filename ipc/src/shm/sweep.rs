@@ -13,7 +13,10 @@ const PREFIX: &str = "septet_";
 /// Removes the names of pools whose owners are dead; how many there were.
 pub fn sweep() -> usize {
     let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return 0 };
-    entries.flatten().filter(|entry| is_dead(&entry.file_name().to_string_lossy()) && std::fs::remove_file(entry.path()).is_ok()).count()
+    entries
+        .flatten()
+        .filter(|entry| is_dead(&entry.file_name().to_string_lossy()) && std::fs::remove_file(entry.path()).is_ok())
+        .count()
 }
 
 fn is_dead(name: &str) -> bool {

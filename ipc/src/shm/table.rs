@@ -42,7 +42,10 @@ impl Table {
         let bytes = u64::from(line.entry_bytes).checked_mul(line.entries);
         let size = fstat(&object).ok().and_then(|stat| u64::try_from(stat.st_size).ok());
         if line.entry_bytes == 0 || bytes.is_none() || bytes != size {
-            return Err(Failure::protocol(format!("table {}: its shared memory is not of the announced size", line.name)));
+            return Err(Failure::protocol(format!(
+                "table {}: its shared memory is not of the announced size",
+                line.name
+            )));
         }
         Ok(Self { line, object })
     }
@@ -124,7 +127,8 @@ impl Table {
     fn position(&self, first: u64, bytes: usize) -> Result<u64, Failure> {
         let entry = u64::from(self.line.entry_bytes);
         let total = entry * self.line.entries;
-        let start = first.checked_mul(entry).filter(|start| start.checked_add(bytes as u64).is_some_and(|end| end <= total));
+        let start =
+            first.checked_mul(entry).filter(|start| start.checked_add(bytes as u64).is_some_and(|end| end <= total));
         start.ok_or_else(|| Failure::protocol(format!("entry {first} is beyond the table {}", self.line.name)))
     }
 

@@ -7,8 +7,8 @@ use septet_format::{BlockHash, Codec};
 use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, TableLine};
 use septet_ipc::status::{Damage, Progress, Status};
 use septet_ipc::{
-    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob, State,
-    VerifyJob,
+    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob,
+    State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -22,7 +22,12 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::Scanned(1),
         Message::Found(segment()),
         Message::Check(segment()),
-        Message::Checked(CheckedLine { backup: "b".parse().unwrap(), number: 1, blocks: 1, damaged: Some("why".to_owned()) }),
+        Message::Checked(CheckedLine {
+            backup: "b".parse().unwrap(),
+            number: 1,
+            blocks: 1,
+            damaged: Some("why".to_owned()),
+        }),
         Message::Garbage(vec!["key".to_owned()]),
         Message::Delete(vec!["key".to_owned()]),
         Message::Deleted(vec!["key".to_owned()]),
@@ -116,7 +121,12 @@ pub(crate) fn states() -> [State; 8] {
 }
 
 pub(crate) fn failure() -> Failure {
-    Failure { kind: FailureKind::Store, agent: Some(AgentKind::Reader), doing: "doing".to_owned(), cause: "cause".to_owned() }
+    Failure {
+        kind: FailureKind::Store,
+        agent: Some(AgentKind::Reader),
+        doing: "doing".to_owned(),
+        cause: "cause".to_owned(),
+    }
 }
 
 pub(crate) fn failure_kinds() -> [FailureKind; 6] {

@@ -75,6 +75,8 @@ fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError 
         Errno::ACCESS | Errno::PERM => StoreErrorKind::PermissionDenied,
         Errno::NOSPC | Errno::DQUOT => StoreErrorKind::NoSpace,
         Errno::ROFS => StoreErrorKind::ReadOnly,
+        // A bad sector: to read it again brings nothing back.
+        Errno::IO if doing == "read" => StoreErrorKind::Damaged,
         Errno::IO | Errno::STALE | Errno::TIMEDOUT | Errno::NODEV | Errno::NXIO | Errno::NOTCONN => {
             StoreErrorKind::Unavailable
         }
