@@ -48,7 +48,7 @@ fn a_missing_source_makes_no_repository() {
 #[test]
 fn a_source_that_may_not_be_read_is_refused() {
     let site = Site::new(MIB);
-    std::fs::set_permissions(&site.source, PermissionsExt::from_mode(0)).expect("permissions");
+    std::fs::set_permissions(&site.source, PermissionsExt::from_mode(0o000)).expect("permissions");
     let repo = site.repo.path().to_str().expect("UTF-8");
     let outcome = without_privileges(&site.backup(&["--repo", repo]));
     assert_fails(&outcome, 1, "source: cannot open it: permission denied; run as a user who may");

@@ -20,7 +20,7 @@ pub struct Backupreader {
 }
 
 enum Task {
-    Restore(Restore),
+    Restore(Box<Restore>),
     Verify(Verify),
 }
 
@@ -29,7 +29,7 @@ impl Agent for Backupreader {
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let (task, streams) = match begin {
-            Begin::Restore(job) => (Task::Restore(Restore::begin(job, context)?), job.streams),
+            Begin::Restore(job) => (Task::Restore(Box::new(Restore::begin(job, context)?)), job.streams),
             Begin::Verify(job) => (Task::Verify(Verify::begin(job, context)?), job.streams),
             _ => return Err(Failure::protocol("backupreader has a place in restore and verify only")),
         };

@@ -126,7 +126,8 @@ fn wanted(name: &SegmentName, index: &SegmentIndex, entry: &IndexEntry) -> Wante
 
 /// The block with what is known before it is decoded: whether its stored bytes are those of the index.
 fn checked_block<'a>(block: Wanted, mut slot: NewSlot, entry: &dyn Fn(u64) -> Option<&'a IndexEntry>) -> Work {
-    let len = (septet_format::padded(block.stored_bytes) as usize).min(slot.bytes_mut().len());
+    let len =
+        usize::try_from(septet_format::padded(block.stored_bytes)).unwrap_or(usize::MAX).min(slot.bytes_mut().len());
     let stored = &slot.bytes_mut()[..len];
     match entry(block.offset_bytes).map(|entry| entry.check_stored(stored)) {
         Some(Ok(())) => Work { command: block.command, slot: Some(slot.filled(block.stored_bytes as usize)) },

@@ -107,7 +107,7 @@ mod tests {
         }
 
         fn next_extent(&self, offset_bytes: u64, end_bytes: u64) -> Result<Extent, VolumeError> {
-            let rest = &self.0[offset_bytes as usize..end_bytes as usize];
+            let rest = &self.0[place(offset_bytes)..place(end_bytes)];
             let size = rest.iter().position(|&data| data != rest[0]).unwrap_or(rest.len());
             let kind = if rest[0] { ExtentKind::Data } else { ExtentKind::Hole };
             Ok(Extent { offset_bytes, size_bytes: size as u64, kind })
@@ -120,6 +120,10 @@ mod tests {
         fn check_size(&self) -> Result<Option<u64>, VolumeError> {
             Ok(None)
         }
+    }
+
+    fn place(offset: u64) -> usize {
+        usize::try_from(offset).unwrap()
     }
 
     fn pieces(model: &Model) -> Vec<(State, Range<u64>)> {
@@ -145,7 +149,7 @@ mod tests {
                 prop_assert!(index == 0 || pieces[index - 1].0 != *state, "neighbours of one kind");
                 for block in (range.start..range.end).step_by(BLOCK as usize) {
                     let end = (block + u64::from(BLOCK)).min(model.bytes());
-                    let data = model.0[block as usize..end as usize].contains(&true);
+                    let data = model.0[place(block)..place(end)].contains(&true);
                     prop_assert_eq!(*state == State::Present, data, "block at {}", block);
                 }
                 at = range.end;
