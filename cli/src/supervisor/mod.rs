@@ -177,7 +177,7 @@ impl Run {
             self.members.iter_mut().for_each(|member| member.last_sign = now);
         }
         self.last_tick = now;
-        self.meter.sample(&self.members);
+        self.meter.sample(&self.members, now);
         let mut running = 0;
         for member in &mut self.members {
             running += usize::from(member.is_running()?);

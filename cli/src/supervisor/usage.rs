@@ -1,9 +1,14 @@
 //! What a run costs its host: CPU and memory, over all processes together.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::resource::{Usage as Resources, UsageWho, getrusage};
 use serde::Serialize;
 
 use super::member::Member;
+
+/// Reading `/proc` of eight processes costs about a millisecond.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a run took.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -19,15 +24,20 @@ pub(crate) struct Usage {
 pub(crate) struct Meter {
     cpu_at_start: f64,
     memory_peak_bytes: u64,
+    next_sample: Instant,
 }
 
 impl Meter {
     pub(crate) fn start() -> Self {
-        Self { cpu_at_start: cpu_seconds(), memory_peak_bytes: 0 }
+        Self { cpu_at_start: cpu_seconds(), memory_peak_bytes: 0, next_sample: Instant::now() }
     }
 
-    /// Looks at how much memory all take now.
-    pub(crate) fn sample(&mut self, members: &[Member]) {
+    /// Looks at how much memory all take, if it is time to.
+    pub(crate) fn sample(&mut self, members: &[Member], now: Instant) {
+        if now < self.next_sample {
+            return;
+        }
+        self.next_sample = now + SAMPLE_INTERVAL;
         let mut anonymous = 0;
         let mut text = 0;
         let pids = members.iter().filter(|member| member.exit.is_none()).map(|member| member.child.id());

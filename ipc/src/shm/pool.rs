@@ -18,8 +18,15 @@ pub struct Pool {
     line: PoolLine,
     object: OwnedFd,
     mapping: Arc<Mapping>,
-    allocator: Mutex<Allocator>,
+    state: Mutex<State>,
     given_back: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    allocator: Allocator,
+    /// How many wait for a slot: to notify nobody would still be a system call.
+    waiting: usize,
 }
 
 impl Pool {
@@ -44,7 +51,7 @@ impl Pool {
             line: PoolLine { name, unit_bytes, units },
             object,
             mapping,
-            allocator: Mutex::new(Allocator::new(units)),
+            state: Mutex::new(State { allocator: Allocator::new(units), waiting: 0 }),
             given_back: Condvar::new(),
         }))
     }
@@ -66,7 +73,7 @@ impl Pool {
 
     /// How many slots are out.
     pub fn taken(&self) -> usize {
-        self.allocator().taken()
+        self.state().allocator.taken()
     }
 
     /// Takes a slot of at least `bytes`, waiting until there is one.
@@ -86,19 +93,21 @@ impl Pool {
     /// As [`Self::take`].
     pub fn try_take(self: &Arc<Self>, bytes: usize) -> Result<Option<NewSlot>, Failure> {
         let units = self.units(bytes)?;
-        let start = self.allocator().take(units);
+        let start = self.state().allocator.take(units);
         start.map(|start| self.slot(start, units)).transpose()
     }
 
     fn take_later(self: &Arc<Self>, units: u32) -> Result<NewSlot, Failure> {
-        let mut allocator = self.allocator();
+        let mut state = self.state();
         let start = loop {
-            match allocator.take(units) {
-                Some(start) => break start,
-                None => allocator = self.given_back.wait(allocator).unwrap_or_else(PoisonError::into_inner),
+            if let Some(start) = state.allocator.take(units) {
+                break start;
             }
+            state.waiting += 1;
+            state = self.given_back.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         };
-        drop(allocator);
+        drop(state);
         self.slot(start, units)
     }
 
@@ -107,17 +116,20 @@ impl Pool {
     /// # Errors
     /// When no such slot is out: somebody released it twice, or made it up.
     pub fn give_back(&self, id: SlotId) -> Result<(), Failure> {
-        if id.pool != self.line.name || !self.allocator().give_back(id.unit) {
+        let mut state = self.state();
+        if id.pool != self.line.name || !state.allocator.give_back(id.unit) {
             return Err(Failure::protocol(format!("{id} was released, but is not in use")));
         }
-        self.given_back.notify_all();
+        if state.waiting > 0 {
+            self.given_back.notify_all();
+        }
         Ok(())
     }
 
     /// Cuts the slot that starts at `unit` after `bytes`; the start of the rest, if there is one.
     pub(super) fn split(&self, unit: u32, bytes: usize) -> Option<u32> {
         let keep = u32::try_from(bytes.div_ceil(self.line.unit_bytes as usize)).ok()?;
-        self.allocator().split(unit, keep)
+        self.state().allocator.split(unit, keep)
     }
 
     pub(super) fn unit_bytes(&self) -> usize {
@@ -139,8 +151,8 @@ impl Pool {
         Ok(NewSlot::new(id, region, Home::Own(Arc::clone(self))))
     }
 
-    fn allocator(&self) -> MutexGuard<'_, Allocator> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Each operation leaves the allocator whole, so a panic elsewhere does not spoil it.
-        self.allocator.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
