@@ -72,8 +72,24 @@ pub(crate) fn fetch(
 }
 
 impl Fetched {
-    /// Cuts off the next block of the run: its slot with its padding, and the rest of the run.
-    pub(crate) fn cut(mut self, block: &Wanted) -> Result<(NewSlot, Option<Self>), Failure> {
+    /// Cuts the run into its blocks: each with its slot, which holds its padding too.
+    pub(crate) fn each(
+        self,
+        run: Vec<Wanted>,
+        mut take: impl FnMut(Wanted, NewSlot) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut rest = Some(self);
+        for block in run {
+            let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+            let (slot, next) = fetched.cut(&block)?;
+            rest = next;
+            take(block, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts off the next block of the run.
+    fn cut(mut self, block: &Wanted) -> Result<(NewSlot, Option<Self>), Failure> {
         let beyond = || Failure::protocol("a run that is shorter than its blocks");
         let gap = usize::try_from(block.offset_bytes - self.start_bytes).map_err(Failure::protocol)?;
         if gap > 0 {

@@ -91,15 +91,10 @@ impl Restore {
             .ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
         match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
             Ok(fetched) => {
-                let mut rest = Some(fetched);
-                for block in run {
-                    let fetched =
-                        rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
-                    let (slot, next) = fetched.cut(&block)?;
-                    rest = next;
+                fetched.each(run, |block, slot| {
                     let slot = Some(slot.filled(block.stored_bytes as usize));
-                    output.send(Work { command: block.command, slot })?;
-                }
+                    output.send(Work { command: block.command, slot })
+                })?;
                 step();
                 Ok(())
             }

@@ -86,14 +86,7 @@ impl Verify {
         let key = keys::segment(&self.job.volume, &name.backup, name.number);
         match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
             Ok(fetched) => {
-                let mut rest = Some(fetched);
-                for block in run {
-                    let fetched =
-                        rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
-                    let (slot, next) = fetched.cut(&block)?;
-                    rest = next;
-                    output.send(checked_block(block, slot, entry))?;
-                }
+                fetched.each(run, |block, slot| output.send(checked_block(block, slot, entry)))?;
                 step();
                 Ok(())
             }

@@ -195,8 +195,8 @@ fn is_damage(result: &anyhow::Result<(Manifest, Report)>) -> bool {
 /// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`.
 fn default_volume(source: &str) -> VolumeName {
     let name = match source.strip_prefix("/dev/") {
-        Some(device) => device.replace('/', "-"),
-        None => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        Some(device) if !device.starts_with("shm/") => device.replace('/', "-"),
+        _ => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     VolumeName::sanitize(&name)
 }
@@ -255,6 +255,7 @@ mod tests {
             ("/dev/vdb", "vdb"),
             ("/dev/vg/data", "vg-data"),
             ("/images/db.img", "db.img"),
+            ("/dev/shm/db.img", "db.img"),
             ("/images/my disk.img", "my_disk.img"),
         ] {
             assert_eq!(default_volume(source).as_str(), name);
