@@ -11,7 +11,7 @@ use crate::ids::SlotId;
 use crate::shm::Slot;
 
 /// What is known of an extent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// A question: what does this extent consist of? Answered by extents that cover it.
@@ -19,6 +19,7 @@ pub enum State {
     /// An answer to it: may hold data, so it must be read.
     Present,
     /// To be read, or read and to be stored.
+    #[default]
     Data,
     /// Reads as zeros, and was never read.
     Hole,
@@ -32,32 +33,50 @@ pub enum State {
     Damaged,
 }
 
-/// A command as it stands on the wire.
+impl State {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+    fn is_data(&self) -> bool {
+        *self == Self::Data
+    }
+}
+
+/// A command as it stands on the wire; what is not known is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Command {
     /// Where the extent starts in the volume, bytes.
     pub offset: u64,
     /// How long it is, bytes.
     pub size: u64,
-    /// What is known of it.
+    /// What is known of it; `data` where nothing is said.
+    #[serde(default, skip_serializing_if = "State::is_data")]
     pub state: State,
     /// The slot that holds its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shm_id: Option<SlotId>,
     /// BLAKE3 of the block's bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<BlockHash>,
     /// How the bytes in the slot (and in the store) are coded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<Codec>,
     /// How many bytes the slot (and the store) holds, where that is not `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<u32>,
     /// CRC-32 of the stored bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32: Option<u32>,
     /// The backup whose segment it is stored in, where that is not the one in the making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
     /// The number of the segment in which the block is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<u32>,
     /// Where in that segment, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_offset: Option<u64>,
     /// Why it is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

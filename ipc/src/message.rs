@@ -1,8 +1,8 @@
 //! One line on a socket, and its two directions.
 //!
 //! Down go `begin`, `pool`, `table`, commands, `end` and `error`; up go only `release`s. A line is
-//! decoded into one flat, typed struct (a `serde_json::Value` costs 2.8 times as much, an
-//! untagged enum nearly as much) and then checked into a [`Message`].
+//! decoded into a typed struct (a `serde_json::Value` costs 2.8 times as much, an untagged enum nearly
+//! as much) and then checked into a [`Message`].
 
 use septet_format::{BackupId, BlockHash, Codec};
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,12 @@ pub enum BadLine {
     Shape(&'static str),
 }
 
+/// Releases, without a copy of the list.
+#[derive(Serialize)]
+struct ReleaseLine<'a> {
+    release: &'a [SlotId],
+}
+
 /// Every field that a line may have.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -193,13 +199,25 @@ struct Line {
 impl Message {
     /// Appends the message and a newline to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), BadLine> {
-        serde_json::to_writer(&mut *out, &self.to_line())?;
+        match self {
+            Self::Command(command) => serde_json::to_writer(&mut *out, command)?,
+            Self::Release(release) => serde_json::to_writer(&mut *out, &ReleaseLine { release })?,
+            other => serde_json::to_writer(&mut *out, &other.to_line())?,
+        }
         out.push(b'\n');
         Ok(())
     }
 
     /// Reads one line, with or without its newline.
     pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
+        // Nearly all lines are commands, and as our agents write them. The struct of all fields is
+        // large: through it, encoding them took 1.8 times as long and decoding 1.2 times.
+        if line.starts_with(b"{\"offset\":")
+            && let Ok(command) = serde_json::from_slice::<Command>(line)
+            && command.offset.checked_add(command.size).is_some()
+        {
+            return Ok(Self::Command(Box::new(command)));
+        }
         Self::from_line(serde_json::from_slice(line)?)
     }
 
@@ -214,7 +232,6 @@ impl Message {
             Self::Begin(begin) => line.begin = Some(begin),
             Self::Pool(pool) => line.pool = Some(pool),
             Self::Table(table) => line.table = Some(table),
-            Self::Command(command) => line.set_command(*command),
             Self::Segment(segment) => line.segment_done = Some(segment),
             Self::Scan => line.scan = Some(true),
             Self::Scanned(count) => line.scanned = Some(count),
@@ -226,7 +243,8 @@ impl Message {
             Self::Deleted(keys) => line.deleted = Some(keys),
             Self::End => line.end = Some(true),
             Self::Error(failure) => line.error = Some(failure),
-            Self::Release(slots) => line.release = Some(slots),
+            // These two have an encoding of their own.
+            Self::Command(_) | Self::Release(_) => {}
         }
         line
     }
@@ -274,21 +292,6 @@ impl Message {
 }
 
 impl Line {
-    fn set_command(&mut self, command: Command) {
-        self.offset = Some(command.offset);
-        self.size = Some(command.size);
-        self.state = (command.state != State::Data).then_some(command.state);
-        self.shm_id = command.shm_id;
-        self.hash = command.hash;
-        self.codec = command.codec;
-        self.stored = command.stored;
-        self.crc32 = command.crc32;
-        self.backup = command.backup;
-        self.segment = command.segment;
-        self.segment_offset = command.segment_offset;
-        self.reason = command.reason;
-    }
-
     fn take_command(&mut self) -> Result<Command, BadLine> {
         let offset = self.offset.take().ok_or(BadLine::Shape("a command without an offset"))?;
         let size = self.size.take().ok_or(BadLine::Shape("a command without a size"))?;

@@ -29,7 +29,7 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// is bounded by the pools.
 const QUEUE_LIMIT: usize = 64;
 /// How long a worker that has more to do may hold results back, so that several go in one write.
-const HOLD_BACK_MAX: Duration = Duration::from_millis(1);
+const HOLD_BACK_MAX: Duration = Duration::from_millis(4);
 
 /// Runs the agent `A` between the sockets that are its standard input (upstream) and output
 /// (downstream), until `end`.
