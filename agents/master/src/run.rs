@@ -32,7 +32,7 @@ pub fn run() -> ExitCode {
 fn run_between() -> Result<(), Failure> {
     let upstream = std::io::stdin().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
     let downstream = std::io::stdout().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
-    let releases = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
+    let releases = Receiver::of_the_way_back(downstream.try_clone().map_err(Failure::protocol)?);
     let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
     spawn("releases", move || drain(releases))?;
     spawn("status", status)?;

@@ -53,7 +53,7 @@ fn run_between<A: Agent>(
 ) -> Result<(), Failure> {
     let upstream = upstream.map_err(Failure::protocol)?;
     let downstream = downstream.map_err(Failure::protocol)?;
-    let releases_from = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
+    let releases_from = Receiver::of_the_way_back(downstream.try_clone().map_err(Failure::protocol)?);
     let releases_to = upstream.try_clone().map_err(Failure::protocol)?;
     let shared = Shared::new(A::KIND, Sender::new(downstream), Sender::new(releases_to));
     spawn_releases(&shared, releases_from)?;
