@@ -3,6 +3,8 @@
 //! Block *n* covers the bytes from `n × block_bytes`; only the last may be short. A geometry has
 //! at most [`BLOCKS_MAX`] blocks, which bounds every table and directory that is read for it.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FormatError, Result};
@@ -70,6 +72,13 @@ impl Geometry {
     pub fn len_bytes(&self, block: u64) -> u32 {
         let left = self.volume_bytes.saturating_sub(self.offset_bytes(block));
         u32::try_from(left).map_or(self.block_bytes, |left| left.min(self.block_bytes))
+    }
+
+    /// Whether the range starts and ends between blocks of the volume, or at its end.
+    pub fn is_whole_blocks(&self, range: &Range<u64>) -> bool {
+        let block_bytes = u64::from(self.block_bytes);
+        let is_edge = |offset: u64| offset.is_multiple_of(block_bytes);
+        is_edge(range.start) && (is_edge(range.end) || range.end == self.volume_bytes) && range.end <= self.volume_bytes
     }
 }
 

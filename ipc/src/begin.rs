@@ -5,7 +5,7 @@
 //! in the end the master, know it too. It holds no secrets: credentials come by the environment,
 //! and only to the agents that need them.
 
-use septet_format::{BackupId, Codec, VolumeName};
+use septet_format::{BackupId, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,16 +31,6 @@ pub enum Compression {
     Lz4,
     /// As they are.
     None,
-}
-
-impl Compression {
-    /// The codec that blocks are tried with.
-    pub fn codec(self) -> Codec {
-        match self {
-            Self::Lz4 => Codec::Lz4,
-            Self::None => Codec::Raw,
-        }
-    }
 }
 
 /// A backup.
@@ -135,16 +125,4 @@ pub struct DeleteJob {
     pub volume: VolumeName,
     /// Which of its backups.
     pub backups: Vec<BackupId>,
-}
-
-impl Begin {
-    /// The name of the pipeline that does this job.
-    pub fn pipeline(&self) -> &'static str {
-        match self {
-            Self::Backup(_) => "backup",
-            Self::Restore(_) => "restore",
-            Self::Verify(_) => "verify",
-            Self::Delete(_) => "delete",
-        }
-    }
 }

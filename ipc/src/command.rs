@@ -4,9 +4,12 @@
 //! names the slot that holds them; where none are (a hole, a run of unchanged blocks), one
 //! command stands for an extent of any size.
 
-use septet_format::{BackupId, BlockHash, Codec};
+use std::ops::Range;
+
+use septet_format::{BackupId, BlockHash, Codec, Geometry};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::ids::SlotId;
 use crate::shm::Slot;
 
@@ -102,6 +105,18 @@ impl Command {
     /// The end of the extent; a command whose end passes `u64::MAX` never leaves the decoder.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.size)
+    }
+
+    /// The extent, if it consists of whole blocks of the volume.
+    ///
+    /// # Errors
+    /// An extent that nobody may ask a volume or a backup for.
+    pub fn whole_blocks(&self, geometry: &Geometry) -> Result<Range<u64>, Failure> {
+        let range = self.offset..self.end();
+        if geometry.is_whole_blocks(&range) {
+            return Ok(range);
+        }
+        Err(Failure::protocol(format!("bytes {}..{} are not whole blocks of the volume", range.start, range.end)))
     }
 
     /// How many bytes its slot holds.

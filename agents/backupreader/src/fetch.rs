@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use septet_format::padded;
-use septet_ipc::{Command, Failure, NewSlot, Pool};
+use septet_format::{STORE_ALIGN, padded};
+use septet_ipc::{Command, Context, Failure, NewSlot, Pool};
 use septet_store::{Store, StoreError};
 
 /// At most this much in one request, bytes: enough to hide a request's latency, and small against
@@ -11,6 +11,14 @@ use septet_store::{Store, StoreError};
 const RUN_BYTES_MAX: u64 = 4 << 20;
 /// Reading this much that nobody wants is cheaper than a second request.
 const GAP_BYTES_MAX: u64 = 64 << 10;
+
+/// The pool that stored blocks are read into: each stream may have a run in its hands while another
+/// is on its way.
+pub(crate) fn pool(context: &Context, block_bytes: u32, streams: u32, pool_bytes: u64) -> Result<Arc<Pool>, Failure> {
+    let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
+    let least = 2 * u64::from(block_bytes) * u64::from(streams);
+    context.pool(unit_bytes, pool_bytes.max(least))
+}
 
 /// A stored block that is wanted: its command says where in the segment it lies.
 pub(crate) struct Wanted {

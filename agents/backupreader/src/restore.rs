@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use septet_format::{Geometry, STORE_ALIGN};
+use septet_format::Geometry;
 use septet_ipc::agent::step;
 use septet_ipc::{Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
 use septet_repository::{BlockIndex, Repository, RepositoryError};
 
-use crate::fetch::{Wanted, fetch, runs};
+use crate::fetch::{self, Wanted, fetch, runs};
 
 /// The backup that is restored.
 pub(crate) struct Restore {
@@ -20,22 +20,19 @@ pub(crate) struct Restore {
 impl Restore {
     pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
-        let manifest = repository.manifest(&job.volume, &job.backup).map_err(failure)?;
-        let index = BlockIndex::open(&repository, manifest).map_err(tables_failure)?;
-        let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
-        // Each stream may have a run in its hands while another is on its way.
-        let least = 2 * u64::from(job.block_bytes) * u64::from(job.streams);
-        let pool = context.pool(unit_bytes, job.pool_bytes.max(least))?;
+        let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
+        let index = BlockIndex::open(&repository, manifest).map_err(|error| tables_failure(&error))?;
+        let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         Ok(Self { repository, index, pool, keep_going: job.keep_going })
     }
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
     pub(crate) fn map(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
-        self.check_extent(command)?;
         let geometry = self.index.geometry();
+        command.whole_blocks(geometry)?;
         let mut offset = command.offset;
         while offset < command.end() {
-            let extent = self.index.next_extent(geometry.block_at(offset)).map_err(failure)?;
+            let extent = self.index.next_extent(geometry.block_at(offset)).map_err(|error| failure(&error))?;
             let extent = extent.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
             let end = end_bytes(geometry, extent.blocks.end).min(command.end());
             let state = if extent.stored { State::Present } else { State::Hole };
@@ -48,8 +45,8 @@ impl Restore {
 
     /// Reads the blocks of an extent.
     pub(crate) fn read(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
-        self.check_extent(command)?;
         let geometry = self.index.geometry();
+        command.whole_blocks(geometry)?;
         let mut wanted = Vec::new();
         let mut offset = command.offset;
         while offset < command.end() {
@@ -70,17 +67,6 @@ impl Restore {
             offset += size;
         }
         runs(wanted).into_iter().try_for_each(|run| self.read_run(run, output))
-    }
-
-    fn check_extent(&self, command: &Command) -> Result<(), Failure> {
-        let geometry = self.index.geometry();
-        let (block, volume_bytes) = (u64::from(geometry.block_bytes()), geometry.volume_bytes());
-        let (offset, end) = (command.offset, command.end());
-        let aligned = offset.is_multiple_of(block) && (end.is_multiple_of(block) || end == volume_bytes);
-        if aligned && end <= volume_bytes {
-            return Ok(());
-        }
-        Err(Failure::protocol(format!("bytes {offset}..{end} are not whole blocks of the volume")))
     }
 
     fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {
@@ -110,8 +96,7 @@ impl Restore {
     fn damaged(&self, mut command: Command, error: &RepositoryError, output: &dyn Output) -> Result<(), Failure> {
         if !self.keep_going || !error.is_damage() {
             let range = format!("restoring volume bytes {}..{}", command.offset, command.end());
-            let kind = if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) };
-            return Err(kind.doing(range));
+            return Err(failure(error).doing(range));
         }
         command.state = State::Damaged;
         (command.stored, command.codec, command.hash) = (None, None, None);
@@ -124,11 +109,11 @@ fn end_bytes(geometry: &Geometry, block: u64) -> u64 {
     if block >= geometry.blocks() { geometry.volume_bytes() } else { geometry.offset_bytes(block) }
 }
 
-fn failure(error: RepositoryError) -> Failure {
+fn failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
 }
 
 /// Checksums or map can't be used; unlike blocks, they can be made anew.
-fn tables_failure(error: RepositoryError) -> Failure {
+fn tables_failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(format!("{error}; `septet rebuild` may help")) } else { failure(error) }
 }

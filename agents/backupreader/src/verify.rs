@@ -6,13 +6,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, STORE_ALIGN, SegmentIndex, SegmentRef, keys};
+use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, keys};
 use septet_ipc::agent::step;
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Output, Pool, State, VerifyJob, Work};
 use septet_repository::{Repository, RepositoryError};
 
-use crate::fetch::{Wanted, fetch, runs};
+use crate::fetch::{self, Wanted, fetch, runs};
 
 /// The backups that are verified.
 pub(crate) struct Verify {
@@ -24,9 +24,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn begin(job: &VerifyJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
-        let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
-        let least = 2 * u64::from(job.block_bytes) * u64::from(job.streams);
-        let pool = context.pool(unit_bytes, job.pool_bytes.max(least))?;
+        let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         Ok(Self { repository, job: job.clone(), pool })
     }
 

@@ -4,10 +4,11 @@
 //! line (from the supervisor) and comes back once, and it alone starts work. What it has under way
 //! is bounded, so it never blocks in a write while the ring waits for it to read.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use septet_ipc::agent::{STATUS_INTERVAL, run_process, spawn};
 use septet_ipc::status::Status;
 use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message};
@@ -15,23 +16,13 @@ use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message};
 use crate::{Plan, Step, plan};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
-const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs the master between its standard input (upstream) and output (downstream).
 pub fn run() -> ExitCode {
-    match run_between() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(mut failure) => {
-            failure.agent.get_or_insert(AgentKind::Master);
-            Event::Failed(failure).emit();
-            ExitCode::FAILURE
-        }
-    }
+    run_process(AgentKind::Master, run_between)
 }
 
-fn run_between() -> Result<(), Failure> {
-    let upstream = std::io::stdin().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
-    let downstream = std::io::stdout().as_fd().try_clone_to_owned().map_err(Failure::protocol)?;
+fn run_between(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
     let releases = Receiver::of_the_way_back(downstream.try_clone().map_err(Failure::protocol)?);
     let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
     spawn("releases", move || drain(releases))?;
@@ -126,12 +117,4 @@ fn status() {
         std::thread::sleep(STATUS_INTERVAL);
         Event::Status(Status::alive(AgentKind::Master)).emit();
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map(drop)
-        .map_err(|error| Failure::protocol(error).doing("starting a thread"))
 }

@@ -19,9 +19,13 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
-    let checksums =
-        put_table(agent, "checksums", CHECKSUM_ENTRY_BYTES, |first, into| tables.checksums.read(first, into))?;
-    let map = put_table(agent, "map", MAP_ENTRY_BYTES, |first, into| rows.read(&tables.map, first, into))?;
+    let (volume, backup) = (&agent.job.volume, &agent.job.backup);
+    let checksums = put_table(agent, keys::checksums(volume, backup), CHECKSUM_ENTRY_BYTES, |first, into| {
+        tables.checksums.read(first, into)
+    })?;
+    let map = put_table(agent, keys::map(volume, backup), MAP_ENTRY_BYTES, |first, into| {
+        rows.read(&tables.map, first, into)
+    })?;
     let segments_bytes: u64 = own.iter().map(|segment| segment.bytes).sum();
     let manifest = Manifest {
         format: FORMAT_VERSION,
@@ -89,7 +93,7 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
 
 fn put_table(
     agent: &Metawriter,
-    name: &str,
+    key: String,
     entry_bytes: u32,
     read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
 ) -> Result<ObjectRef, Failure> {
@@ -97,12 +101,8 @@ fn put_table(
         step();
         read(first, into).map_err(io::Error::other)
     })
-    .map_err(|error| Failure::store(error).doing(format!("encoding the {name}")))?;
+    .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
     let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-    let key = match name {
-        "map" => keys::map(&agent.job.volume, &agent.job.backup),
-        _ => keys::checksums(&agent.job.volume, &agent.job.backup),
-    };
     agent.repository.store().put(&key, Bytes::from(object)).map_err(Failure::store)?;
     step();
     Ok(reference)

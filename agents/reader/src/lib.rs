@@ -8,6 +8,7 @@
 mod grid;
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,10 +68,10 @@ impl<O: OpenSource> Agent for Reader<O> {
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
-        self.check_extent(&work)?;
+        let range = work.command.whole_blocks(&self.geometry)?;
         match work.command.state {
-            State::Map => self.map(&work, output),
-            _ => self.read(&work, output),
+            State::Map => self.map(range, output),
+            _ => self.read(range, output),
         }
     }
 
@@ -90,19 +91,8 @@ impl<O: OpenSource> Agent for Reader<O> {
 }
 
 impl<O: OpenSource> Reader<O> {
-    fn check_extent(&self, work: &Work) -> Result<(), Failure> {
-        let block = u64::from(self.geometry.block_bytes());
-        let (offset, end) = (work.command.offset, work.command.end());
-        let aligned = offset.is_multiple_of(block) && (end.is_multiple_of(block) || end == self.source.bytes());
-        if aligned && end <= self.source.bytes() {
-            return Ok(());
-        }
-        Err(Failure::protocol(format!("bytes {offset}..{end} are not whole blocks of the volume")))
-    }
-
-    fn map(&self, work: &Work, output: &dyn Output) -> Result<(), Failure> {
-        let grid = Grid::new(&*self.source, self.geometry.block_bytes(), work.command.offset..work.command.end());
-        for piece in grid {
+    fn map(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
+        for piece in Grid::new(&*self.source, self.geometry.block_bytes(), range) {
             let (state, range) = piece.map_err(Failure::volume)?;
             output.send(Work::new(range.start, range.end - range.start, state))?;
             step();
@@ -110,9 +100,9 @@ impl<O: OpenSource> Reader<O> {
         Ok(())
     }
 
-    fn read(&self, work: &Work, output: &dyn Output) -> Result<(), Failure> {
-        let mut offset = work.command.offset;
-        while offset < work.command.end() {
+    fn read(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
+        let mut offset = range.start;
+        while offset < range.end {
             let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
             let mut slot = self.pool.take(len)?;
             self.source.read_at(offset, &mut slot.bytes_mut()[..len]).map_err(Failure::volume)?;

@@ -75,7 +75,7 @@ fn fail(member: &mut Member, what: String) {
     let cause = format!("{name} (process {}) {what}; --timeout sets the limit", member.child.id());
     let mut failure = Failure::new(FailureKind::Protocol, cause);
     failure.agent = Some(member.kind);
-    member.failure.get_or_insert(failure);
+    member.fail(failure);
 }
 
 fn is_stopped(pid: u32) -> bool {

@@ -23,6 +23,8 @@ pub(crate) use usage::Usage;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
+/// How often it looks when the agents have closed their streams, and only have to exit.
+const ENDING_TICK: Duration = Duration::from_millis(2);
 /// How long the others may still tell their side when one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long killed processes may take to go: one in a system call that can't be interrupted stays
@@ -105,8 +107,8 @@ pub(crate) fn run(begin: &Begin, timeout: Duration, observer: &mut dyn Observer)
     Ok(Report {
         progress: run.progress,
         damage: run.damage,
+        usage: run.meter.finish(&run.members),
         agents: run.members.into_iter().filter_map(|member| member.status).collect(),
-        usage: run.meter.finish(),
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -129,8 +131,11 @@ impl Run {
         loop {
             match heard.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
                 Ok((index, heard)) => self.hear(index, heard, observer),
-                // All streams are closed: the agents have ended or are about to.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+                // All streams are closed: the agents have ended or are about to, so look at once.
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(ENDING_TICK);
+                    next_tick = Instant::now();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if Instant::now() >= next_tick {

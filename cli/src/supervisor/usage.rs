@@ -15,7 +15,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct Usage {
     /// User and system time of all processes, seconds.
     pub(crate) cpu_seconds: f64,
-    /// The largest sum of all processes' own memory, the program's text once, and all shared
+    /// The largest sum of all processes' own memory and the program's text once, and all shared
     /// memory once, bytes.
     pub(crate) memory_peak_bytes: u64,
 }
@@ -23,13 +23,13 @@ pub(crate) struct Usage {
 /// Measures a run from its start on.
 pub(crate) struct Meter {
     cpu_at_start: f64,
-    memory_peak_bytes: u64,
+    own_peak_bytes: u64,
     next_sample: Instant,
 }
 
 impl Meter {
     pub(crate) fn start() -> Self {
-        Self { cpu_at_start: cpu_seconds(), memory_peak_bytes: 0, next_sample: Instant::now() }
+        Self { cpu_at_start: cpu_seconds(), own_peak_bytes: 0, next_sample: Instant::now() }
     }
 
     /// Looks at how much memory all take, if it is time to.
@@ -46,14 +46,15 @@ impl Meter {
             anonymous += field(&status, "RssAnon:");
             text = text.max(field(&status, "RssFile:"));
         }
-        let shared: u64 =
-            members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.shared_bytes).sum();
-        self.memory_peak_bytes = self.memory_peak_bytes.max(anonymous + text + shared);
+        self.own_peak_bytes = self.own_peak_bytes.max(anonymous + text);
     }
 
-    /// The sum; all agents must have been waited for.
-    pub(crate) fn finish(self) -> Usage {
-        Usage { cpu_seconds: cpu_seconds() - self.cpu_at_start, memory_peak_bytes: self.memory_peak_bytes }
+    /// The sum; all agents must have been waited for. Their shared memory lasts as long as they do,
+    /// so what each said last is its most, however short the run was.
+    pub(crate) fn finish(self, members: &[Member]) -> Usage {
+        let statuses = members.iter().filter_map(|member| member.status.as_ref());
+        let shared_bytes: u64 = statuses.map(|status| status.shared_bytes).sum();
+        Usage { cpu_seconds: cpu_seconds() - self.cpu_at_start, memory_peak_bytes: self.own_peak_bytes + shared_bytes }
     }
 }
 

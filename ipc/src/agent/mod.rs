@@ -1,11 +1,13 @@
 //! What an agent is, and what the framework does for it.
 
 mod gauge;
+mod process;
 mod queue;
 mod runner;
 mod shared;
 
 pub use gauge::{step, waiting};
+pub use process::{STATUS_INTERVAL, run_process, spawn};
 pub use runner::run;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,11 +150,6 @@ impl Context {
     /// Announces a table to the agents that follow.
     pub fn announce(&self, table: &Arc<Table>) {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
-    }
-
-    /// Tells the user something that is no failure.
-    pub fn note(&self, text: impl Into<String>) {
-        note(self.kind, text);
     }
 
     fn into_parts(self) -> Made {

@@ -12,19 +12,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::gauge::{BeforeWait, Gauge};
+use super::process::{STATUS_INTERVAL, run_process, spawn};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::{Agent, Context};
 use crate::begin::Begin;
 use crate::command::Work;
 use crate::failure::{Failure, FailureKind};
-use crate::ids::AgentKind;
 use crate::message::Message;
 use crate::shm::Table;
 use crate::status::Event;
 use crate::wire::{Receiver, Sender};
 
-const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Commands that wait for a worker: enough that neither side sleeps for every one. What they carry
 /// is bounded by the pools.
 const QUEUE_LIMIT: usize = 64;
@@ -34,25 +33,10 @@ const HOLD_BACK_MAX: Duration = Duration::from_millis(4);
 /// Runs the agent `A` between the sockets that are its standard input (upstream) and output
 /// (downstream), until `end`.
 pub fn run<A: Agent>() -> ExitCode {
-    report_panics(A::KIND);
-    let (upstream, downstream) = (std::io::stdin(), std::io::stdout());
-    let result = run_between::<A>(upstream.as_fd().try_clone_to_owned(), downstream.as_fd().try_clone_to_owned());
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(mut failure) => {
-            failure.agent.get_or_insert(A::KIND);
-            Event::Failed(failure).emit();
-            ExitCode::FAILURE
-        }
-    }
+    run_process(A::KIND, run_between::<A>)
 }
 
-fn run_between<A: Agent>(
-    upstream: std::io::Result<OwnedFd>,
-    downstream: std::io::Result<OwnedFd>,
-) -> Result<(), Failure> {
-    let upstream = upstream.map_err(Failure::protocol)?;
-    let downstream = downstream.map_err(Failure::protocol)?;
+fn run_between<A: Agent>(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
     let releases_from = Receiver::of_the_way_back(downstream.try_clone().map_err(Failure::protocol)?);
     let releases_to = upstream.try_clone().map_err(Failure::protocol)?;
     let shared = Shared::new(A::KIND, Sender::new(downstream), Sender::new(releases_to));
@@ -136,10 +120,11 @@ impl<A: Agent> Intake<A> {
         let context = Context::new(A::KIND);
         let agent = Arc::new(self.gauge.at_work(|| A::begin(&mut begin, &context))?);
         let made = context.into_parts();
+        // Known before they are announced: from then on a release may name them.
+        self.shared.own(&made);
         for pool in &made.pools {
             self.shared.downstream.send_with_fd(&Message::Pool(pool.line().clone()), pool.object())?;
         }
-        self.shared.own(&made);
         self.shared.downstream.send(&Message::Begin(begin))?;
         for table in made.announced {
             self.announce(&table)?;
@@ -263,21 +248,4 @@ fn spawn_status(shared: &Arc<Shared>) -> Result<(), Failure> {
         }
     })
     .map(drop)
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map_err(|error| Failure::protocol(error).doing("starting a thread"))
-}
-
-/// A panic is a defect of ours: it is told like any failure, and ends the process at once.
-fn report_panics(kind: AgentKind) {
-    std::panic::set_hook(Box::new(move |panic| {
-        let mut failure = Failure::protocol(format!("a defect in Septet, please report it: {panic}"));
-        failure.agent = Some(kind);
-        Event::Failed(failure).emit();
-        std::process::exit(101);
-    }));
 }

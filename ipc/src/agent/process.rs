@@ -1,0 +1,52 @@
+//! An agent as a process: its two sockets, its threads, and how it ends. The master, which is no
+//! [`Agent`](super::Agent) since the ring begins and ends in it, shares this with all the others.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::ids::AgentKind;
+use crate::status::Event;
+
+/// How often an agent shows that it is alive.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs `body` between standard input (the socket to upstream) and standard output (the one to
+/// downstream); a failure is told to the supervisor.
+pub fn run_process(kind: AgentKind, body: impl FnOnce(OwnedFd, OwnedFd) -> Result<(), Failure>) -> ExitCode {
+    report_panics(kind);
+    let upstream = std::io::stdin().as_fd().try_clone_to_owned();
+    let downstream = std::io::stdout().as_fd().try_clone_to_owned();
+    let ends = upstream.and_then(|upstream| Ok((upstream, downstream?)));
+    match ends.map_err(Failure::protocol).and_then(|(upstream, downstream)| body(upstream, downstream)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mut failure) => {
+            failure.agent.get_or_insert(kind);
+            Event::Failed(failure).emit();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts a thread of an agent.
+///
+/// # Errors
+/// When the machine has no room for one more.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Failure::protocol(error).doing("starting a thread"))
+}
+
+/// A panic is a defect of ours: it is told like any failure, and ends the process at once.
+fn report_panics(kind: AgentKind) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let mut failure = Failure::protocol(format!("a defect in Septet, please report it: {panic}"));
+        failure.agent = Some(kind);
+        Event::Failed(failure).emit();
+        std::process::exit(101);
+    }));
+}
