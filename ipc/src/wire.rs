@@ -26,8 +26,6 @@ const FDS_MAX: usize = 16;
 /// The reading half of a socket.
 pub struct Receiver {
     socket: OwnedFd,
-    /// Whether it waits by `poll`, and not in the read itself.
-    polls: bool,
     /// Its length stays: to clear 64 KiB before each read costs more than the read.
     buffer: Vec<u8>,
     /// Up to where `buffer` holds what was read.
@@ -43,16 +41,7 @@ impl Receiver {
     /// Reads from `socket`.
     pub fn new(socket: OwnedFd) -> Self {
         let buffer = vec![0; READ_BYTES];
-        Self { socket, polls: false, buffer, filled: 0, start: 0, searched: 0, fds: VecDeque::new() }
-    }
-
-    /// Reads from a socket to which this process mostly writes.
-    ///
-    /// Each time the other side takes what was written, the kernel wakes whoever sleeps in a read
-    /// of the same socket, for nothing; whoever polls for input it does not. That was a quarter of
-    /// all context switches of a backup.
-    pub fn of_the_way_back(socket: OwnedFd) -> Self {
-        Self { polls: true, ..Self::new(socket) }
+        Self { socket, buffer, filled: 0, start: 0, searched: 0, fds: VecDeque::new() }
     }
 
     /// The next message, with its file descriptor if it has one; `None` at the end of the stream.
@@ -96,6 +85,11 @@ impl Receiver {
         Ok(Some((message, fd)))
     }
 
+    /// Whether a whole line is here already.
+    pub(crate) fn has_line(&self) -> bool {
+        self.buffer[self.searched..self.filled].contains(&b'\n')
+    }
+
     /// Reads more; false at the end of the stream.
     fn fill(&mut self) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.filled, 0);
@@ -121,16 +115,22 @@ impl Receiver {
         }
     }
 
+    /// Reads what is there, or waits for it.
+    ///
+    /// The wait is a `poll` and not the read itself: each time the other side takes what this
+    /// process has written, the kernel wakes whoever sleeps in a read of the same socket, for
+    /// nothing. That was a third of all context switches of a backup.
     fn receive_at(&mut self, at: usize) -> Result<usize, Errno> {
-        if self.polls {
-            retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None))?;
-        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let received = loop {
             let mut into = [rustix::io::IoSliceMut::new(&mut self.buffer[at..])];
-            match recvmsg(&self.socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(&self.socket, &mut into, &mut control, flags) {
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None))?;
+                }
                 other => break other?,
             }
         };

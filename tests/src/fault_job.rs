@@ -1,6 +1,7 @@
 //! The jobs that tests disturb: who takes part in each, how it is started, and what must hold when
 //! one of its processes was killed or stopped.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,6 +42,7 @@ impl Job {
             Self::Verify => site.repo.septet(["verify", "vol/earlier"]),
             Self::Delete => {
                 site.repo.backup_as("doomed", &site.source, &[]);
+                add_garbage(&site.repo.path().join("vol/doomed"));
                 site.repo.septet(["delete", "vol/doomed"])
             }
         }
@@ -91,6 +93,14 @@ impl Job {
     }
 }
 
+/// Objects that go with a backup: without them its deletion is over before anybody can disturb it.
+fn add_garbage(backup: &Path) {
+    for number in 1000..21_000 {
+        let segment = backup.join(format!("segments/{number:06}"));
+        std::fs::hard_link(backup.join("map"), segment).expect("one more object");
+    }
+}
+
 /// Disturbs runs of the job at `hits` random moments for each of `who`; after each, `judge` sees how the
 /// run ended if it did not succeed, and then all must be as before.
 pub fn at_random_moments(
@@ -101,7 +111,7 @@ pub fn at_random_moments(
     hits: u32,
     judge: impl Fn(&str, &Outcome),
 ) {
-    let site = Site::new(16 << 20);
+    let site = Site::new(32 << 20);
     let span = usize::try_from(job.duration(&site).as_micros()).expect("a short while");
     for (seed, name) in (0..).zip(who) {
         let mut rng = Rng::new(seed);

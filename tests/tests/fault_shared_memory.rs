@@ -1,12 +1,16 @@
+//! Shared memory where no huge pages are to be had (they need a right that these runs lack), and a
 //! `/dev/shm` that is full, too small, read-only, not ours or missing: one line that says how to mend it.
 
 use septet_tests::fault::{Site, assert_fails, in_namespace};
 
 const MIB: usize = 1 << 20;
 
+/// The run itself, without the right to huge pages.
+const RUN: &str = "exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin \"$@\"";
+
 /// A `/dev/shm` of that many MiB in place of the real one, where the repository stays reachable.
 fn small(mebibytes: u32) -> String {
-    format!("mount -t tmpfs -o size={mebibytes}m tmpfs /dev/shm; exec \"$@\"")
+    format!("mount -t tmpfs -o size={mebibytes}m tmpfs /dev/shm; {RUN}")
 }
 
 /// A site that does not lie in `/dev/shm`.
@@ -66,19 +70,19 @@ fn too_small_for_the_second_pool() {
 
 #[test]
 fn full_of_something_else() {
-    let fill = "mount -t tmpfs -o size=64m tmpfs /dev/shm; head -c 64M /dev/zero 2>/dev/null >/dev/shm/full || true; exec \"$@\"";
-    Elsewhere::new().assert_each_fails(fill, "no room in /dev/shm for 32 MiB");
+    let fill = "mount -t tmpfs -o size=64m tmpfs /dev/shm; head -c 64M /dev/zero 2>/dev/null >/dev/shm/full || true";
+    Elsewhere::new().assert_each_fails(&format!("{fill}; {RUN}"), "no room in /dev/shm for 32 MiB");
 }
 
 #[test]
 fn read_only_not_ours_or_missing() {
     let site = Elsewhere::new();
-    site.assert_each_fails("mount -t tmpfs -o ro tmpfs /dev/shm; exec \"$@\"", "/dev/shm is read-only");
+    site.assert_each_fails(&format!("mount -t tmpfs -o ro tmpfs /dev/shm; {RUN}"), "/dev/shm is read-only");
     let not_ours =
         "mount -t tmpfs -o mode=0555 tmpfs /dev/shm; exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
     site.assert_each_fails(not_ours, "permission denied on /dev/shm");
-    let missing = "mount -t tmpfs tmpfs /mnt; mknod /mnt/null c 1 3; mount --move /mnt /dev 2>/dev/null || mount --bind /mnt /dev; exec \"$@\"";
-    site.assert_each_fails(missing, "there is no /dev/shm: mount a tmpfs there");
+    let missing = "mount -t tmpfs tmpfs /mnt; mknod /mnt/null c 1 3; mount --move /mnt /dev 2>/dev/null || mount --bind /mnt /dev";
+    site.assert_each_fails(&format!("{missing}; {RUN}"), "there is no /dev/shm: mount a tmpfs there");
 }
 
 #[test]
@@ -86,6 +90,15 @@ fn just_enough_suffices() {
     let site = Elsewhere::new();
     for args in site.commands() {
         let outcome = in_namespace(&small(96), &args);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    }
+}
+
+#[test]
+fn with_huge_pages_a_small_one_suffices() {
+    let site = Elsewhere::new();
+    for args in site.commands() {
+        let outcome = in_namespace("mount -t tmpfs -o size=1m tmpfs /dev/shm; exec \"$@\"", &args);
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! A block of zeros is neither hashed nor carried further: its slot goes back to the reader here.
 
 use septet_format::BlockHash;
-use septet_ipc::agent::cores;
+use septet_ipc::agent::{Weight, cores};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, State, Work};
 
 /// The agent; it has no state.
@@ -18,6 +18,10 @@ impl Agent for Checksum {
 
     fn workers(&self) -> usize {
         cores()
+    }
+
+    fn weight(&self, work: &Work) -> Weight {
+        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
     }
 
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {

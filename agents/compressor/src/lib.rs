@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lz4_flex::block::{compress_into, get_maximum_output_size};
 use septet_format::Codec;
-use septet_ipc::agent::cores;
+use septet_ipc::agent::{Weight, cores};
 use septet_ipc::shm::ALIGN_BYTES;
 use septet_ipc::{Agent, AgentKind, Begin, Compression, Context, Failure, NewSlot, Output, Pool, State, Work};
 
@@ -40,11 +40,11 @@ impl Agent for Compressor {
     }
 
     fn workers(&self) -> usize {
-        if self.pool.is_some() { cores() } else { 0 }
+        if self.pool.is_some() { cores() } else { 1 }
     }
 
-    fn is_light(&self, work: &Work) -> bool {
-        work.slot.is_none()
+    fn weight(&self, work: &Work) -> Weight {
+        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
     }
 
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {

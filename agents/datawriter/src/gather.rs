@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentIndex, VolumeName, keys, padded};
+use septet_ipc::agent::step_aside;
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Command, Failure, Work};
 use septet_store::{Store, Upload};
@@ -91,6 +92,7 @@ impl Gather {
     }
 
     fn open(&mut self, store: &dyn Store) -> Result<OpenSegment, Failure> {
+        step_aside();
         let number = self.next_number;
         let upload = store.upload(&keys::segment(&self.volume, &self.backup, number)).map_err(Failure::store)?;
         self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;

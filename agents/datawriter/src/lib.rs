@@ -9,6 +9,7 @@ mod gather;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use septet_ipc::agent::{Weight, step_aside};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Output, State, Work};
 use septet_store::{Access, Store};
 
@@ -42,8 +43,8 @@ impl Agent for Datawriter {
         self.parts_in_flight
     }
 
-    fn is_light(&self, work: &Work) -> bool {
-        work.slot.is_none()
+    fn weight(&self, work: &Work) -> Weight {
+        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
@@ -72,6 +73,7 @@ impl Datawriter {
 /// Writes a part, and closes the segment if it was the last one to be written.
 fn write(part: Part, output: &dyn Output) -> Result<(), Failure> {
     let Part { segment, number, offset_bytes, body } = part;
+    step_aside();
     segment.put(number, offset_bytes, body)?;
     match segment.part_done()? {
         Some(done) => output.tell(Message::Segment(done)),

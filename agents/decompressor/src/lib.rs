@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use septet_format::{BlockHash, Codec};
-use septet_ipc::agent::cores;
+use septet_ipc::agent::{Weight, cores};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, Pool, Slot, State, Work};
 
 /// The agent: the pool of decoded blocks, and what to do about a damaged one.
@@ -44,8 +44,8 @@ impl Agent for Decompressor {
         cores()
     }
 
-    fn is_light(&self, work: &Work) -> bool {
-        work.slot.is_none()
+    fn weight(&self, work: &Work) -> Weight {
+        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
     }
 
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {

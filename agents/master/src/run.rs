@@ -23,7 +23,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_between(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
-    let releases = Receiver::of_the_way_back(downstream.try_clone().map_err(Failure::protocol)?);
+    let releases = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
     let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
     spawn("releases", move || drain(releases))?;
     spawn("status", status)?;

@@ -17,17 +17,20 @@ pub(super) struct Gauge {
     since_us: AtomicU64,
 }
 
-/// The gauge of a worker, and what it does before it waits.
-type Worker = (Arc<Gauge>, Arc<dyn BeforeWait>);
+/// The gauge of a worker, and what it does for the others.
+type Worker = (Arc<Gauge>, Arc<dyn Hooks>);
 
 thread_local! {
     /// The worker that this thread is.
     static CURRENT: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
-/// What must be sent before a worker waits, lest the others wait for it.
-pub(super) trait BeforeWait: Send + Sync {
+/// What a worker does lest the others wait for it.
+pub(super) trait Hooks: Send + Sync {
+    /// Sends what is ready.
     fn before_wait(&self);
+    /// Lets another worker read on.
+    fn step_aside(&self);
 }
 
 impl Gauge {
@@ -42,8 +45,8 @@ impl Gauge {
     }
 
     /// Makes this thread the gauge's worker.
-    pub(super) fn adopt(self: &Arc<Self>, before_wait: Arc<dyn BeforeWait>) {
-        CURRENT.set(Some((Arc::clone(self), before_wait)));
+    pub(super) fn adopt(self: &Arc<Self>, hooks: Arc<dyn Hooks>) {
+        CURRENT.set(Some((Arc::clone(self), hooks)));
     }
 
     /// Runs a handler, timed.
@@ -93,9 +96,9 @@ impl Gauge {
 /// not counted as work, and never as being stuck.
 pub fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     let current = CURRENT.with_borrow(Clone::clone);
-    let Some((gauge, before_wait)) = current else { return wait() };
+    let Some((gauge, hooks)) = current else { return wait() };
     gauge.leave();
-    before_wait.before_wait();
+    hooks.before_wait();
     let start = gauge.now_us();
     let result = wait();
     gauge.blocked_us.fetch_add(gauge.now_us() - start, Relaxed);
@@ -109,6 +112,16 @@ pub fn step() {
         if let Some((gauge, _)) = current {
             gauge.leave();
             gauge.enter();
+        }
+    });
+}
+
+/// Says that what the handler does now may be held up by something outside: another worker reads on.
+/// Only a handler whose [`Weight`](super::Weight) says that it just computes has to.
+pub fn step_aside() {
+    CURRENT.with_borrow(|current| {
+        if let Some((_, hooks)) = current {
+            hooks.step_aside();
         }
     });
 }

@@ -1,12 +1,13 @@
 //! What an agent is, and what the framework does for it.
 
+mod crew;
 mod gauge;
 mod process;
-mod queue;
 mod runner;
 mod shared;
+mod turns;
 
-pub use gauge::{step, waiting};
+pub use gauge::{step, step_aside, waiting};
 pub use process::{STATUS_INTERVAL, run_process, spawn};
 pub use runner::run;
 
@@ -34,16 +35,14 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// Whatever ends the run before it starts.
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure>;
 
-    /// How many commands it handles at once; 0 handles them as they are read, which is the
-    /// cheapest for a handler that neither waits nor works hard.
+    /// How many commands it handles at once.
     fn workers(&self) -> usize {
-        0
+        1
     }
 
-    /// Whether this extent takes next to nothing here, so that handing it to a worker would cost
-    /// more than handling it.
-    fn is_light(&self, _: &Work) -> bool {
-        false
+    /// What it takes to handle this extent.
+    fn weight(&self, _: &Work) -> Weight {
+        Weight::Waits
     }
 
     /// Handles one extent.
@@ -75,6 +74,17 @@ pub trait Agent: Send + Sync + Sized + 'static {
     fn end(&self, _output: &dyn Output) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// What it takes to handle an extent: when another worker is to read on meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Next to nothing: not worth another worker.
+    Light,
+    /// Time, but of this machine only: another worker is worth waking when there is more to do.
+    Computes,
+    /// It may be held up by something outside, such as a disk: another worker must read on at once.
+    Waits,
 }
 
 /// Where a handler's results go.

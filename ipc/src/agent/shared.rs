@@ -1,16 +1,18 @@
 //! What all threads of an agent share: its sockets, its pools, and what it has done so far.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::gauge::{BeforeWait, Gauge};
+use super::gauge::{Gauge, Hooks};
+use super::turns::Turns;
 use super::{Made, Output};
 use crate::command::Work;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::ids::{AgentKind, SlotId};
 use crate::message::Message;
 use crate::shm::{Attached, Pool, Releases, Slot, Table};
 use crate::status::{Event, Status};
-use crate::wire::Sender;
+use crate::wire::{Receiver, Sender};
 
 /// Results that gather to this many bytes are written before the handler is done.
 const GATHER_BYTES_MAX: usize = 2048;
@@ -21,9 +23,11 @@ pub(super) struct Shared {
     pub(super) downstream: Sender,
     pub(super) releases: Arc<Releases>,
     pub(super) attached: Attached,
+    /// The turn to read from upstream.
+    pub(super) turns: Turns<Receiver>,
     own_pools: RwLock<Vec<Arc<Pool>>>,
     own_tables: RwLock<Vec<Arc<Table>>>,
-    /// The first is that of the thread that reads commands.
+    /// One for each worker.
     gauges: RwLock<Vec<Arc<Gauge>>>,
 }
 
@@ -36,6 +40,7 @@ impl Shared {
             downstream,
             releases,
             attached,
+            turns: Turns::new(),
             own_pools: RwLock::default(),
             own_tables: RwLock::default(),
             gauges: RwLock::default(),
@@ -46,6 +51,22 @@ impl Shared {
     pub(super) fn own(&self, made: &Made) {
         self.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(made.pools.iter().cloned());
         self.own_tables.write().unwrap_or_else(PoisonError::into_inner).extend(made.tables.iter().cloned());
+    }
+
+    /// Passes on what is none of the agent's business.
+    pub(super) fn pass(&self, message: Message, fd: Option<OwnedFd>) -> Result<(), Failure> {
+        match (message, fd) {
+            (Message::Pool(line), Some(fd)) => {
+                self.attached.attach(&line, &fd)?;
+                self.downstream.send_with_fd(&Message::Pool(line), fd.as_fd())
+            }
+            (Message::Error(failure), _) => {
+                // The agent that failed has told the supervisor; here it only passes through.
+                self.downstream.send(&Message::Error(failure))?;
+                Err(Failure::new(FailureKind::Peer, "an earlier agent failed"))
+            }
+            (other, _) => self.downstream.send(&other),
+        }
     }
 
     /// Frees own slots and passes on the others.
@@ -82,7 +103,12 @@ impl Shared {
         std::process::exit(1)
     }
 
-    /// A gauge for one more thread that handles commands.
+    /// Makes the calling thread the gauge's worker.
+    pub(super) fn adopt(self: &Arc<Self>, gauge: &Arc<Gauge>) {
+        gauge.adopt(Arc::clone(self) as Arc<dyn Hooks>);
+    }
+
+    /// A gauge for one more worker.
     pub(super) fn gauge(&self) -> Arc<Gauge> {
         let gauge = Gauge::new();
         self.gauges.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&gauge));
@@ -98,7 +124,7 @@ impl Shared {
             busy_ms: sum(Gauge::busy_us) / 1000,
             blocked_ms: sum(Gauge::blocked_us) / 1000,
             stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
-            workers: u32::try_from(gauges.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            workers: u32::try_from(gauges.len()).unwrap_or(u32::MAX),
             shared_bytes: self.shared_bytes(),
         }
     }
@@ -130,9 +156,13 @@ impl Output for Shared {
     }
 }
 
-impl BeforeWait for Shared {
+impl Hooks for Shared {
     fn before_wait(&self) {
         // A broken socket is met again, and reported, by the next write.
         let _ = self.flush();
+    }
+
+    fn step_aside(&self) {
+        self.turns.call();
     }
 }

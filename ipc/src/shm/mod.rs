@@ -3,10 +3,12 @@
 //! A [`Pool`] is one POSIX shared-memory object with one owner, which alone allocates from it. Its
 //! name in `/dev/shm` lives only for the moment in which it is made: from then on the object
 //! travels as a file descriptor, so nobody can squat on a name, a locked-in agent needs no right
-//! to `/dev/shm`, and a `kill -9` of everything leaves nothing behind.
+//! to `/dev/shm`, and a `kill -9` of everything leaves nothing behind. Where this process may, a
+//! pool lies on huge pages instead (`huge.rs`).
 
 mod allocator;
 mod attached;
+mod huge;
 mod mapping;
 mod pool;
 mod slot;
@@ -30,6 +32,22 @@ use rustix::io::Errno;
 use rustix::shm;
 
 use crate::failure::Failure;
+
+/// Makes an object with all its memory, on huge pages if they are to be had. Nothing is lost where
+/// they are not: any failure ends in `/dev/shm`, and the error is that of `/dev/shm`.
+fn create_reserved(name: &str, bytes: u64) -> Result<OwnedFd, Failure> {
+    let huge = || -> Result<OwnedFd, Errno> {
+        let object = huge::object()?;
+        fallocate(&object, FallocateFlags::empty(), 0, bytes)?;
+        Ok(object)
+    };
+    if bytes >= huge::HUGE_BYTES
+        && let Ok(object) = huge()
+    {
+        return Ok(object);
+    }
+    create_object(name, bytes, true)
+}
 
 /// Makes an object in `/dev/shm` that has no name any more; `reserve` takes its memory at once.
 fn create_object(name: &str, bytes: u64, reserve: bool) -> Result<OwnedFd, Failure> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::allocator::Allocator;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
-use super::{ALIGN_BYTES, create_object};
+use super::{ALIGN_BYTES, create_reserved};
 use crate::agent::waiting;
 use crate::failure::Failure;
 use crate::ids::{AgentKind, PoolName, SlotId};
@@ -33,7 +33,7 @@ impl Pool {
     /// Makes a pool of at least `bytes`, counted in units of `unit_bytes` (a multiple of 4096).
     ///
     /// # Errors
-    /// When `/dev/shm` has no room for it.
+    /// When neither huge pages nor `/dev/shm` have room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
         let unreasonable =
             || Failure::shared_memory(format!("a pool of {bytes} bytes in units of {unit_bytes} can't be"));
@@ -44,7 +44,7 @@ impl Pool {
         let total = u64::from(units) * u64::from(unit_bytes);
         let length = usize::try_from(total).map_err(|_| unreasonable())?;
         let name = PoolName { agent, pid: std::process::id() };
-        let object = create_object(&name.to_string(), total, true)?;
+        let object = create_reserved(&name.to_string(), total)?;
         let mapping = Mapping::new(object.as_fd(), length, true)
             .map_err(|errno| Failure::shared_memory(errno).doing(format!("mapping pool {name}")))?;
         Ok(Arc::new(Self {

@@ -1,0 +1,157 @@
+//! The workers of an agent: threads that read commands in turns and handle what they read.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::gauge::Gauge;
+use super::process::spawn;
+use super::runner::{announce, went_away};
+use super::shared::Shared;
+use super::{Agent, Weight};
+use crate::command::Work;
+use crate::failure::Failure;
+use crate::message::Message;
+use crate::shm::Table;
+use crate::wire::Receiver;
+
+/// How long a worker that has more to do may hold results back, so that several go in one write.
+const HOLD_BACK_MAX: Duration = Duration::from_millis(4);
+
+/// The agent at work.
+pub(super) struct Crew<A> {
+    hands: Arc<Hands<A>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the workers share.
+struct Hands<A> {
+    agent: A,
+    shared: Arc<Shared>,
+}
+
+impl<A: Agent> Crew<A> {
+    /// Starts all workers but the calling thread, which is to [`run`](Self::run).
+    pub(super) fn start(agent: A, shared: &Arc<Shared>, upstream: Receiver) -> Result<Self, Failure> {
+        let count = agent.workers();
+        shared.turns.give(upstream, false);
+        let hands = Arc::new(Hands { agent, shared: Arc::clone(shared) });
+        let mut threads = Vec::new();
+        for _ in 1..count {
+            let (hands, gauge) = (Arc::clone(&hands), shared.gauge());
+            threads.push(spawn("worker", move || {
+                hands.shared.adopt(&gauge);
+                if let Err(failure) = hands.work(&gauge) {
+                    hands.shared.fail(failure);
+                }
+            })?);
+        }
+        Ok(Self { hands, threads })
+    }
+
+    /// Works until `end`, and does what is left when all commands are done.
+    pub(super) fn run(self, gauge: &Gauge) -> Result<(), Failure> {
+        self.hands.work(gauge)?;
+        for thread in self.threads {
+            thread.join().map_err(|_| Failure::protocol("a worker panicked"))?;
+        }
+        gauge.at_work(|| self.hands.agent.end(&*self.hands.shared))
+    }
+}
+
+impl<A: Agent> Hands<A> {
+    /// Takes turns at reading, until `end` was read.
+    fn work(&self, gauge: &Gauge) -> Result<(), Failure> {
+        let mut flushed = Instant::now();
+        while let Some(upstream) = self.turn()? {
+            self.read_on(upstream, gauge, &mut flushed)?;
+        }
+        Ok(())
+    }
+
+    /// The turn to read; before a wait for it, nothing is held back.
+    fn turn(&self) -> Result<Option<Receiver>, Failure> {
+        let turns = &self.shared.turns;
+        match turns.try_take() {
+            Some(upstream) => Ok(Some(upstream)),
+            None => self.shared.flush().map(|()| turns.take()),
+        }
+    }
+
+    /// Reads until there is something to give the turn away for, and handles that.
+    fn read_on(&self, mut upstream: Receiver, gauge: &Gauge, flushed: &mut Instant) -> Result<(), Failure> {
+        let turns = &self.shared.turns;
+        loop {
+            let (message, fd) = self.next(&mut upstream, flushed)?;
+            if matches!(message, Message::End) {
+                turns.end();
+                return self.shared.flush();
+            }
+            let Some(job) = self.job(message, fd)? else { continue };
+            match self.weight(&job) {
+                Weight::Light => {
+                    gauge.at_work(|| self.handle(job))?;
+                    continue;
+                }
+                Weight::Computes => {
+                    let more = upstream.has_line();
+                    turns.give(upstream, more);
+                }
+                Weight::Waits => turns.give(upstream, true),
+            }
+            return gauge.at_work(|| self.handle(job));
+        }
+    }
+
+    /// The next message; what is ready is written before a wait for it, or when it is time to.
+    fn next(&self, upstream: &mut Receiver, flushed: &mut Instant) -> Result<(Message, Option<OwnedFd>), Failure> {
+        if flushed.elapsed() < HOLD_BACK_MAX
+            && let Some(message) = upstream.buffered()?
+        {
+            return Ok(message);
+        }
+        self.shared.flush()?;
+        *flushed = Instant::now();
+        upstream.receive()?.ok_or_else(went_away)
+    }
+
+    /// What the agent has to do for a message; none where it is for the framework.
+    fn job(&self, message: Message, fd: Option<OwnedFd>) -> Result<Option<Job>, Failure> {
+        match (message, fd) {
+            (Message::Command(mut command), _) => {
+                let id = command.shm_id.take();
+                let slot = id.map(|id| self.shared.attached.slot(id, command.stored_bytes())).transpose()?;
+                Ok(Some(Job::Work(Work { command: *command, slot })))
+            }
+            (Message::Begin(_), _) => Err(Failure::protocol("a second `begin`")),
+            (Message::Release(_), _) => Err(Failure::protocol("a release came from upstream")),
+            (Message::Table(line), Some(fd)) => {
+                let table = self.agent.table(Table::attach(line, fd)?)?;
+                table.map_or(Ok(()), |table| announce(&self.shared, &table)).map(|()| None)
+            }
+            (message @ (Message::Pool(_) | Message::Error(_)), fd) => self.shared.pass(message, fd).map(|()| None),
+            (other, _) => Ok(Some(Job::Message(other))),
+        }
+    }
+
+    fn weight(&self, job: &Job) -> Weight {
+        match job {
+            Job::Work(work) => self.agent.weight(work),
+            Job::Message(_) => Weight::Waits,
+        }
+    }
+
+    fn handle(&self, job: Job) -> Result<(), Failure> {
+        match job {
+            Job::Work(work) => self.agent.handle(work, &*self.shared),
+            Job::Message(message) => self.agent.message(message, &*self.shared),
+        }
+    }
+}
+
+/// What an agent has to do.
+enum Job {
+    Work(Work),
+    Message(Message),
+}
