@@ -50,11 +50,22 @@ impl Receiver {
     /// A line that is too long, cut off by the end of the stream, or not a message; a socket that
     /// can't be read.
     pub fn receive(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
+        self.receive_or(|| Ok(()))
+    }
+
+    /// The same; if it has to wait, it calls `before_wait` first.
+    ///
+    /// # Errors
+    /// As [`Self::receive`], and those of `before_wait`.
+    pub fn receive_or(
+        &mut self,
+        before_wait: impl Fn() -> Result<(), Failure>,
+    ) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
         loop {
             if let Some(message) = self.buffered()? {
                 return Ok(Some(message));
             }
-            if !self.fill()? {
+            if !self.fill(&before_wait)? {
                 return Ok(None);
             }
         }
@@ -91,7 +102,7 @@ impl Receiver {
     }
 
     /// Reads more; false at the end of the stream.
-    fn fill(&mut self) -> Result<bool, Failure> {
+    fn fill(&mut self, before_wait: impl Fn() -> Result<(), Failure>) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
         self.searched -= self.start;
@@ -102,7 +113,11 @@ impl Receiver {
         if self.filled == self.buffer.len() {
             self.buffer.resize(self.filled * 2, 0);
         }
-        let read = self.receive_at(self.filled);
+        let mut read = self.receive_at(self.filled);
+        while read == Err(Errno::AGAIN) {
+            before_wait()?;
+            read = self.wait().and_then(|()| self.receive_at(self.filled));
+        }
         self.filled += read.unwrap_or(0);
         match read {
             Ok(0) if self.filled > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
@@ -115,11 +130,16 @@ impl Receiver {
         }
     }
 
-    /// Reads what is there, or waits for it.
+    /// Waits until there is something to read.
     ///
-    /// The wait is a `poll` and not the read itself: each time the other side takes what this
-    /// process has written, the kernel wakes whoever sleeps in a read of the same socket, for
-    /// nothing. That was a third of all context switches of a backup.
+    /// By `poll`, and not in the read itself: each time the other side takes what this process has
+    /// written, the kernel wakes whoever sleeps in a read of the same socket, for nothing. That was
+    /// a third of all context switches of a backup.
+    fn wait(&self) -> Result<(), Errno> {
+        retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None)).map(drop)
+    }
+
+    /// Reads what is there; `EAGAIN` if that is nothing.
     fn receive_at(&mut self, at: usize) -> Result<usize, Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -128,9 +148,6 @@ impl Receiver {
             let mut into = [rustix::io::IoSliceMut::new(&mut self.buffer[at..])];
             match recvmsg(&self.socket, &mut into, &mut control, flags) {
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None))?;
-                }
                 other => break other?,
             }
         };

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::member::Member;
 
-/// Reading `/proc` of eight processes costs about a millisecond.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+/// Reading `/proc` of eight processes costs about a millisecond: often at first, when memory grows.
+const SAMPLE_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const SAMPLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// What a run took.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -24,12 +25,13 @@ pub(crate) struct Usage {
 pub(crate) struct Meter {
     cpu_at_start: f64,
     own_peak_bytes: u64,
+    started: Instant,
     next_sample: Instant,
 }
 
 impl Meter {
     pub(crate) fn start() -> Self {
-        Self { cpu_at_start: cpu_seconds(), own_peak_bytes: 0, next_sample: Instant::now() }
+        Self { cpu_at_start: cpu_seconds(), own_peak_bytes: 0, started: Instant::now(), next_sample: Instant::now() }
     }
 
     /// Looks at how much memory all take, if it is time to.
@@ -37,7 +39,7 @@ impl Meter {
         if now < self.next_sample {
             return;
         }
-        self.next_sample = now + SAMPLE_INTERVAL;
+        self.next_sample = now + (now - self.started).clamp(SAMPLE_INTERVAL_MIN, SAMPLE_INTERVAL_MAX);
         let mut anonymous = 0;
         let mut text = 0;
         let pids = members.iter().filter(|member| member.exit.is_none()).map(|member| member.child.id());

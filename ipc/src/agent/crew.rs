@@ -106,14 +106,12 @@ impl<A: Agent> Hands<A> {
 
     /// The next message; what is ready is written before a wait for it, or when it is time to.
     fn next(&self, upstream: &mut Receiver, flushed: &mut Instant) -> Result<(Message, Option<OwnedFd>), Failure> {
-        if flushed.elapsed() < HOLD_BACK_MAX
-            && let Some(message) = upstream.buffered()?
-        {
-            return Ok(message);
+        if flushed.elapsed() >= HOLD_BACK_MAX {
+            self.shared.downstream.flush()?;
+            self.shared.releases.flush_many()?;
+            *flushed = Instant::now();
         }
-        self.shared.flush()?;
-        *flushed = Instant::now();
-        upstream.receive()?.ok_or_else(went_away)
+        upstream.receive_or(|| self.shared.flush())?.ok_or_else(went_away)
     }
 
     /// What the agent has to do for a message; none where it is for the framework.

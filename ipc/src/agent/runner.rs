@@ -91,16 +91,11 @@ fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), 
     let shared = Arc::clone(shared);
     spawn("releases", move || {
         let mut pass = || -> Result<(), Failure> {
-            while let Some((message, _)) = downstream.receive()? {
-                let mut next = Some(message);
-                while let Some(message) = next {
-                    let Message::Release(ids) = message else {
-                        return Err(Failure::protocol("something else than a release came from downstream"));
-                    };
-                    shared.release(&ids)?;
-                    next = downstream.buffered()?.map(|(message, _)| message);
-                }
-                shared.releases.flush()?;
+            while let Some((message, _)) = downstream.receive_or(|| shared.releases.flush())? {
+                let Message::Release(ids) = message else {
+                    return Err(Failure::protocol("something else than a release came from downstream"));
+                };
+                shared.release(&ids)?;
             }
             Ok(())
         };

@@ -29,6 +29,10 @@ impl Home {
     }
 }
 
+/// Each message with releases wakes a thread in every agent on its way; the pools have room for
+/// this many that are free and not yet known to be.
+const RELEASES_MIN: usize = 4;
+
 /// The releases that wait to be sent upstream.
 pub struct Releases {
     upstream: Arc<Sender>,
@@ -66,6 +70,16 @@ impl Releases {
             Err(failure) if failure.kind == crate::failure::FailureKind::Peer => Ok(()),
             other => other,
         }
+    }
+
+    /// Sends what waits if that is worth a message: for whoever has more to do, and flushes all before
+    /// it has not.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn flush_many(&self) -> Result<(), Failure> {
+        let is_worth_it = self.waiting().len() >= RELEASES_MIN;
+        if is_worth_it { self.flush() } else { Ok(()) }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<SlotId>> {
