@@ -11,11 +11,15 @@ pub mod conformance;
 mod directory;
 mod error;
 mod key;
+#[cfg(any(test, feature = "simulation"))]
+mod memory;
 mod open;
 mod store;
 
 pub use directory::Directory;
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
+#[cfg(any(test, feature = "simulation"))]
+pub use memory::{Memory, Stop};
 pub use open::{Access, open};
 pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

@@ -22,6 +22,11 @@ pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
         Some(("s3", _)) => {
             return Err(refused("this build has no S3 yet: give a directory".to_owned()));
         }
+        #[cfg(any(test, feature = "simulation"))]
+        Some(("memory", name)) => {
+            let store = crate::Memory::named(name).ok_or_else(|| refused("there is none of that name".to_owned()))?;
+            return Ok(store);
+        }
         Some((scheme, _)) if is_scheme(scheme) => {
             return Err(refused(format!("unknown scheme {scheme:?}: known are a plain path, file:// and s3://")));
         }

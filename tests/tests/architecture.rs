@@ -7,7 +7,7 @@ use septet_tests::workspace_dir;
 use serde_json::Value;
 
 /// A crate, and those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("septet-format", &[]),
     ("septet-store", &[]),
     ("septet-volume", &[]),
@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("septet-agent-s3worker", &OF_REPOSITORIES),
     ("septet", &ALL_BELOW_CLI),
     ("septet-tests", &["septet-volume"]),
+    ("septet-simulation", &ALL_BELOW_CLI),
     ("septet-bench", &["septet-format", "septet-ipc"]),
 ];
 /// An agent that needs nothing but its sockets and shared memory.

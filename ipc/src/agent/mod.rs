@@ -162,6 +162,11 @@ impl Context {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
     }
 
+    /// The tables that were announced so far.
+    pub fn announced(&self) -> Vec<Arc<Table>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn into_parts(self) -> Made {
         let take = |tables: Mutex<Vec<Arc<Table>>>| tables.into_inner().unwrap_or_else(PoisonError::into_inner);
         Made {

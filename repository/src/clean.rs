@@ -1,0 +1,22 @@
+//! Reclaiming what no backup needs: what runs that died have left, and what deletions that were
+//! interrupted have not got to.
+
+use septet_format::{BackupId, VolumeName};
+
+use crate::{Repository, Result, pending, reclaim};
+
+/// What a cleaning found in a volume.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// The backups whose runs died before they were whole.
+    pub interrupted: Vec<BackupId>,
+    /// The other objects that nothing needed.
+    pub objects: Vec<String>,
+}
+
+/// Cleans one volume. Safe beside backups and deletions, as [`reclaim`] explains.
+pub fn clean(repository: &Repository, volume: &VolumeName) -> Result<Cleaned> {
+    let interrupted = pending::sweep(repository, volume)?;
+    let objects = reclaim::run(repository, volume, &[])?;
+    Ok(Cleaned { interrupted, objects })
+}

@@ -1,0 +1,13 @@
+//! Septet's pipelines in one process: the agents' real handlers, with a seeded scheduler instead of
+//! threads and sockets, on a store in memory that can stop after any change.
+//!
+//! What the scheduler may reorder it does: which agent goes on, and with which of its commands. A
+//! seed stands for one order, so a failure can be replayed.
+
+mod ring;
+mod rng;
+mod world;
+
+pub use ring::{Ring, Stopped};
+pub use rng::Rng;
+pub use world::World;

@@ -1,0 +1,171 @@
+//! A ring of agents whose handlers run one at a time, in an order that follows from a seed.
+
+use std::sync::Mutex;
+
+use septet_agent_checksum::Checksum;
+use septet_agent_compressor::Compressor;
+use septet_agent_datawriter::Datawriter;
+use septet_agent_diff::Diff;
+use septet_agent_master::{Plan, Step, plan};
+use septet_agent_metawriter::Metawriter;
+use septet_agent_reader::Reader;
+use septet_agent_s3worker::S3worker;
+use septet_ipc::shm::Table;
+use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
+
+use crate::Rng;
+
+/// The run did not get to its end.
+#[derive(Debug)]
+pub struct Stopped(pub Failure);
+
+/// An agent, whichever.
+trait Stage {
+    fn take(&self, item: Item, output: &Mutex<Vec<Item>>) -> Result<(), Failure>;
+    fn table(&self, table: Table) -> Result<Option<Table>, Failure>;
+    fn end(&self, output: &Mutex<Vec<Item>>) -> Result<(), Failure>;
+}
+
+impl<A: Agent> Stage for A {
+    fn take(&self, item: Item, output: &Mutex<Vec<Item>>) -> Result<(), Failure> {
+        match item {
+            Item::Work(work) => self.handle(work, output),
+            Item::Message(Message::Command(command)) => self.handle(Work { command: *command, slot: None }, output),
+            Item::Message(message) => self.message(message, output),
+        }
+    }
+
+    fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
+        Agent::table(self, table)
+    }
+
+    fn end(&self, output: &Mutex<Vec<Item>>) -> Result<(), Failure> {
+        Agent::end(self, output)
+    }
+}
+
+/// A ring that is ready to run.
+pub struct Ring {
+    plan: Box<dyn Plan>,
+    stages: Vec<Box<dyn Stage>>,
+    /// What each stage has still to handle.
+    waiting: Vec<Vec<Item>>,
+    rng: Rng,
+}
+
+impl Ring {
+    /// Lets the agents of the job begin, in the order of the ring.
+    ///
+    /// # Errors
+    /// Whatever ends a run before it starts.
+    pub fn start(mut begin: Begin, rng: Rng) -> Result<Self, Stopped> {
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        let mut tables = Vec::new();
+        let mut add = |stage: Begun| -> Result<(), Stopped> {
+            let (stage, announced) = stage.map_err(Stopped)?;
+            stages.push(stage);
+            tables.extend(announced);
+            Ok(())
+        };
+        match &begin {
+            Begin::Backup(_) => {
+                add(begun::<Reader>(&mut begin))?;
+                add(begun::<Checksum>(&mut begin))?;
+                add(begun::<Diff>(&mut begin))?;
+                add(begun::<Compressor>(&mut begin))?;
+                add(begun::<Datawriter>(&mut begin))?;
+                add(begun::<Metawriter>(&mut begin))?;
+            }
+            Begin::Delete(_) => add(begun::<S3worker>(&mut begin))?,
+            other => unimplemented!("{other:?}"),
+        }
+        for table in tables {
+            send_round(table, &stages).map_err(Stopped)?;
+        }
+        let waiting = stages.iter().map(|_| Vec::new()).collect();
+        Ok(Self { plan: plan(&begin).map_err(Stopped)?, stages, waiting, rng })
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first failure of an agent.
+    pub fn run(mut self) -> Result<(), Stopped> {
+        let step = self.plan.start().map_err(Stopped)?;
+        self.hand_out(step);
+        while let Some(stage) = self.any_busy() {
+            self.step(stage)?;
+        }
+        assert!(self.plan.is_done(), "nobody has anything to do, and the plan is not done");
+        for stage in 0..self.stages.len() {
+            let output = Mutex::default();
+            self.stages[stage].end(&output).map_err(Stopped)?;
+            self.pass(stage, output)?;
+            while let Some(busy) = self.any_busy() {
+                self.step(busy)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a stage handle any one of the things that wait for it.
+    fn step(&mut self, stage: usize) -> Result<(), Stopped> {
+        let any = self.rng.below(self.waiting[stage].len());
+        let item = self.waiting[stage].swap_remove(any);
+        let output = Mutex::default();
+        self.stages[stage].take(item, &output).map_err(Stopped)?;
+        self.pass(stage, output)
+    }
+
+    /// A stage that has something to do.
+    fn any_busy(&mut self) -> Option<usize> {
+        let busy: Vec<usize> = (0..self.waiting.len()).filter(|&stage| !self.waiting[stage].is_empty()).collect();
+        (!busy.is_empty()).then(|| busy[self.rng.below(busy.len())])
+    }
+
+    /// Hands a stage's results to the next one, or to the master.
+    fn pass(&mut self, stage: usize, output: Mutex<Vec<Item>>) -> Result<(), Stopped> {
+        let results = output.into_inner().expect("no handler panicked");
+        if let Some(next) = self.waiting.get_mut(stage + 1) {
+            next.extend(results);
+            return Ok(());
+        }
+        for item in results {
+            let message = match item {
+                Item::Work(work) => Message::Command(Box::new(work.command)),
+                Item::Message(message) => message,
+            };
+            let step = self.plan.on(message).map_err(Stopped)?;
+            self.hand_out(step);
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, step: Step) {
+        self.waiting[0].extend(step.commands.into_iter().map(Item::Message));
+    }
+}
+
+/// An agent that has begun, and the tables that it announced.
+type Begun = Result<(Box<dyn Stage>, Vec<Table>), Failure>;
+
+fn begun<A: Agent>(begin: &mut Begin) -> Begun {
+    let context = Context::new(A::KIND);
+    let agent = A::begin(begin, &context)?;
+    let copy = |table: &Table| {
+        let object = table.object().try_clone_to_owned().map_err(Failure::shared_memory)?;
+        Table::attach(table.line().clone(), object)
+    };
+    let tables = context.announced().iter().map(|table| copy(table)).collect::<Result<_, _>>()?;
+    Ok((Box::new(agent), tables))
+}
+
+/// A table goes round until an agent keeps it.
+fn send_round(table: Table, stages: &[Box<dyn Stage>]) -> Result<(), Failure> {
+    let mut table = Some(table);
+    for stage in stages {
+        let Some(passed) = table else { return Ok(()) };
+        table = stage.table(passed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! A store in memory that can stop for good after any operation: what a crash leaves is what lies in
+//! it then. For simulations; agents reach it as `memory://NAME`, since they open stores by URL.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+
+use crate::{
+    ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, StoreError, StoreErrorKind, Upload, check_key, check_prefix,
+};
+
+/// All stores in memory that somebody holds.
+static STORES: LazyLock<Mutex<HashMap<String, Weak<Memory>>>> = LazyLock::new(Mutex::default);
+
+/// Objects in memory.
+pub struct Memory {
+    name: String,
+    this: Weak<Memory>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Bytes>,
+    /// Uploads that are neither finished nor aborted.
+    unfinished: BTreeMap<u64, String>,
+    next_upload: u64,
+    /// How many changes were made.
+    changes: u64,
+    stop: Option<Stop>,
+    stopped: bool,
+}
+
+/// When a store stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// The change at which it does, counted from 1 since the store was made.
+    pub at: u64,
+    /// Whether that change is still made: its maker can't tell.
+    pub applied: bool,
+}
+
+impl Memory {
+    /// A new store, to be opened as `memory://NAME` while it lives.
+    pub fn new(name: &str) -> Arc<Self> {
+        let store = Arc::new_cyclic(|this| Self { name: name.to_owned(), this: this.clone(), state: Mutex::default() });
+        lock(&STORES).insert(name.to_owned(), Arc::downgrade(&store));
+        store
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Arc<Self>> {
+        lock(&STORES).get(name)?.upgrade()
+    }
+
+    /// Sets when it stops, or lets it go on.
+    pub fn set_stop(&self, stop: Option<Stop>) {
+        let mut state = lock(&self.state);
+        (state.stop, state.stopped) = (stop, false);
+    }
+
+    /// Whether it has stopped.
+    pub fn has_stopped(&self) -> bool {
+        lock(&self.state).stopped
+    }
+
+    /// How many changes were made so far.
+    pub fn changes(&self) -> u64 {
+        lock(&self.state).changes
+    }
+
+    /// The keys under which unfinished uploads lie.
+    pub fn unfinished(&self) -> Vec<String> {
+        lock(&self.state).unfinished.values().cloned().collect()
+    }
+
+    fn read(&self, key: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = lock(&self.state);
+        if state.stopped { Err(self.error(StoreErrorKind::Unavailable, key, "it has stopped")) } else { Ok(state) }
+    }
+
+    /// Makes one change, or stops.
+    fn change<T>(&self, key: &str, change: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        let mut state = self.read(key)?;
+        state.changes += 1;
+        match state.stop {
+            Some(Stop { at, applied }) if state.changes >= at => {
+                if applied {
+                    change(&mut state);
+                }
+                state.stopped = true;
+                Err(self.error(StoreErrorKind::Unavailable, key, "it has stopped"))
+            }
+            _ => Ok(change(&mut state)),
+        }
+    }
+
+    fn error(&self, kind: StoreErrorKind, key: &str, cause: &str) -> StoreError {
+        StoreError::new(kind, self.url(), key, "use", cause)
+    }
+
+    fn object(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.check(key)?;
+        let state = self.read(key)?;
+        state.objects.get(key).cloned().ok_or_else(|| self.error(StoreErrorKind::NotFound, key, "it is not there"))
+    }
+
+    fn check(&self, key: &str) -> Result<(), StoreError> {
+        check_key(key).map_err(|why| self.error(StoreErrorKind::Other, key, why))
+    }
+
+    fn check_prefix(&self, prefix: &str) -> Result<(), StoreError> {
+        check_prefix(prefix).map_err(|why| self.error(StoreErrorKind::Other, prefix, why))
+    }
+}
+
+impl Store for Memory {
+    fn url(&self) -> String {
+        format!("memory://{}", self.name)
+    }
+
+    fn get(&self, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+        let object = self.object(key)?;
+        if object.len() as u64 > bytes_max {
+            return Err(self.error(StoreErrorKind::Damaged, key, "it is longer than expected"));
+        }
+        Ok(object.to_vec())
+    }
+
+    fn read_at(&self, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        let object = self.object(key)?;
+        let range =
+            usize::try_from(offset_bytes).ok().and_then(|start| object.get(start..start.checked_add(buf.len())?));
+        buf.copy_from_slice(range.ok_or_else(|| self.error(StoreErrorKind::Damaged, key, "it ends before that"))?);
+        Ok(())
+    }
+
+    fn len(&self, key: &str) -> Result<u64, StoreError> {
+        self.object(key).map(|object| object.len() as u64)
+    }
+
+    fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.check(key)?;
+        self.change(key, |state| drop(state.objects.insert(key.to_owned(), body)))
+    }
+
+    fn put_if_absent(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.check(key)?;
+        if self.read(key)?.objects.contains_key(key) {
+            return Err(self.error(StoreErrorKind::AlreadyExists, key, "the key is taken"));
+        }
+        self.change(key, |state| drop(state.objects.insert(key.to_owned(), body)))
+    }
+
+    fn upload(&self, key: &str) -> Result<Box<dyn Upload>, StoreError> {
+        self.check(key)?;
+        let number = self.change(key, |state| {
+            state.next_upload += 1;
+            state.unfinished.insert(state.next_upload, key.to_owned());
+            state.next_upload
+        })?;
+        let store = self.this.upgrade().ok_or_else(|| self.error(StoreErrorKind::Other, key, "it is gone"))?;
+        Ok(Box::new(MemoryUpload { store, number, key: key.to_owned(), parts: Mutex::default() }))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.check_prefix(prefix)?;
+        let state = self.read(prefix)?;
+        let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(objects.map(|(key, body)| ObjectInfo { key: key.clone(), bytes: body.len() as u64 }).collect())
+    }
+
+    fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let below = self.list(prefix)?.into_iter();
+        let names = below.filter_map(|object| Some(object.key[prefix.len()..].split_once('/')?.0.to_owned()));
+        let mut names: Vec<_> = names.collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.read("")?.objects.is_empty())
+    }
+
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        keys.iter().try_for_each(|key| self.check(key))?;
+        keys.iter().try_for_each(|key| self.change(key, |state| drop(state.objects.remove(key))))
+    }
+
+    fn part_rules(&self) -> PartRules {
+        PartRules { part_bytes: 32 * PIECE_ALIGN_BYTES, parts_in_flight: 4 }
+    }
+
+    fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {
+        self.check_prefix(prefix)?;
+        self.change(prefix, |state| {
+            let before = state.unfinished.len();
+            state.unfinished.retain(|_, key| !key.starts_with(prefix));
+            (before - state.unfinished.len()) as u64
+        })
+    }
+}
+
+struct MemoryUpload {
+    store: Arc<Memory>,
+    number: u64,
+    key: String,
+    parts: Mutex<BTreeMap<u32, (u64, Vec<u8>)>>,
+}
+
+impl Upload for MemoryUpload {
+    fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.store.change(&self.key, |_| drop(lock(&self.parts).insert(number, (offset_bytes, body.concat()))))
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
+        parts.sort_by_key(|(offset, _)| *offset);
+        let mut object = Vec::new();
+        for (offset, body) in parts {
+            if offset != object.len() as u64 {
+                return Err(self.store.error(StoreErrorKind::Other, &self.key, "a gap or an overlap"));
+            }
+            object.extend(body);
+        }
+        self.check_open()?;
+        self.store.change(&self.key, |state| {
+            state.unfinished.remove(&self.number);
+            state.objects.insert(self.key.clone(), object.into());
+        })
+    }
+
+    fn abort(&self) {
+        if lock(&self.store.state).unfinished.contains_key(&self.number) {
+            let _ = self.store.change(&self.key, |state| state.unfinished.remove(&self.number));
+        }
+    }
+}
+
+impl MemoryUpload {
+    fn check_open(&self) -> Result<(), StoreError> {
+        let open = self.store.read(&self.key)?.unfinished.contains_key(&self.number);
+        let over = || self.store.error(StoreErrorKind::Other, &self.key, "the upload was finished or aborted");
+        open.then_some(()).ok_or_else(over)
+    }
+}
+
+impl Drop for MemoryUpload {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each operation leaves the state whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_store() {
+        let count = std::sync::atomic::AtomicU32::new(0);
+        crate::conformance::run(|| {
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Memory::new(&format!("conformance-{number}"))
+        });
+    }
+
+    #[test]
+    fn it_stops_at_a_change_and_for_good() {
+        let store = Memory::new("stops");
+        for (applied, kept) in [(false, 1), (true, 2)] {
+            store.set_stop(Some(Stop { at: store.changes() + 2, applied }));
+            store.put("a", Bytes::new()).unwrap();
+            assert_eq!(store.put("b", Bytes::new()).unwrap_err().kind(), StoreErrorKind::Unavailable);
+            assert!(store.has_stopped() && store.list("").is_err() && store.put("c", Bytes::new()).is_err());
+            store.set_stop(None);
+            assert_eq!(store.list("").unwrap().len(), kept);
+        }
+    }
+}
