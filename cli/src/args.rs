@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Delete backups, and what no other backup needs
     Delete(Delete),
+    /// Take back the space of what no backup needs: left by runs that died, or by interrupted deletions
+    Clean(Clean),
     /// Read everything back and name each damaged range
     Verify(Verify),
     /// List volumes and backups
@@ -187,6 +189,19 @@ pub(crate) struct Verify {
     pub(crate) streams: u32,
 
     /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Only this volume
+    pub(crate) volume: Option<VolumeName>,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Print JSON lines; the last is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }

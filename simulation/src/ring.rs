@@ -2,14 +2,17 @@
 
 use std::sync::Mutex;
 
+use septet_agent_backupreader::Backupreader;
 use septet_agent_checksum::Checksum;
 use septet_agent_compressor::Compressor;
 use septet_agent_datawriter::Datawriter;
+use septet_agent_decompressor::Decompressor;
 use septet_agent_diff::Diff;
 use septet_agent_master::{Plan, Step, plan};
 use septet_agent_metawriter::Metawriter;
 use septet_agent_reader::Reader;
 use septet_agent_s3worker::S3worker;
+use septet_agent_volumewriter::Volumewriter;
 use septet_ipc::shm::Table;
 use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
 
@@ -76,8 +79,16 @@ impl Ring {
                 add(begun::<Datawriter>(&mut begin))?;
                 add(begun::<Metawriter>(&mut begin))?;
             }
+            Begin::Restore(_) => {
+                add(begun::<Backupreader>(&mut begin))?;
+                add(begun::<Decompressor>(&mut begin))?;
+                add(begun::<Volumewriter>(&mut begin))?;
+            }
+            Begin::Verify(_) => {
+                add(begun::<Backupreader>(&mut begin))?;
+                add(begun::<Decompressor>(&mut begin))?;
+            }
             Begin::Delete(_) => add(begun::<S3worker>(&mut begin))?,
-            other => unimplemented!("{other:?}"),
         }
         for table in tables {
             send_round(table, &stages).map_err(Stopped)?;
@@ -142,6 +153,7 @@ impl Ring {
     }
 
     fn hand_out(&mut self, step: Step) {
+        assert!(step.damage.is_empty(), "{:?}", step.damage);
         self.waiting[0].extend(step.commands.into_iter().map(Item::Message));
     }
 }

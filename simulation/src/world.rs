@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use septet_format::{BackupId, Pending, VolumeName, keys};
-use septet_ipc::{BackupJob, Begin, Compression, DeleteJob};
+use septet_ipc::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, VerifyJob};
 use septet_repository::{BackupReader, Repository, clean, pending};
 use septet_store::{Memory, Stop, Store};
 use tempfile::TempDir;
@@ -16,6 +16,7 @@ use crate::{Ring, Rng, Stopped};
 const BLOCK_BYTES: u32 = 64 << 10;
 /// A volume has this many blocks at most, so that all of them have room in a pool: nobody waits.
 const BLOCKS_MAX: usize = 12;
+const POOL_BYTES: u64 = 2 << 20;
 
 /// One volume of one repository, and how it was filled.
 pub struct World {
@@ -136,7 +137,7 @@ impl World {
             block_bytes: BLOCK_BYTES,
             compression: Compression::Lz4,
             streams: 1,
-            pool_bytes: 2 << 20,
+            pool_bytes: POOL_BYTES,
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
             volume_bytes: None,
@@ -182,6 +183,7 @@ impl World {
         self.check_backups();
         clean(&self.repository, &self.volume).expect("cleaning");
         self.check_backups();
+        self.check_by_the_rings();
         self.check_objects();
         self.doubtful.clear();
     }
@@ -206,6 +208,42 @@ impl World {
             assert!(listed.contains_key(backup), "{backup} was acknowledged, and is not listed");
         }
         self.whole = listed;
+    }
+
+    /// What `septet verify` and `septet restore` do: all is found whole, and one of the backups restored.
+    fn check_by_the_rings(&mut self) {
+        let backups: Vec<BackupId> = self.whole.keys().cloned().collect();
+        let job = VerifyJob {
+            repo: self.store.url(),
+            volume: self.volume.clone(),
+            backups: backups.clone(),
+            block_bytes: BLOCK_BYTES,
+            streams: 1,
+            pool_bytes: POOL_BYTES,
+        };
+        self.ring(Begin::Verify(job)).expect("a verification");
+        if backups.is_empty() {
+            return;
+        }
+        let backup = &backups[self.rng.below(backups.len())];
+        let (content, target) = (self.whole[backup].clone(), self.scratch.path().join("target"));
+        let job = RestoreJob {
+            repo: self.store.url(),
+            volume: self.volume.clone(),
+            backup: backup.clone(),
+            target: target.to_str().expect("a path in UTF-8").to_owned(),
+            overwrite: false,
+            keep_going: false,
+            offset_bytes: 0,
+            length_bytes: content.len() as u64,
+            volume_bytes: content.len() as u64,
+            block_bytes: BLOCK_BYTES,
+            streams: 1,
+            pool_bytes: POOL_BYTES,
+        };
+        self.ring(Begin::Restore(job)).expect("a restore");
+        assert!(fs::read(&target).expect("the target") == content, "{backup} was restored to something else");
+        fs::remove_file(target).expect("removing the target");
     }
 
     /// Asserts that there is what the manifests name, and nothing else.

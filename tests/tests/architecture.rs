@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("septet-agent-s3worker", &OF_REPOSITORIES),
     ("septet", &ALL_BELOW_CLI),
     ("septet-tests", &["septet-volume"]),
-    ("septet-simulation", &ALL_BELOW_CLI),
+    ("septet-simulation", &OF_THE_SIMULATION),
     ("septet-bench", &["septet-format", "septet-ipc"]),
 ];
 /// An agent that needs nothing but its sockets and shared memory.
@@ -50,6 +50,23 @@ const ALL_BELOW_CLI: [&str; 16] = [
     "septet-repository",
     "septet-store",
     "septet-volume",
+];
+const OF_THE_SIMULATION: [&str; 15] = [
+    "septet-agent-backupreader",
+    "septet-agent-checksum",
+    "septet-agent-compressor",
+    "septet-agent-datawriter",
+    "septet-agent-decompressor",
+    "septet-agent-diff",
+    "septet-agent-master",
+    "septet-agent-metawriter",
+    "septet-agent-reader",
+    "septet-agent-s3worker",
+    "septet-agent-volumewriter",
+    "septet-format",
+    "septet-ipc",
+    "septet-repository",
+    "septet-store",
 ];
 /// No agent that touches only slots brings in code that could open a socket or a store.
 const NETWORK: [&str; 4] = ["tokio", "hyper", "aws-sdk-s3", "rustls"];

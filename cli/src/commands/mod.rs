@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod backup;
+mod clean;
 mod delete;
 mod list;
 mod place;
@@ -27,6 +28,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Backup(args) => caught(|| backup::run(&args, &global)),
         Command::Restore(args) => caught(|| restore::run(&args, &global)),
         Command::Delete(args) => caught(|| delete::run(&args, &global)),
+        // Each of its deletions is whole by itself: a signal may end it at any time.
+        Command::Clean(args) => clean::run(&args, &global),
         Command::Verify(args) => caught(|| verify::run(&args, &global)),
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
@@ -54,6 +57,7 @@ fn speaks_json(command: &Command) -> bool {
         Command::Backup(args) => args.json,
         Command::Restore(args) => args.json,
         Command::Delete(args) => args.json,
+        Command::Clean(args) => args.json,
         Command::Verify(args) => args.json,
         Command::List(args) => args.json,
         Command::Show(args) => args.json,
