@@ -46,6 +46,12 @@ impl BlockHash {
     }
 }
 
+/// Whether a checksum is the one that is expected. To a fuzzer all are: it could never find the bytes
+/// that have a given one, and what lies behind the comparison must stand hostile bytes, too.
+pub(crate) fn agrees<T: PartialEq>(found: T, expected: T) -> bool {
+    cfg!(fuzzing) || found == expected
+}
+
 impl From<[u8; 32]> for BlockHash {
     fn from(bytes: [u8; 32]) -> Self {
         Self(bytes)

@@ -6,7 +6,7 @@
 
 use super::{Manifest, WHAT};
 use crate::error::{Result, damaged, ensure};
-use crate::hash::BlockHash;
+use crate::hash::{BlockHash, agrees};
 use crate::json;
 
 /// The longest manifest that is read: 256 MiB, room for a million segments. Fetch no more.
@@ -30,7 +30,7 @@ impl Manifest {
         let Some((inner, hash)) = open(bytes) else {
             return damaged(WHAT, "this is no manifest, or it is cut short");
         };
-        ensure(BlockHash::of(inner).to_string().as_bytes() == hash, WHAT, || "it does not match its hash")?;
+        ensure(agrees(BlockHash::of(inner).to_string().as_bytes(), hash), WHAT, || "it does not match its hash")?;
         let manifest: Self = json::decode(WHAT, inner, MANIFEST_BYTES_MAX)?;
         manifest.check()?;
         Ok(manifest)

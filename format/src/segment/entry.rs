@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::error::{Result, ensure};
 use crate::geometry::Geometry;
-use crate::hash::BlockHash;
+use crate::hash::{BlockHash, agrees};
 use crate::layout::index_entry as at;
 use crate::layout::{OFFSET_UNIT_BYTES, array_at, put, u32_at, u64_at};
 use crate::location::check_stored_bytes;
@@ -48,7 +48,7 @@ impl IndexEntry {
         let Some((stored, padding)) = split.and_then(|at| bytes.split_at_checked(at)) else {
             return crate::error::damaged(WHAT, format!("block {} is cut short", self.block));
         };
-        ensure(self.codec == Codec::Raw || crc32(stored) == self.crc32, WHAT, || {
+        ensure(self.codec == Codec::Raw || agrees(crc32(stored), self.crc32), WHAT, || {
             format!("the stored bytes of block {} do not match their CRC-32", self.block)
         })?;
         ensure(padding.iter().all(|byte| *byte == 0), WHAT, || {

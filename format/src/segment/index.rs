@@ -13,7 +13,7 @@ use super::{ALIGN, FOOTER_BYTES, STORE_ALIGN};
 use crate::FORMAT_VERSION;
 use crate::error::{Result, check_version, damaged, ensure};
 use crate::geometry::Geometry;
-use crate::hash::BlockHash;
+use crate::hash::{BlockHash, agrees};
 use crate::ids::{BackupId, VolumeName};
 use crate::layout::index_header as at;
 use crate::layout::{array_at, index_entry, put, u32_at, u64_at};
@@ -83,7 +83,7 @@ impl SegmentIndex {
     pub fn decode(index: &[u8], footer: &Footer) -> Result<Self> {
         let whole = index.len() as u64 == footer.index_bytes && index.len() >= at::BYTES;
         ensure(whole, WHAT, || format!("{} bytes, not {}", index.len(), footer.index_bytes))?;
-        ensure(BlockHash::of(index) == footer.hash, WHAT, || "it does not match its hash")?;
+        ensure(agrees(BlockHash::of(index), footer.hash), WHAT, || "it does not match its hash")?;
         let (header, packed) = index.split_at(at::BYTES);
         ensure(header[at::MAGIC] == *MAGIC, WHAT, || "this is no segment index")?;
         check_version(WHAT, u32_at(header, at::VERSION))?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{TABLE_CHUNK_ENTRIES, TableHeader, WHAT};
 use crate::codec::Codec;
 use crate::error::{Result, damaged, ensure};
-use crate::hash::BlockHash;
+use crate::hash::{BlockHash, agrees};
 use crate::layout::table_chunk as at;
 use crate::layout::{array_at, put, u32_at, u64_at};
 use crate::location::check_stored_bytes;
@@ -63,7 +63,11 @@ impl TableDirectory {
     pub fn decode(header: TableHeader, directory: &[u8]) -> Result<Self> {
         let whole = directory.len() as u64 == header.directory_bytes();
         ensure(whole, WHAT, || "its directory is cut short")?;
-        ensure(header.hash_with(directory) == header.hash(), WHAT, || "header and directory do not match their hash")?;
+        ensure(
+            agrees(header.hash_with(directory), header.hash()),
+            WHAT,
+            || "header and directory do not match their hash",
+        )?;
         let mut chunks = Vec::with_capacity(directory.len() / at::BYTES);
         let mut end = header.data_offset_bytes();
         for (number, bytes) in (0..).zip(directory.chunks_exact(at::BYTES)) {
@@ -149,7 +153,7 @@ impl TableDirectory {
         if stored.len() != chunk.stored_bytes as usize {
             return fail("it is cut short");
         }
-        if crc32(stored) != chunk.crc32 {
+        if !agrees(crc32(stored), chunk.crc32) {
             return fail("the stored bytes do not match their CRC-32");
         }
         match chunk.codec {
@@ -159,7 +163,7 @@ impl TableDirectory {
                 _ => return fail("it cannot be decompressed"),
             },
         }
-        if BlockHash::of(entries) != chunk.hash {
+        if !agrees(BlockHash::of(entries), chunk.hash) {
             return fail("it does not match its hash");
         }
         Ok(())
