@@ -94,3 +94,14 @@ fn every_file_says_what_it_is() {
         assert!(text.starts_with("//!") || text.starts_with("#![") || text.starts_with("#!/"), "{name} has no header");
     }
 }
+
+#[test]
+fn the_tests_that_hold_the_promises_exist() {
+    let promises = fs::read_to_string(workspace_dir().join("PROMISES.md")).unwrap();
+    let named: Vec<_> = promises.split('`').filter_map(|quoted| quoted.split_once("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (file, test) in named {
+        let text = fs::read_to_string(workspace_dir().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(text.contains(&format!("#[test]\nfn {test}() {{")), "{file} has no test {test}");
+    }
+}
