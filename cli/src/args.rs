@@ -35,6 +35,10 @@ pub(crate) struct Global {
     /// Give up on an agent that has not answered, or is at one read or write, for so long
     #[arg(long, global = true, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
+
+    /// Stop, as if interrupted, when standard input ends: with the program that started this one
+    #[arg(long, global = true)]
+    pub(crate) until_eof: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +105,10 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
     pub(crate) block_size: Option<u32>,
 
+    /// A file with a JSON object to keep with the backup; `show --json` has it in `extensions`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata: Option<PathBuf>,
+
     /// How blocks are stored
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     pub(crate) compression: Compression,
@@ -149,6 +157,10 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
+    /// TARGET is new and reads as zeros: write none
+    #[arg(long, requires = "overwrite")]
+    pub(crate) zeroed: bool,
+
     /// Leave damaged blocks out and list them, instead of stopping
     #[arg(long)]
     pub(crate) keep_going: bool,
@@ -170,6 +182,11 @@ pub(crate) struct Delete {
 
     #[command(flatten)]
     pub(crate) repo: Repo,
+
+    /// Also what never became a backup, on whatever host it was made; that nothing is there is no
+    /// error. A backup that is being made fails. Each is named VOLUME/ID
+    #[arg(long)]
+    pub(crate) force: bool,
 
     /// Print JSON lines; the last is the summary
     #[arg(long)]

@@ -52,6 +52,9 @@ pub struct BackupJob {
     pub parent: Option<BackupId>,
     /// The backup's place in the volume's history.
     pub sequence: u64,
+    /// What whoever asked for the backup wants to find with it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
     /// The block size, bytes.
     pub block_bytes: u32,
     /// How to store blocks.
@@ -81,6 +84,9 @@ pub struct RestoreJob {
     pub target: String,
     /// Whether an existing target may be written over.
     pub overwrite: bool,
+    /// Whether the target reads as zeros where nothing is written.
+    #[serde(default)]
+    pub zeroed: bool,
     /// Whether damaged blocks are left out and listed, instead of ending the run.
     pub keep_going: bool,
     /// The first byte to restore.

@@ -66,24 +66,25 @@ prop_compose! {
         compression in prop::sample::select(vec![Compression::Lz4, Compression::None]),
         (sequence, block_bytes, streams) in any::<(u64, u32, u32)>(),
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
+        metadata in option::of(any::<String>().prop_map(|text| serde_json::json!({ "text": text }))),
     ) -> BackupJob {
         let repository = Uuid::from_u128(repository);
         BackupJob {
             source, repo, repository, volume, backup, parent, sequence, block_bytes, compression, streams, pool_bytes,
-            segment_bytes, volume_bytes,
+            segment_bytes, volume_bytes, metadata,
         }
     }
 }
 
 prop_compose! {
     fn restore_job()(
-        (repo, target, overwrite, keep_going) in any::<(String, String, bool, bool)>(),
+        (repo, target, overwrite, zeroed, keep_going) in any::<(String, String, bool, bool, bool)>(),
         (volume, backup) in (volume(), backup()),
         (offset_bytes, length_bytes, volume_bytes) in any::<(u64, u64, u64)>(),
         (block_bytes, streams, pool_bytes) in any::<(u32, u32, u64)>(),
     ) -> RestoreJob {
         RestoreJob {
-            repo, volume, backup, target, overwrite, keep_going, offset_bytes, length_bytes, volume_bytes, block_bytes,
+            repo, volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes, block_bytes,
             streams, pool_bytes,
         }
     }

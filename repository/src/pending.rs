@@ -114,9 +114,22 @@ pub fn is_dead(marker: &Pending) -> bool {
 /// Where the run had committed its backup, or others need what lies under its id, that stays.
 pub fn sweep(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>> {
     let dead: Vec<Pending> = list(repository, volume)?.pending.into_iter().filter(is_dead).collect();
-    if dead.is_empty() {
-        return Ok(Vec::new());
+    if !dead.is_empty() {
+        remove_all(repository, volume, &dead)?;
     }
+    Ok(dead.into_iter().map(|marker| marker.backup).collect())
+}
+
+/// Ends a backup in the making, whoever makes it, if there is one: what it has written so far goes as
+/// by [`sweep`]. Its run, should there still be one, fails when it finds its marker gone.
+pub fn discard(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<()> {
+    match read(repository, volume, backup)? {
+        Some(marker) => remove_all(repository, volume, &[marker]),
+        None => Ok(()),
+    }
+}
+
+fn remove_all(repository: &Repository, volume: &VolumeName, dead: &[Pending]) -> Result<()> {
     let mut survey = Survey::take(repository, volume)?;
     survey.markers.pending.retain(|marker| !dead.contains(marker));
     let prefixes: Vec<String> = dead.iter().map(|marker| keys::backup_prefix(volume, &marker.backup)).collect();
@@ -127,8 +140,7 @@ pub fn sweep(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupI
     remains.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
     repository.store().delete(&remains)?;
     let markers: Vec<String> = dead.iter().map(|marker| keys::pending(volume, &marker.backup)).collect();
-    repository.store().delete(&markers)?;
-    Ok(dead.into_iter().map(|marker| marker.backup).collect())
+    Ok(repository.store().delete(&markers)?)
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ impl Place {
             backup: backup(),
             target: String::new(),
             overwrite: false,
+            zeroed: false,
             keep_going,
             offset_bytes: 0,
             length_bytes: VOLUME,

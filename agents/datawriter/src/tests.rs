@@ -35,6 +35,7 @@ impl Backup {
             backup: "b".parse().unwrap(),
             parent: None,
             sequence: 1,
+            metadata: None,
             block_bytes: 65536,
             compression: Compression::Lz4,
             streams: 1,

@@ -80,6 +80,7 @@ mod tests {
             backup: "b".parse().unwrap(),
             parent: Some("a".parse().unwrap()),
             sequence: 2,
+            metadata: None,
             block_bytes,
             compression: Compression::Lz4,
             streams: 1,

@@ -51,7 +51,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
         checksums,
         map,
         sources: sources(agent, &rows, own),
-        extensions: std::collections::BTreeMap::new(),
+        extensions: agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect(),
     };
     agent.repository.commit(&manifest).map_err(Failure::store)
 }

@@ -32,6 +32,7 @@ impl Place {
             backup: backup.parse().unwrap(),
             parent: parent.map(|parent| parent.parse().unwrap()),
             sequence: 1,
+            metadata: None,
             block_bytes: 65536,
             compression: Compression::Lz4,
             streams: 1,

@@ -23,6 +23,7 @@ fn job(source: &Path) -> BackupJob {
         backup: "b".parse().unwrap(),
         parent: None,
         sequence: 1,
+        metadata: None,
         block_bytes: 65536,
         compression: Compression::Lz4,
         streams: 2,

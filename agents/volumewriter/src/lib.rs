@@ -39,6 +39,8 @@ impl OpenTarget for Files {
 pub struct Volumewriter<O = Files> {
     target: Box<dyn Target>,
     part: Range<u64>,
+    /// Zeros are there already, where nothing is written.
+    zeroed: bool,
     streams: usize,
     opened_by: PhantomData<O>,
 }
@@ -54,7 +56,7 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
         let end = end.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
         let target = O::open(job)?;
         let streams = job.streams.clamp(1, 64) as usize;
-        Ok(Self { target, part: job.offset_bytes..end, streams, opened_by: PhantomData })
+        Ok(Self { target, part: job.offset_bytes..end, zeroed: job.zeroed, streams, opened_by: PhantomData })
     }
 
     fn workers(&self) -> usize {
@@ -63,6 +65,7 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
 
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
         match work.command.state {
+            State::Hole | State::Zero if self.zeroed => {}
             State::Hole | State::Zero => self.zero(&work)?,
             State::Data if work.slot.is_some() => self.write(&work)?,
             _ => {}

@@ -26,6 +26,7 @@ fn job(folder: &TempDir, part: &Range<u64>) -> RestoreJob {
         backup: "b".parse().unwrap(),
         target: folder.path().join("target").to_str().unwrap().to_owned(),
         overwrite: true,
+        zeroed: false,
         keep_going: false,
         offset_bytes: part.start,
         length_bytes: part.end - part.start,

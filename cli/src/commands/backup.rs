@@ -1,25 +1,29 @@
 //! `septet backup`: finds out what to compare with, runs the ring, and clears away what a run that
 //! failed has left.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
 use septet_ipc::shm::sweep;
 use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
-use septet_repository::{Repository, pending};
+use septet_repository::{Repository, pending, reclaim};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::place;
 use crate::args;
 use crate::args::Global;
-use crate::error::{Interrupted, Outcome, Usage};
+use crate::error::{Interrupted, Outcome, Usage, words};
 use crate::report::{Reporter, rate, size};
 use crate::supervisor::{self, Observer, Report, RunError};
 
 /// The size of each pool of slots: the block in work stays in the cache.
 pub(super) const POOL_BYTES: u64 = 32 << 20;
+
+/// It travels with the job, in one line, and is a part of the manifest.
+const METADATA_BYTES_MAX: u64 = 256 << 10;
 
 /// Backs up a volume.
 pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
@@ -51,6 +55,7 @@ pub(super) fn back_up(
         backup: history.id,
         parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
         sequence: history.sequence,
+        metadata: args.metadata.as_deref().map(metadata).transpose()?,
         block_bytes: history.block_bytes,
         compression: match args.compression {
             args::Compression::Lz4 => Compression::Lz4,
@@ -82,6 +87,23 @@ fn clear_up(repository: &Repository, volume: &VolumeName, reporter: &mut Reporte
         reporter.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
     }
     Ok(())
+}
+
+/// What the user wants to find with the backup again.
+fn metadata(path: &Path) -> anyhow::Result<Value> {
+    let name = path.display();
+    let length = fs::metadata(path).map(|metadata| metadata.len());
+    let length = length.map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
+    if length > METADATA_BYTES_MAX {
+        return Err(
+            Usage(format!("--metadata {name}: {} are more than {}", size(length), size(METADATA_BYTES_MAX))).into()
+        );
+    }
+    let text = fs::read(path).map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
+    match serde_json::from_slice(&text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        _ => Err(Usage(format!("--metadata {name} is not a JSON object")).into()),
+    }
 }
 
 /// What the volume's earlier backups decide for the next.
@@ -158,8 +180,21 @@ fn attempt(
             return Err(failed(error, "nothing half-made was left behind"));
         }
     };
+    check_wanted(repository, &job.volume, &job.backup)?;
     pending::remove(repository, &job.volume, &job.backup)?;
     Ok((repository.manifest(&job.volume, &job.backup)?, report))
+}
+
+/// Takes a backup back that was deleted by force while it was made. Whoever does that removes the
+/// marker, and then the manifest if it is there; here the manifest came first and then the look at
+/// the marker: so one of both sees the other.
+fn check_wanted(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> anyhow::Result<()> {
+    if pending::read(repository, volume, backup)?.is_some() {
+        return Ok(());
+    }
+    repository.store().delete(&[keys::manifest(volume, backup)])?;
+    reclaim::run(repository, volume, &[])?;
+    anyhow::bail!("backup {volume}/{backup} was deleted while it was being made")
 }
 
 /// Removes what a run has left; true if it had committed before it failed: then only the marker goes.
@@ -216,11 +251,18 @@ fn summary(manifest: &Manifest, report: &Report) -> Value {
         "bytes_stored": manifest.bytes_stored,
         "block_bytes": manifest.block_bytes,
         "blocks": manifest.blocks,
+        "objects": own_objects(manifest),
         "seconds": report.seconds,
         "cpu_seconds": report.usage.cpu_seconds,
         "memory_peak_bytes": report.usage.memory_peak_bytes,
         "agents": report.agents,
     })
+}
+
+/// What the backup added to the repository: its segments, and checksums, map and manifest.
+fn own_objects(manifest: &Manifest) -> usize {
+    let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
+    own.map(|source| source.segments.len()).sum::<usize>() + 3
 }
 
 fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {

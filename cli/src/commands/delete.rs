@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::{Begin, DeleteJob};
-use septet_repository::Repository;
+use septet_repository::{Repository, pending};
 use serde_json::json;
 
 use super::backup::failed;
 use super::place;
 use crate::args;
 use crate::args::Global;
-use crate::error::Outcome;
+use crate::error::{Outcome, Usage};
 use crate::report::Reporter;
 use crate::supervisor;
 
@@ -32,8 +32,13 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
     // All are looked up before any goes: a misspelt id deletes nothing.
     let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();
     for spec in &args.backup {
-        let (volume, backup) = repository.resolve(spec)?;
+        let (volume, backup) = if args.force { named(spec)? } else { repository.resolve(spec)? };
         doomed.entry(volume).or_default().push(backup);
+    }
+    if args.force {
+        for (volume, backups) in &doomed {
+            backups.iter().try_for_each(|backup| pending::discard(&repository, volume, backup))?;
+        }
     }
     let mut objects = 0;
     for (volume, backups) in doomed {
@@ -45,4 +50,12 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
             .objects;
     }
     Ok(objects)
+}
+
+/// The backup of that name, which need not be one.
+fn named(spec: &str) -> anyhow::Result<(VolumeName, BackupId)> {
+    let usage = |why: &str| Usage(format!("{spec:?} names no backup: {why}"));
+    let (volume, backup) = spec.split_once('/').ok_or_else(|| usage("with --force write VOLUME/ID"))?;
+    let wrong = |error: septet_format::FormatError| usage(&error.to_string());
+    Ok((volume.parse().map_err(wrong)?, backup.parse().map_err(wrong)?))
 }

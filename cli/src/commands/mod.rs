@@ -14,7 +14,7 @@ mod verify;
 use std::process::ExitCode;
 
 use crate::agents;
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Global};
 use crate::error::{Outcome, exit_status};
 use crate::report::failed;
 use crate::signals;
@@ -25,17 +25,17 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let json = speaks_json(&command);
     let result = match command {
         Command::Agent { agent } => return agents::run(agent),
-        Command::Backup(args) => caught(|| backup::run(&args, &global)),
-        Command::Restore(args) => caught(|| restore::run(&args, &global)),
-        Command::Delete(args) => caught(|| delete::run(&args, &global)),
+        Command::Backup(args) => caught(&global, || backup::run(&args, &global)),
+        Command::Restore(args) => caught(&global, || restore::run(&args, &global)),
+        Command::Delete(args) => caught(&global, || delete::run(&args, &global)),
         // Each of its deletions is whole by itself: a signal may end it at any time.
         Command::Clean(args) => clean::run(&args, &global),
-        Command::Verify(args) => caught(|| verify::run(&args, &global)),
+        Command::Verify(args) => caught(&global, || verify::run(&args, &global)),
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         // Its one write is atomic: a signal may end it at any time.
         Command::Rebuild(args) => rebuild::run(&args),
-        Command::Smoke(args) => caught(|| smoke::run(&args, &global)),
+        Command::Smoke(args) => caught(&global, || smoke::run(&args, &global)),
     };
     match result {
         Ok(outcome) => outcome.into(),
@@ -47,8 +47,11 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// Runs a command with signals caught, so that it can end in good order.
-fn caught(command: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+fn caught(global: &Global, command: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
     signals::catch()?;
+    if global.until_eof {
+        signals::catch_eof()?;
+    }
     command()
 }
 

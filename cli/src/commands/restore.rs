@@ -80,6 +80,7 @@ pub(super) fn restore(
         backup: manifest.backup.clone(),
         target: target.clone(),
         overwrite: args.overwrite,
+        zeroed: args.zeroed,
         keep_going: args.keep_going,
         offset_bytes: args.offset,
         length_bytes,

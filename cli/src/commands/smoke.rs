@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use septet_format::VolumeName;
 use septet_repository::Repository;
+use uuid::Uuid;
 
 use super::{backup, delete, restore};
 use crate::args::{self, Global};
@@ -35,8 +36,10 @@ pub(crate) fn run(args: &args::Smoke, global: &Global) -> anyhow::Result<Outcome
         Some(repo) => repo.clone(),
         None => scratch.path().join("repository").to_string_lossy().into_owned(),
     };
-    let volume = VolumeName::sanitize(&format!("septet-smoke-{}", std::process::id()));
-    let test = Test { scratch: scratch.path().to_owned(), repo, volume, global: global.clone() };
+    // Several hosts may try one repository at once, and each may have this process number.
+    let run = Uuid::new_v4().simple().to_string();
+    let volume = VolumeName::sanitize(&format!("septet-smoke-{run}"));
+    let test = Test { scratch: scratch.path().to_owned(), repo, run, volume, global: global.clone() };
     let result = test.steps();
     if result.is_err() {
         test.clean_up();
@@ -50,6 +53,7 @@ pub(crate) fn run(args: &args::Smoke, global: &Global) -> anyhow::Result<Outcome
 struct Test {
     scratch: PathBuf,
     repo: String,
+    run: String,
     volume: VolumeName,
     global: Global,
 }
@@ -89,6 +93,7 @@ impl Test {
             full: false,
             parent: None,
             block_size: None,
+            metadata: None,
             compression: args::Compression::Lz4,
             streams: 4,
             segment_size: 256 << 20,
@@ -106,6 +111,7 @@ impl Test {
             offset: 0,
             length: None,
             overwrite: false,
+            zeroed: false,
             keep_going: false,
             streams: 4,
             json: false,
@@ -118,6 +124,7 @@ impl Test {
         let args = args::Delete {
             backup: vec![format!("{}/{}", self.volume, self.id(id))],
             repo: args::Repo { repo: self.repo.clone() },
+            force: false,
             json: false,
         };
         Ok(format!("{} objects", delete::delete(&args, &self.global, &mut self.reporter())?))
@@ -132,7 +139,7 @@ impl Test {
 
     /// Ids are searched in all volumes: that of a test must not be in the way of another's.
     fn id(&self, name: &str) -> String {
-        format!("smoke-{}-{name}", std::process::id())
+        format!("smoke-{}-{name}", self.run)
     }
 
     fn clean_up(&self) {
