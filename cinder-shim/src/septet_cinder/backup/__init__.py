@@ -1,0 +1,1 @@
+"""Nothing but a part of the driver's path: see drivers/ceph.py."""
