@@ -1,0 +1,137 @@
+"""Backs one volume up with each driver: full, incremental, restore; wall time, CPU and memory of each.
+
+Every driver gets a cinder-backup of its own, and does its work alone. Wall time is what a user waits, from the
+request to `available`. CPU is that of cinder-backup and all that it starts. Memory is the peak of cinder-backup
+itself; what septet's own processes take is in the summary that the driver logs.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud import processes, volumes
+from cloud.deployment import Deployment, sync
+from cloud.processes import Service, status_of
+from cloud.servers import PostgreSQL, RabbitMQ
+
+POSIX = {"backup_driver": "cinder.backup.drivers.posix.PosixBackupDriver"}
+STEPS = ("full", "incremental", "restore")
+PIECE_BYTES = 64 << 10
+# Of the volume, between full and incremental.
+CHANGED_SHARE = 0.05
+GIB = 1 << 30
+
+
+@dataclass
+class Cost:
+    """What one step took."""
+
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def main() -> None:
+    """Runs all and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--septet", type=Path, required=True)
+    parser.add_argument("--size-gb", type=int, default=4)
+    parser.add_argument("--drivers", default="septet,posix-zlib,posix-zstd")
+    arguments = parser.parse_args()
+    processes.time_limit_seconds = 3600
+    directory = Path(tempfile.mkdtemp(prefix="septet-cinder-bench-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    rabbit = RabbitMQ(directory / "rabbitmq", ["bench"])
+    database = PostgreSQL(directory / "postgresql")
+    servers = [rabbit, database]
+    try:
+        sync(directory, database)
+        rabbit.wait()
+        cloud = Deployment("bench", directory, rabbit, database, {})
+        servers.insert(0, cloud)
+        print(f"| {arguments.size_gb} GiB, half noise, half text | full | incremental (5 %) | restore | memory |")
+        print("|---|---|---|---|---|", flush=True)
+        for name in arguments.drivers.split(","):
+            measure(cloud, name, options(name, arguments.septet, directory), arguments.size_gb)
+    finally:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(directory)
+
+
+def options(name: str, septet: Path, directory: Path) -> dict[str, str | Path]:
+    """The part of cinder.conf for a driver."""
+    stored = directory / name
+    stored.mkdir()
+    if name == "septet":
+        return {"septet_binary": septet, "septet_repository": stored}
+    algorithm = name.removeprefix("posix-")
+    return {**POSIX, "backup_posix_path": stored, "backup_compression_algorithm": algorithm}
+
+
+def measure(cloud: Deployment, name: str, conf: dict[str, str | Path], size_gb: int) -> None:
+    """One driver's row of the table."""
+    service = cloud.start_backup(name, storage_availability_zone=name, **conf)
+    zone = {"availability_zone": name}
+    source = cloud.api.create_volume(size_gb, name)
+    target = cloud.api.create_volume(size_gb, "target")
+    fill(cloud.volume(source), size_gb)
+    costs = [timed(service, lambda: cloud.api.back_up(source, **zone))]
+    change(cloud.volume(source), size_gb)
+    backups: list[dict] = []
+    costs.append(timed(service, lambda: backups.append(cloud.api.back_up(source, incremental=True, **zone))))
+    costs.append(timed(service, lambda: cloud.api.restore(backups[0]["id"], target)))
+    volumes.assert_same(cloud.volume(target), cloud.volume(source))
+    peak_mib = int(status_of(service.pid)["VmHWM"].split()[0]) >> 10
+    septet_bytes = [int(peak) for peak in re.findall(r"'memory_peak_bytes': (\d+)", service.log())]
+    own = f" + {max(septet_bytes) >> 20} MiB in septet" if septet_bytes else ""
+    cells = [f"{cost.wall_seconds:.1f} s, CPU {cost.cpu_seconds:.1f} s" for cost in costs]
+    print(f"| {name} | {' | '.join(cells)} | {peak_mib} MiB{own} |", flush=True)
+    cloud.stop_backup(name)
+    for volume in (source, target):
+        cloud.volume(volume).unlink()
+
+
+def timed(service: Service, step: Callable[[], object]) -> Cost:
+    """Does a step when the machine's disks are quiet."""
+    os.sync()
+    cpu_seconds, started = cpu(service.pid), time.monotonic()
+    step()
+    return Cost(time.monotonic() - started, cpu(service.pid) - cpu_seconds)
+
+
+def cpu(pid: int) -> float:
+    """The CPU time of a process and of all that it has waited for."""
+    times = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(path: Path, size_gb: int) -> None:
+    """Fills the volume: each piece is half noise, half text."""
+    with path.open("r+b") as file:
+        for number in range(size_gb * GIB // PIECE_BYTES):
+            file.write(os.urandom(PIECE_BYTES // 2) + text(number))
+
+
+def text(number: int) -> bytes:
+    """Half a piece of lines that a codec shortens."""
+    line = b"%010d the quick brown fox jumps over the lazy dog %010d\n"
+    lines = b"".join(line % (number, place) for place in range(PIECE_BYTES // 2 // 64))
+    return lines.ljust(PIECE_BYTES // 2, b".")[: PIECE_BYTES // 2]
+
+
+def change(path: Path, size_gb: int) -> None:
+    """Changes some of the volume's MiB, each as a whole."""
+    numbers = range(size_gb * GIB // volumes.MIB)
+    for number in random.Random(2).sample(numbers, int(len(numbers) * CHANGED_SHARE)):
+        volumes.write(path, number, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Cinder's REST API, as a user speaks to it."""
+
+import time
+from typing import Any
+
+import requests
+
+from cloud.processes import wait_until
+
+PROJECT = "0123456789abcdef0123456789abcdef"
+HEADERS = {"X-Auth-Token": f"admin:{PROJECT}", "OpenStack-API-Version": "volume 3.64"}
+FAILED = ("error", "error_deleting", "error_restoring", "error_backing-up")
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """A request that Cinder refused; `status` is that of HTTP."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
+
+class Api:
+    """One cloud's API."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/v3/{PROJECT}"
+
+    def request(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Sends a request; the answer."""
+        answer = requests.request(method, self.url + path, headers=HEADERS, json=body, timeout=60)
+        if not answer.ok:
+            raise ApiError(answer.status_code, answer.text)
+        return answer.json() if answer.text else {}
+
+    def get(self, kind: str, id: str) -> Json:
+        """A volume or backup."""
+        return self.request("GET", f"/{kind}s/{id}")[kind]
+
+    def wait(self, kind: str, id: str, *statuses: str) -> Json:
+        """Waits until a volume or backup has one of these statuses; fails at once if it fails."""
+
+        def look() -> Json | None:
+            thing = self.get(kind, id)
+            assert thing["status"] not in set(FAILED) - set(statuses), thing
+            return thing if thing["status"] in statuses else None
+
+        return wait_until(look, f"{kind} {id} {statuses}", pause_seconds=0.2)
+
+    def wait_gone(self, kind: str, id: str) -> None:
+        """Waits until a volume or backup is deleted."""
+
+        def look() -> bool:
+            try:
+                thing = self.get(kind, id)
+            except ApiError as error:
+                if error.status == requests.codes.not_found:
+                    return True
+                raise
+            assert thing["status"] not in FAILED, thing
+            return False
+
+        wait_until(look, f"the end of {kind} {id}", pause_seconds=0.2)
+
+    def create_volume(self, size_gb: int, name: str, **more: Any) -> str:
+        """Makes a volume; its id."""
+        body = {"size": size_gb, "name": name, **more}
+        id = self.request("POST", "/volumes", {"volume": body})["volume"]["id"]
+        self.wait("volume", id, "available")
+        return id
+
+    def start_backup(self, volume: str, **more: Any) -> str:
+        """Begins a backup; its id."""
+        body = {"volume_id": volume, "name": "backup", **more}
+        return self.request("POST", "/backups", {"backup": body})["backup"]["id"]
+
+    def back_up(self, volume: str, **more: Any) -> Json:
+        """Makes a backup; its record."""
+        return self.wait("backup", self.start_backup(volume, **more), "available")
+
+    def start_restore(self, backup: str, volume: str | None = None) -> str:
+        """Begins a restore, to a new volume if none is named; the volume's id."""
+        body = {"volume_id": volume} if volume else {}
+        return self.request("POST", f"/backups/{backup}/restore", {"restore": body})["restore"]["volume_id"]
+
+    def restore(self, backup: str, volume: str | None = None) -> str:
+        """Restores a backup; the volume's id."""
+        volume = self.start_restore(backup, volume)
+        self.wait("volume", volume, "available")
+        self.wait("backup", backup, "available")
+        return volume
+
+    def delete_backup(self, backup: str, force: bool = False) -> None:
+        """Deletes a backup."""
+        if force:
+            self.action("backup", backup, "os-force_delete")
+        else:
+            self.request("DELETE", f"/backups/{backup}")
+        self.wait_gone("backup", backup)
+
+    def action(self, kind: str, id: str, action: str, **body: Any) -> None:
+        """Does something to a volume or backup."""
+        self.request("POST", f"/{kind}s/{id}/action", {action: body})
+
+    def service_is_up(self, binary: str, host: str) -> bool:
+        """Whether Cinder takes a service to be up."""
+        services = self.request("GET", "/os-services")["services"]
+        return any(
+            service["binary"] == binary and service["host"] == host and service["state"] == "up" for service in services
+        )
+
+    def wait_ready(self, *services: tuple[str, str]) -> None:
+        """Waits until the services are up, each given as its binary and its host, and the scheduler knows of pools."""
+        missing: list[Any] = []
+
+        def look() -> bool:
+            try:
+                missing[:] = [service for service in services if not self.service_is_up(*service)]
+                if not missing and not self.request("GET", "/scheduler-stats/get_pools")["pools"]:
+                    missing[:] = ["pools"]
+            except (requests.ConnectionError, requests.ReadTimeout, ApiError) as error:
+                missing[:] = [error]
+                time.sleep(0.3)
+            return not missing
+
+        try:
+            wait_until(look, "services")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {missing}") from None

@@ -1,0 +1,143 @@
+"""One cloud: its database, its queues, and its services, each with a configuration of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cloud import loop_driver
+from cloud.api import Api
+from cloud.processes import Service, wait_until
+from cloud.servers import PostgreSQL, RabbitMQ, free_port
+
+DRIVER = "septet_cinder.backup.drivers.ceph.SeptetBackupDriver"
+BIN = Path(sys.executable).parent
+ETC = BIN.parent / "etc" / "cinder"
+SYNCED = "synced"
+
+
+class Deployment:
+    """A cloud with an API, a scheduler, a volume service and any number of backup services."""
+
+    def __init__(self, name: str, directory: Path, rabbit: RabbitMQ, database: PostgreSQL, options: dict) -> None:
+        self.name = name
+        self.directory = directory / name
+        self.volumes = self.directory / "volumes"
+        self.volumes.mkdir(parents=True)
+        self.backup_options = options
+        self.port = free_port()
+        self.api = Api(self.port)
+        database.create(name, SYNCED)
+        self._write_bin()
+        self.conf = self.directory / "cinder.conf"
+        self.conf.write_text(self._configuration(rabbit.url(name), database.url(name)))
+        self.services = {binary: self._start(binary) for binary in ("api", "scheduler", "volume")}
+        self.backups: dict[str, Service] = {}
+
+    def start_backup(self, host: str, wait: bool = True, **options: str | int | bool | Path) -> Service:
+        """Starts a backup service as that host, with more options."""
+        conf = self.directory / f"{host}.conf"
+        options = {"backup_driver": DRIVER, "host": host, **self.backup_options, **options}
+        conf.write_text("[DEFAULT]\n" + "".join(f"{name}={value}\n" for name, value in options.items()))
+        return self.restart_backup(host, wait)
+
+    def restart_backup(self, host: str, wait: bool = True) -> Service:
+        """Starts a backup service again as it was."""
+        self.backups[host] = self._start("backup", host, self.directory / f"{host}.conf")
+        if wait:
+            self.wait_ready()
+        return self.backups[host]
+
+    def wait_ready(self) -> None:
+        """Waits until all services are up, and this driver's have made their check."""
+        backups = [("cinder-backup", host) for host in self.backups]
+        self.api.wait_ready(("cinder-scheduler", "main"), ("cinder-volume", "main@loop"), *backups)
+        for host, service in self.backups.items():
+            if DRIVER in (self.directory / f"{host}.conf").read_text():
+                wait_until(lambda service=service: " is ready\n" in service.log(), f"the check of {host}")
+
+    def stop_backup(self, host: str) -> None:
+        """Stops a backup service, and waits until Cinder takes it to be down."""
+        self.backups.pop(host).stop()
+        self.wait_down(host)
+
+    def wait_down(self, host: str) -> None:
+        """Waits until Cinder takes a backup service to be down."""
+        wait_until(lambda: not self.api.service_is_up("cinder-backup", host), f"the end of {host}")
+
+    def volume(self, id: str) -> Path:
+        """The file behind a volume."""
+        return self.volumes / f"volume-{id}"
+
+    def stop(self) -> None:
+        """Ends all services, and detaches what they have attached."""
+        for service in [*self.services.values(), *self.backups.values()]:
+            service.kill()
+        for file in self.volumes.iterdir():
+            loop_driver.detach(file)
+
+    def _start(self, binary: str, host: str = "main", *confs: Path) -> Service:
+        files = [f"--config-file={conf}" for conf in (self.conf, *confs)]
+        environment = {
+            "PATH": f"{self.directory / 'bin'}:{BIN}:{os.environ['PATH']}:/usr/sbin:/sbin",
+            "PYTHONPATH": str(Path(loop_driver.__file__).parent.parent),
+            "PYTHONWARNINGS": "ignore",
+        }
+        return Service(f"{binary}-{host}", [str(BIN / f"cinder-{binary}"), *files], self.directory, environment)
+
+    def _write_bin(self) -> None:
+        """Puts a sudo into the path that grants everything at once: the tests are root already."""
+        sudo = self.directory / "bin" / "sudo"
+        sudo.parent.mkdir()
+        sudo.write_text('#!/bin/sh\n[ "$1" = cinder-rootwrap ] && shift 2\nexec "$@"\n')
+        sudo.chmod(0o755)
+
+    def _configuration(self, broker: str, database: str) -> str:
+        return f"""\
+[DEFAULT]
+state_path={self.directory}
+my_ip=127.0.0.1
+host=main
+auth_strategy=noauth
+api_paste_config={ETC}/api-paste.ini
+resource_query_filters_file={ETC}/resource_filters.json
+osapi_volume_listen=127.0.0.1
+osapi_volume_listen_port={self.port}
+osapi_volume_workers=1
+transport_url={broker}
+enabled_backends=loop
+report_interval=1
+service_down_time=6
+periodic_interval=2
+periodic_fuzzy_delay=0
+scheduler_driver_init_wait_time=2
+backend_stats_polling_interval=3
+backup_driver_stats_polling_interval=10
+backup_driver_init_check_interval=5
+backup_timer_interval=1
+max_pool_size=5
+[loop]
+volume_driver=cloud.loop_driver.LoopDriver
+volume_backend_name=loop
+loop_directory={self.volumes}
+[database]
+connection={database}
+[oslo_concurrency]
+lock_path={self.directory}/locks
+[coordination]
+backend_url=file://{self.directory}/locks
+[oslo_messaging_notifications]
+driver=log
+"""
+
+
+def sync(directory: Path, database: PostgreSQL) -> None:
+    """Makes the database that every cloud's begins as a copy of."""
+    database.create(SYNCED)
+    conf = directory / "sync.conf"
+    conf.write_text(f"[DEFAULT]\nstate_path={directory}\n[database]\nconnection={database.url(SYNCED)}\n")
+    with (directory / "sync.out").open("wb") as output:
+        line = [BIN / "cinder-manage", f"--config-file={conf}", "db", "sync"]
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        subprocess.run(line, stdout=output, stderr=output, env=environment, check=True)
+    database.run("psql", "--quiet", "--command", "UPDATE quota_classes SET hard_limit = -1", SYNCED)

@@ -1,0 +1,138 @@
+"""Processes: the services of the tests, and what they have started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Nothing takes nearly so long with small volumes, even on a busy machine.
+time_limit_seconds = 120
+# An agent that has read or written so much of a volume is in the middle of it: more than the pools hold, less than
+# the volumes have.
+UNDER_WAY_BYTES = {"reader": 64 << 20, "volumewriter": 8 << 20}
+
+
+def wait_until(look: Callable[[], T], what: str, seconds: float | None = None, pause_seconds: float = 0.1) -> T:
+    """The first thing that `look` sees; an error that names `what` if it sees nothing for too long."""
+    seconds = seconds or time_limit_seconds
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < until, f"no sign of {what} within {seconds} s"
+        time.sleep(pause_seconds)
+    return seen
+
+
+class Service:
+    """A process that runs until it is stopped, in a session of its own; its output is in DIRECTORY/NAME.out."""
+
+    def __init__(self, name: str, line: list[str], directory: Path, environment: dict[str, str]) -> None:
+        self.output = directory / f"{name}.out"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                line,
+                cwd=directory,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    def kill(self) -> None:
+        """Ends it and all that it has started at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def kill_alone(self) -> None:
+        """Ends it at once, and leaves what it has started to itself."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Asks it to end, and waits."""
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        self.kill()
+
+    def log(self) -> str:
+        """What it has said so far."""
+        return self.output.read_text(errors="replace")
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """The lines of /proc/PID/status; empty if there is no such process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the process has started."""
+    try:
+        lines = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for line in lines for child in line.split()]
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """All processes that the process has started, directly or not, with their names."""
+    found: dict[int, str] = {}
+    for child in children(pid):
+        found |= {child: status_of(child).get("Name", ""), **descendants(child)}
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    return status_of(pid).get("State", "Z")[0] not in "ZX"
+
+
+def bytes_moved(pid: int) -> int:
+    """What the process has read and written so far, sockets included."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    counts = {name: int(value) for name, _, value in (line.partition(": ") for line in lines)}
+    return counts["rchar"] + counts["wchar"]
+
+
+class Held:
+    """A run of septet in the middle of its work: the agent that has the volume is stopped, so that it can't end."""
+
+    def __init__(self, service: Service, agent: str) -> None:
+        # The kernel keeps 15 characters of a name.
+        name = f"septet-{agent}"[:15]
+        self.agent = wait_until(
+            lambda: next((pid for pid, called in descendants(service.pid).items() if called == name), None),
+            name,
+            pause_seconds=0.005,
+        )
+        wait_until(lambda: bytes_moved(self.agent) > UNDER_WAY_BYTES[agent], f"work of {name}", pause_seconds=0.001)
+        os.kill(self.agent, signal.SIGSTOP)
+        # The supervisor comes first: were an agent to die before it, it would clear up.
+        septet = {pid: name for pid, name in descendants(service.pid).items() if name.startswith("septet")}
+        self.processes = sorted(septet, key=lambda pid: septet[pid] != "septet")
+        assert self.agent in self.processes, f"{name} was too fast: use larger volumes"
+
+    def go_on(self) -> None:
+        """Lets it work on."""
+        os.kill(self.agent, signal.SIGCONT)
+
+    def kill_all(self) -> None:
+        """Ends all its processes at once, as the end of their machine would."""
+        for pid in self.processes:
+            os.kill(pid, signal.SIGKILL)
+
+    def wait_gone(self) -> None:
+        """Returns when none of its processes is left."""
+        wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}", 30)

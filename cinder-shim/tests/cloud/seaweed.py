@@ -1,0 +1,86 @@
+"""SeaweedFS as the storage: a real S3 server in one process."""
+
+from pathlib import Path
+
+import boto3
+from botocore.client import Config
+
+from cloud.processes import Service, wait_until
+from cloud.servers import answers, free_port
+from cloud.stores import Store
+
+BUCKET, PREFIX = "backups", "cinder/"
+KEY, SECRET = "owner-key", "owner-secret"
+IDENTITIES = f"""{{"identities": [{{"name": "owner", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    "credentials": [{{"accessKey": "{KEY}", "secretKey": "{SECRET}"}}]}}]}}"""
+
+
+class Seaweed(Store):
+    """A repository in a bucket; the credentials come by the environment file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "seaweed"
+        (self.directory / "data").mkdir(parents=True)
+        (self.directory / "s3.json").write_text(IDENTITIES)
+        self.ports = {name: free_port_pair() for name in ("master", "volume", "filer", "s3")}
+        endpoint = f"http://127.0.0.1:{self.ports['s3']}"
+        self.repository = f"s3://{BUCKET}/{PREFIX}?time-limit=10"
+        self.environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+        }
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        self.give_back()
+        self.client.create_bucket(Bucket=BUCKET)
+
+    def objects(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX)
+        return [found["Key"].removeprefix(PREFIX) for page in pages for found in page.get("Contents", [])]
+
+    def damage(self, key: str) -> None:
+        bytes_ = self.client.get_object(Bucket=BUCKET, Key=PREFIX + key)["Body"].read()
+        self.client.put_object(Bucket=BUCKET, Key=PREFIX + key, Body=bytes(byte ^ 1 for byte in bytes_))
+
+    def take_away(self) -> None:
+        self.server.kill()
+
+    def give_back(self) -> None:
+        options = {
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "dir": self.directory / "data",
+            "s3.config": self.directory / "s3.json",
+            # Each bucket takes some volumes: with few, writes to new buckets fail.
+            "volume.max": 300,
+            "master.volumeSizeLimitMB": 64,
+            "master.telemetry": "false",
+            "s3.port.iceberg": 0,
+            **{f"{name}.port": port for name, port in self.ports.items()},
+        }
+        words = [f"-{name}={value}" for name, value in options.items()]
+        self.server = Service("weed", ["weed", "server", "-filer", "-s3", *words], self.directory, {})
+        wait_until(self._is_ready, "SeaweedFS")
+
+    def stop(self) -> None:
+        self.server.kill()
+
+    def _is_ready(self) -> bool:
+        """It answers, and its volumes have come."""
+        return answers(self.ports["s3"]) and "the cluster has 1 filer" in self.server.log()
+
+
+def free_port_pair() -> int:
+    """A port that is free, and so is the one 10,000 above, where SeaweedFS listens too."""
+    while True:
+        port = free_port()
+        if port + 10_000 < 1 << 16 and not answers(port + 10_000):
+            return port
