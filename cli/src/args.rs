@@ -39,9 +39,9 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Back up a file or a block device
+    /// Back up a file, a block device or an RBD image
     Backup(Backup),
-    /// Write a backup to a file or a block device
+    /// Write a backup to a file, a block device or an RBD image
     Restore(Restore),
     /// Delete backups, and what no other backup needs
     Delete(Delete),
@@ -73,10 +73,30 @@ pub(crate) struct Repo {
     pub(crate) repo: String,
 }
 
+/// How to come to a Ceph cluster; what is left out is as Ceph has it (`/etc/ceph/ceph.conf`, `CEPH_CONF`,
+/// `CEPH_ARGS`, `client.admin`), and what the name of the image says goes before it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Ceph {
+    /// The Ceph configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ceph_conf: Option<String>,
+
+    /// The Ceph user, without "client."
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ceph_user: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// What to back up: a file or a block device
+    /// What to back up: a file, a block device, or rbd:POOL/IMAGE[@SNAPSHOT]
     pub(crate) source: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) ceph: Ceph,
+
+    /// Of the blocks that Ceph calls unchanged, read and compare so many percent all the same
+    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
+    pub(crate) audit: f64,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
@@ -131,8 +151,15 @@ pub(crate) struct Restore {
     /// The backup
     pub(crate) backup: String,
 
-    /// Where to: a new file, or with --overwrite an existing file or a block device
+    /// Where to: a new file, or with --overwrite an existing file or a block device; or rbd:POOL/IMAGE
     pub(crate) target: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) ceph: Ceph,
+
+    /// Make the RBD image, with the size and features of the one that was backed up
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) create: bool,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
@@ -269,6 +296,11 @@ fn parse_block_bytes(text: &str) -> Result<u32, String> {
 fn parse_segment_bytes(text: &str) -> Result<u64, String> {
     let bytes = parse_bytes(text)?;
     (1 << 20..=1 << 34).contains(&bytes).then_some(bytes).ok_or_else(|| "a segment is from 1MiB to 16GiB".to_owned())
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.trim_end_matches('%').parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "give a number from 0 to 100".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

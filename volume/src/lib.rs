@@ -10,6 +10,7 @@ pub mod conformance;
 mod error;
 mod extent;
 mod file;
+mod rbd_url;
 mod source;
 mod target;
 
@@ -19,5 +20,6 @@ pub use file::partial::discard_abandoned;
 pub use file::same_file::same_file;
 pub use file::source::FileSource;
 pub use file::target::{FileTarget, TargetOptions};
+pub use rbd_url::{BadRbdUrl, RbdUrl};
 pub use source::Source;
 pub use target::Target;

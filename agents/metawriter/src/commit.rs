@@ -1,5 +1,6 @@
 //! The end of a backup: checksums, map, and the manifest with which it exists.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -51,9 +52,16 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
         checksums,
         map,
         sources: sources(agent, &rows, own),
-        extensions: std::collections::BTreeMap::new(),
+        extensions: extensions(agent)?,
     };
     agent.repository.commit(&manifest).map_err(Failure::store)
+}
+
+/// What the reader said of the image, for the next backup and for a restore that makes it anew.
+fn extensions(agent: &Metawriter) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let origin = agent.job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref());
+    let origin = origin.map(serde_json::to_value).transpose().map_err(Failure::protocol)?;
+    Ok(origin.map(|origin| ("rbd".to_owned(), origin)).into_iter().collect())
 }
 
 /// This backup's segments in the order of their numbers: none may be missing.

@@ -5,6 +5,7 @@
 //! slot of shared memory that holds the bytes. What a volume is, is a type parameter, so that a
 //! reader of RBD images is this one with another [`OpenSource`].
 
+mod audit;
 mod grid;
 
 use std::marker::PhantomData;
@@ -14,25 +15,26 @@ use std::sync::Arc;
 
 use septet_format::Geometry;
 use septet_ipc::agent::{note, step};
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Work};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Table, Work};
 use septet_volume::{FileSource, Source};
 
+use crate::audit::Audit;
 use crate::grid::Grid;
 
 /// How a volume is opened.
 pub trait OpenSource: Send + Sync + 'static {
-    /// Opens what `job.source` names.
+    /// Opens what `job.source` names, and adds to the job what only the source knows.
     ///
     /// # Errors
     /// A volume that is not there, or that can't be read.
-    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure>;
+    fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure>;
 }
 
 /// Files and block devices, by path.
 pub struct Files;
 
 impl OpenSource for Files {
-    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure> {
+    fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
         Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
     }
 }
@@ -43,6 +45,7 @@ pub struct Reader<O = Files> {
     geometry: Geometry,
     streams: usize,
     pool: Arc<Pool>,
+    audit: Audit,
     opened_by: PhantomData<O>,
 }
 
@@ -60,11 +63,17 @@ impl<O: OpenSource> Agent for Reader<O> {
         // A block in each stream's hands, and as many on their way.
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
         let pool = context.pool(job.block_bytes, job.pool_bytes.max(least))?;
-        Ok(Self { source, geometry, streams, pool, opened_by: PhantomData })
+        let audit = Audit::new(geometry, job.rbd.as_ref().map_or(0, |rbd| rbd.audit_ppm));
+        Ok(Self { source, geometry, streams, pool, audit, opened_by: PhantomData })
     }
 
     fn workers(&self) -> usize {
         self.streams
+    }
+
+    fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
+        self.audit.take(&table)?;
+        Ok(Some(table))
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
@@ -94,7 +103,9 @@ impl<O: OpenSource> Reader<O> {
     fn map(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
         for piece in Grid::new(&*self.source, self.geometry.block_bytes(), range) {
             let (state, range) = piece.map_err(Failure::volume)?;
-            output.send(Work::new(range.start, range.end - range.start, state))?;
+            for (state, range) in self.audit.choose(state, range) {
+                output.send(Work::new(range.start, range.end - range.start, state))?;
+            }
             step();
         }
         Ok(())
@@ -106,6 +117,7 @@ impl<O: OpenSource> Reader<O> {
             let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
             let mut slot = self.pool.take(len)?;
             self.source.read_at(offset, &mut slot.bytes_mut()[..len]).map_err(Failure::volume)?;
+            self.audit.check(offset, &slot.bytes_mut()[..len], &*self.source)?;
             let mut block = Work::new(offset, len as u64, State::Data);
             block.slot = Some(slot.filled(len));
             output.send(block)?;

@@ -5,6 +5,7 @@ mod clean;
 mod delete;
 mod list;
 mod place;
+mod rbd;
 mod rebuild;
 mod restore;
 mod show;

@@ -9,7 +9,7 @@ use septet_repository::Repository;
 use serde_json::json;
 
 use super::backup::{POOL_BYTES, failed};
-use super::place;
+use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
@@ -69,7 +69,7 @@ pub(super) fn restore(
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, u64, Report)> {
     let repo = place::repository(&args.repo.repo)?;
-    let target = place::volume_path(&args.target)?;
+    let target = place::volume(&args.target, &args.ceph)?;
     let repository = Repository::open(&repo)?;
     let manifest = repository.find(&args.backup)?;
     let length_bytes = length(args, &manifest)?;
@@ -87,6 +87,7 @@ pub(super) fn restore(
         block_bytes: manifest.block_bytes,
         streams: args.streams,
         pool_bytes: POOL_BYTES,
+        rbd: rbd::restore(&target, args.create, &manifest)?,
     });
     if septet_volume::discard_abandoned(Path::new(&target)) {
         reporter.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
