@@ -42,7 +42,7 @@ pub(crate) fn connect(url: &RbdUrl) -> Result<Arc<Pool>, Failure> {
         }
     }
     cluster.connect().map_err(|errno| match errno {
-        Errno::NOENT => failure(format!("no key of {client} was found: check --ceph-user and where its keyring is")),
+        Errno::NOENT => failure(format!("no key of {client} was found: check --ceph-user and its keyring")),
         Errno::PERM | Errno::ACCESS => {
             failure(format!("the cluster does not take {client} with this key: check --ceph-user and its keyring"))
         }

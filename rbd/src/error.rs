@@ -9,7 +9,11 @@ impl Errno {
     /// The cause in words, as it is meant by Ceph.
     pub(crate) fn words(self) -> String {
         match self {
-            Self::TIMEDOUT => "Ceph has not answered in time: see `ceph -s`; --timeout sets the limit".to_owned(),
+            Self::TIMEDOUT => {
+                let hint =
+                    "a daemon may be down, or the cluster full: see `ceph health detail`; --timeout sets the limit";
+                format!("Ceph has not answered in time ({hint})")
+            }
             Self::SHUTDOWN => {
                 "the cluster has shut this client out (blocklisted): see `ceph osd blocklist ls`".to_owned()
             }

@@ -65,7 +65,6 @@ unsafe extern "C" {
     fn rbd_snap_list_end(snapshots: *mut SnapInfo);
     fn rbd_snap_create(image: Handle, name: *const c_char) -> c_int;
     fn rbd_snap_remove(image: Handle, name: *const c_char) -> c_int;
-    fn rbd_snap_set(image: Handle, name: *const c_char) -> c_int;
     fn rbd_diff_iterate2(
         image: Handle,
         from: *const c_char,
@@ -309,11 +308,6 @@ impl Image {
 
     pub(crate) fn remove_snapshot(&self, name: &str) -> Result<()> {
         self.named(rbd_snap_remove, name)
-    }
-
-    /// From now on the image reads as that snapshot.
-    pub(crate) fn read_snapshot(&self, name: &str) -> Result<()> {
-        self.named(rbd_snap_set, name)
     }
 
     /// Calls `found` for each extent in the range that differs from the snapshot `from` (none: from

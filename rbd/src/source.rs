@@ -19,8 +19,9 @@ use crate::snapshots;
 /// An open snapshot.
 pub(crate) struct RbdSource {
     name: String,
+    url: RbdUrl,
     image: Image,
-    bytes: u64,
+    snapshot: Snapshot,
     base: Option<Base>,
     fast_diff: bool,
     window: Mutex<Option<Window>>,
@@ -40,29 +41,24 @@ impl RbdSource {
         let pool = connect(&url)?;
         let name = url.name();
         let wrong = |errno: Errno| errno.at(&name, "look at it");
-        let (image, own) = match &url.snapshot {
-            Some(snapshot) => (open_snapshot(&pool, &url, snapshot)?, snapshot.clone()),
-            None => (open_image(&pool, &url)?, snapshots::name_for(job)),
-        };
+        let wanted = url.snapshot.clone().unwrap_or_else(|| snapshots::name_for(job));
         if url.snapshot.is_none() {
-            make_snapshot(&image, &own).map_err(|errno| errno.at(&name, "make a snapshot of it"))?;
+            make_snapshot(&pool, &url, &wanted)?;
         }
+        let opened = Image::open_read_only(&pool, &url.image, Some(&wanted));
+        let image = opened.map_err(|errno| not_open(errno, &url, "snapshot"))?;
         let all = image.snapshots().map_err(wrong)?;
-        let found = all.iter().find(|snapshot| snapshot.name == own).cloned();
-        let snapshot =
-            found.ok_or_else(|| Failure::volume(format!("{name}: its snapshot {own} has gone meanwhile")))?;
+        let found = all.iter().find(|snapshot| snapshot.name == wanted).cloned();
+        let snapshot = found.ok_or_else(|| gone(&name, &wanted)).map_err(Failure::volume)?;
         let origin = origin(&image, &snapshot).map_err(wrong)?;
         let base = job.rbd.as_ref().and_then(|rbd| rbd.base.as_ref()).and_then(|base| {
             find_base(base, &origin, &all, job.block_bytes, snapshot.bytes)
                 .inspect_err(|why| note(AgentKind::Reader, format!("{name}: {why}: all of it is read and compared")))
                 .ok()
         });
-        if url.snapshot.is_none() {
-            image.read_snapshot(&own).map_err(|errno| errno.at(&name, "read its snapshot"))?;
-        }
         let fast_diff = image.has_fast_diff().map_err(wrong)?;
         job.rbd.get_or_insert_default().origin = Some(origin);
-        Ok(Self { name, image, bytes: snapshot.bytes, base, fast_diff, window: Mutex::default() })
+        Ok(Self { name, url, image, snapshot, base, fast_diff, window: Mutex::default() })
     }
 
     /// Asks Ceph what is in a window: from the object map which objects, and of these what exactly.
@@ -98,17 +94,17 @@ impl RbdSource {
     }
 
     fn check_range(&self, start: u64, end: u64) -> Result<(), VolumeError> {
-        if start <= end && end <= self.bytes {
+        if start <= end && end <= self.snapshot.bytes {
             return Ok(());
         }
         let range = septet_volume::ByteRange { start, end };
-        Err(VolumeError::OutOfRange { volume: self.name.clone(), range, bytes: self.bytes })
+        Err(VolumeError::OutOfRange { volume: self.name.clone(), range, bytes: self.snapshot.bytes })
     }
 }
 
 impl Source for RbdSource {
     fn bytes(&self) -> u64 {
-        self.bytes
+        self.snapshot.bytes
     }
 
     fn describe(&self) -> String {
@@ -123,7 +119,7 @@ impl Source for RbdSource {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.as_ref().is_none_or(|window| !window.contains(offset_bytes)) {
             let start = offset_bytes - offset_bytes % WINDOW_BYTES;
-            let range = start..start.saturating_add(WINDOW_BYTES).min(self.bytes);
+            let range = start..start.saturating_add(WINDOW_BYTES).min(self.snapshot.bytes);
             let looked = self.look(range).map_err(|errno| errno.io(&self.name, "find out what is in it"))?;
             *window = Some(looked);
         }
@@ -140,18 +136,25 @@ impl Source for RbdSource {
         self.image.read(offset_bytes, buf).map_err(|errno| errno.io(&self.name, "read it"))
     }
 
-    /// A snapshot keeps its size.
+    /// A snapshot keeps its size. But what is read of one that was removed may be anything, so it must
+    /// still be there after the last read.
     fn check_size(&self) -> Result<Option<u64>, VolumeError> {
-        Ok(None)
+        let opened = Image::open_read_only(self.image.pool(), &self.url.image, None);
+        let all = match opened.and_then(|image| image.snapshots()) {
+            Ok(all) => all,
+            Err(Errno::NOENT) => return Err(gone(&self.name, &self.snapshot.name)),
+            Err(errno) => return Err(errno.io(&self.name, "see whether its snapshot is still there")),
+        };
+        if all.iter().any(|snapshot| snapshot.id == self.snapshot.id) {
+            return Ok(None);
+        }
+        Err(gone(&self.name, &self.snapshot.name))
     }
 }
 
-fn open_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Image, Failure> {
-    Image::open_read_only(pool, &url.image, Some(snapshot)).map_err(|errno| not_open(errno, url, "snapshot"))
-}
-
-fn open_image(pool: &Arc<Pool>, url: &RbdUrl) -> Result<Image, Failure> {
-    Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))
+fn gone(volume: &str, snapshot: &str) -> VolumeError {
+    let reason = format!("its snapshot {snapshot} was removed meanwhile: back it up again");
+    VolumeError::Io { volume: volume.to_owned(), action: "trust what was read", reason }
 }
 
 /// Why an image can't be opened.
@@ -163,15 +166,15 @@ pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     }
 }
 
-/// Makes the backup's snapshot; one that a run of the same name has left is no good.
-fn make_snapshot(image: &Image, name: &str) -> Result<(), Errno> {
-    match image.make_snapshot(name) {
-        Err(Errno::EXIST) => {
-            image.remove_snapshot(name)?;
-            image.make_snapshot(name)
-        }
+/// Makes the backup's snapshot; one that a run of the same name has left is no good. The image is open for
+/// writing no longer than that: a reader that is killed later leaves no lock behind.
+fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
+    let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
+    let made = match image.make_snapshot(snapshot) {
+        Err(Errno::EXIST) => image.remove_snapshot(snapshot).and_then(|()| image.make_snapshot(snapshot)),
         made => made,
-    }
+    };
+    made.map_err(|errno| errno.at(&url.name(), "make a snapshot of it"))
 }
 
 fn origin(image: &Image, snapshot: &Snapshot) -> Result<RbdOrigin, Errno> {

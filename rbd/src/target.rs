@@ -163,7 +163,7 @@ fn claim(image: &Image, name: &str) -> Result<(), Failure> {
         return Err(Failure::volume(VolumeError::InUse {
             volume: name.to_owned(),
             by: format!("client.{client} at {address} has it open"),
-            advice: "see `rbd status`, release it or name another image",
+            advice: "see `rbd status` (one that died is forgotten after 30 s), or name another image",
         }));
     }
     match image.features().map_err(|errno| errno.at(name, "look at it"))? & feature::EXCLUSIVE_LOCK {

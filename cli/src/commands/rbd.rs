@@ -16,8 +16,10 @@ use crate::supervisor::{Observer, ceph};
 
 /// The name of the manifest's extension that says what image was backed up.
 const EXTENSION: &str = "rbd";
-/// A snapshot that is not removed in this time is left to the next backup.
+/// A snapshot that is not removed in this time is left to the next backup; after a failure, for which
+/// Ceph may be the cause, in less.
 const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(2);
 
 /// What the reader is told of an image; none for any other source.
@@ -58,13 +60,22 @@ pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result
 
 /// Removes the snapshots that this volume's backups have left, but for the one that the next backup is
 /// to be compared with, and those of backups that are under way. What fails is left to the next backup.
-pub(super) fn tidy(repository: &Repository, job: &BackupJob, global: &Global, reporter: &mut Reporter) {
+pub(super) fn tidy(
+    repository: &Repository,
+    job: &BackupJob,
+    failed: Option<&anyhow::Error>,
+    global: &Global,
+    reporter: &mut Reporter,
+) {
     if !RbdUrl::is_meant(&job.source) {
         return;
     }
-    let result = kept(repository, job).and_then(|keep| run_tidy(job, &keep, global.timeout.min(TIDY_TIMEOUT_MAX)));
+    let timeout_max = if failed.is_some() { TIDY_TIMEOUT_FAILED } else { TIDY_TIMEOUT_MAX };
+    let result = kept(repository, job).and_then(|keep| run_tidy(job, &keep, global.timeout.min(timeout_max)));
     match result {
         Ok(notes) => notes.iter().for_each(|text| reporter.note(text)),
+        // One cause is told once.
+        Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
         Err(why) => reporter.note(&format!("snapshots of earlier backups stay until the next one: {why}")),
     }
 }
