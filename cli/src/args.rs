@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Show(Show),
     /// Make a lost or damaged map again from the segments' own indexes
     Rebuild(Rebuild),
+    /// Write a backup, or what changed since another, as the stream that `rbd import-diff` reads
+    ExportDiff(ExportDiff),
+    /// Make a backup of the stream that `rbd export-diff` wrote
+    ImportDiff(ImportDiff),
     /// Prove a set-up: back up a small file, restore, compare, delete
     Smoke(Smoke),
     /// Run one agent between its standard input and output (see PROTOCOL.md)
@@ -97,6 +101,10 @@ pub(crate) struct Backup {
     /// Of the blocks that Ceph calls unchanged, read and compare so many percent all the same
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
     pub(crate) audit: f64,
+
+    /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
+    #[arg(skip)]
+    pub(crate) spool: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
@@ -266,6 +274,77 @@ pub(crate) struct Rebuild {
 
     #[command(flatten)]
     pub(crate) repo: Repo,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportDiff {
+    /// The backup
+    pub(crate) backup: String,
+
+    /// Where to: a new file, or - for standard output
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Only what changed since this backup [default: all that is not zero]
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) from: Option<String>,
+
+    /// The snapshot that the image must have for the import [default: the id of --from]
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) from_snap: Option<String>,
+
+    /// The snapshot that the import makes [default: the backup's id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to_snap: Option<String>,
+
+    /// The version of the stream: v1 is for `rbd import-diff`
+    #[arg(long, value_enum, default_value_t = DiffFormat::V1)]
+    pub(crate) format: DiffFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// As `rbd export-diff` writes it
+    V1,
+    /// As within `rbd export --export-format 2`
+    V2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportDiff {
+    /// The stream, v1 or v2: a file, or - for standard input
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// The volume's name in the repository
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: VolumeName,
+
+    /// The backup's id [default: the name of the snapshot that the stream leads to]
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<BackupId>,
+
+    /// The backup that the stream continues [default: the one called like the snapshot it starts from]
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<BackupId>,
+
+    /// Block size of a first backup, a power of two from 64KiB to 4MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
+    pub(crate) block_size: Option<u32>,
+
+    /// How blocks are stored
+    #[arg(long, value_enum, default_value_t = Compression::Lz4)]
+    pub(crate) compression: Compression,
+
+    /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -39,6 +39,9 @@ pub struct RbdBackup {
     /// What is read: added by the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<RbdOrigin>,
+    /// A folder in which a stream of changes was laid out: that is read, and no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<String>,
 }
 
 /// What only a restore to an RBD image needs.

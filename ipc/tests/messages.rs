@@ -77,12 +77,13 @@ prop_compose! {
         compression in prop::sample::select(vec![Compression::Lz4, Compression::None]),
         (sequence, block_bytes, streams) in any::<(u64, u32, u32)>(),
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
-        (audit_ppm, base, origin) in (any::<u32>(), option::of(origin()), option::of(origin())),
+        (audit_ppm, spool) in any::<(u32, Option<String>)>(),
+        (base, origin) in (option::of(origin()), option::of(origin())),
     ) -> BackupJob {
         let repository = Uuid::from_u128(repository);
         BackupJob {
             source, repo, repository, volume, backup, parent, sequence, block_bytes, compression, streams, pool_bytes,
-            segment_bytes, volume_bytes, rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin })),
+            segment_bytes, volume_bytes, rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
         }
     }
 }

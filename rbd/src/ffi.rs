@@ -93,6 +93,18 @@ unsafe extern "C" {
     fn rbd_lock_acquire(image: Handle, mode: c_int) -> c_int;
     fn rbd_watchers_list(image: Handle, watchers: *mut Watcher, count: *mut usize) -> c_int;
     fn rbd_watchers_list_cleanup(watchers: *mut Watcher, count: usize);
+    fn rbd_list_lockers(
+        image: Handle,
+        exclusive: *mut c_int,
+        tag: *mut c_char,
+        tag_bytes: *mut usize,
+        clients: *mut c_char,
+        clients_bytes: *mut usize,
+        cookies: *mut c_char,
+        cookies_bytes: *mut usize,
+        addresses: *mut c_char,
+        addresses_bytes: *mut usize,
+    ) -> isize;
 }
 
 /// The image has layers below it, may be striped otherwise than by object, and so on.
@@ -394,6 +406,32 @@ impl Image {
                 }
             }
         }
+    }
+
+    /// The locks on it: the client, such as `client.4123`, and what it calls the lock.
+    pub(crate) fn locks(&self) -> Result<Vec<(String, String)>> {
+        let mut exclusive = 0;
+        let [mut tag, mut clients, mut cookies, mut addresses] = [const { [0u8; 8192] }; 4];
+        let [mut tag_bytes, mut clients_bytes, mut cookies_bytes, mut addresses_bytes] = [8192usize; 4];
+        // SAFETY: the handle is alive, and each buffer is as long as is said.
+        let count = check(unsafe {
+            rbd_list_lockers(
+                self.handle,
+                &raw mut exclusive,
+                tag.as_mut_ptr().cast(),
+                &raw mut tag_bytes,
+                clients.as_mut_ptr().cast(),
+                &raw mut clients_bytes,
+                cookies.as_mut_ptr().cast(),
+                &raw mut cookies_bytes,
+                addresses.as_mut_ptr().cast(),
+                &raw mut addresses_bytes,
+            )
+        } as i64)?;
+        let texts = |buffer: &[u8]| -> Vec<String> {
+            buffer.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        };
+        Ok(texts(&clients).into_iter().zip(texts(&cookies)).take(usize::try_from(count).unwrap_or(0)).collect())
     }
 
     fn number(&self, get: unsafe extern "C" fn(Handle, *mut u64) -> c_int) -> Result<u64> {

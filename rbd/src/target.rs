@@ -23,6 +23,8 @@ const CREATABLE: u64 = feature::LAYERING
     | feature::DEEP_FLATTEN
     | feature::JOURNALING
     | feature::DATA_POOL;
+/// What librbd calls the locks that it takes, and breaks, itself. Any other was made by hand.
+const MANAGED_LOCK: &str = "auto ";
 /// What a new image is called until it is finished.
 const PARTIAL_SUFFIX: &str = ".septet-partial";
 /// The most that is zeroed by one request, bytes.
@@ -164,6 +166,14 @@ fn claim(image: &Image, name: &str) -> Result<(), Failure> {
             volume: name.to_owned(),
             by: format!("client.{client} at {address} has it open"),
             advice: "see `rbd status` (one that died is forgotten after 30 s), or name another image",
+        }));
+    }
+    let locks = image.locks().map_err(|errno| errno.at(name, "see who has locked it"))?;
+    if let Some((client, lock)) = locks.iter().find(|(_, lock)| !lock.starts_with(MANAGED_LOCK)) {
+        return Err(Failure::volume(VolumeError::InUse {
+            volume: name.to_owned(),
+            by: format!("{client} holds the lock {lock:?}"),
+            advice: "see `rbd lock ls` and `rbd lock rm`, or name another image",
         }));
     }
     match image.features().map_err(|errno| errno.at(name, "look at it"))? & feature::EXCLUSIVE_LOCK {

@@ -235,7 +235,15 @@ impl Drop for Image<'_> {
     fn drop(&mut self) {
         // It may never have been made, or be gone already.
         for words in [&["snap", "purge"][..], &["rm"]] {
-            let _ = self.ceph_rbd(words).arg(&self.name).output();
+            // A test that failed may have left a lock, and rbd would wait for it.
+            let _ = Command::new("timeout")
+                .arg("60")
+                .arg("rbd")
+                .arg("--conf")
+                .arg(self.ceph.conf())
+                .args(words)
+                .arg(&self.name)
+                .output();
         }
     }
 }

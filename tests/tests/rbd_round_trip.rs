@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use septet_tests::content::{mixed, noise};
-use septet_tests::{Ceph, Change, Image, Scratch, debian};
+use septet_tests::{Ceph, Change, Image, Scratch};
 
 const MIB: u64 = 1 << 20;
 
@@ -117,8 +117,8 @@ fn an_encrypted_image_is_backed_up_as_the_raw_bytes_that_it_is() {
 fn a_real_file_system_and_what_rbd_bench_writes() {
     let ceph = Ceph::shared();
     let scratch = Scratch::on_disk();
-    let file = scratch.path("debian.img");
-    debian::image(&file);
+    let file = scratch.hole("ext4.img", 192 * MIB);
+    septet_tests::command("mkfs.ext4", ["-q", "-d", "/usr/include", file.to_str().unwrap()]);
     let image = ceph.name();
     ceph.rbd(&["import", &file.to_string_lossy(), image.name()]);
     image.rbd(&["bench", "--io-type", "write", "--io-size", "4K", "--io-total", "4M", "--io-pattern", "rand"]);

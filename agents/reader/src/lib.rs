@@ -16,7 +16,7 @@ use std::sync::Arc;
 use septet_format::Geometry;
 use septet_ipc::agent::{note, step};
 use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Table, Work};
-use septet_volume::{FileSource, Source};
+use septet_volume::{FileSource, Source, SpooledSource};
 
 use crate::audit::Audit;
 use crate::grid::Grid;
@@ -30,11 +30,14 @@ pub trait OpenSource: Send + Sync + 'static {
     fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure>;
 }
 
-/// Files and block devices, by path.
+/// Files and block devices, by path; and streams of changes that were laid out.
 pub struct Files;
 
 impl OpenSource for Files {
     fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
+        if let Some(spool) = job.rbd.as_ref().and_then(|rbd| rbd.spool.as_ref()) {
+            return Ok(Box::new(SpooledSource::open(Path::new(spool)).map_err(Failure::volume)?));
+        }
         Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
     }
 }

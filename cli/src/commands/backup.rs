@@ -37,10 +37,16 @@ pub(super) fn back_up(
     global: &Global,
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, Report)> {
-    let source = place::volume(&args.source, &args.ceph)?;
+    let source = match &args.spool {
+        // It is laid out elsewhere, and only called so.
+        Some(_) => args.source.to_string_lossy().into_owned(),
+        None => place::volume(&args.source, &args.ceph)?,
+    };
     let repo = place::repository(&args.repo.repo)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
-    place::check_exists(&source)?;
+    if args.spool.is_none() {
+        place::check_exists(&source)?;
+    }
     let repository = Repository::open_or_create(&repo)?;
     clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;

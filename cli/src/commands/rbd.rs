@@ -29,6 +29,9 @@ pub(super) fn job(
     args: &args::Backup,
     reporter: &mut Reporter,
 ) -> Option<Box<RbdBackup>> {
+    if let Some(spool) = &args.spool {
+        return Some(Box::new(RbdBackup { spool: Some(spool.to_string_lossy().into_owned()), ..RbdBackup::default() }));
+    }
     if !RbdUrl::is_meant(source) {
         return None;
     }
@@ -37,7 +40,7 @@ pub(super) fn job(
         reporter.note("the last backup was not made of an RBD image: all of it is read and compared");
     }
     let audit_ppm = ppm(args.audit);
-    Some(Box::new(RbdBackup { audit_ppm, base, origin: None }))
+    Some(Box::new(RbdBackup { audit_ppm, base, origin: None, spool: None }))
 }
 
 /// What Ceph says of changes is not to be asked any more.

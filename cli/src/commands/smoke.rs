@@ -85,6 +85,7 @@ impl Test {
             source: disk.to_owned(),
             ceph: args::Ceph::default(),
             audit: 0.0,
+            spool: None,
             repo: args::Repo { repo: self.repo.clone() },
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
