@@ -137,7 +137,7 @@ fn version_2_goes_both_ways() {
 fn through_pipes_and_without_ceph() {
     let scratch = Scratch::on_disk();
     let repo = scratch.repo();
-    let content = mixed(1, 5 * MIB as usize + 100, 200_000);
+    let content = mixed(1, (5 << 20) + 100, 200_000);
     repo.backup(&scratch.file("disk", &content), &["--id", "a", "--volume", "vol"]);
     let septet = septet_tests::binary().display();
     let repository = repo.path().display();

@@ -149,7 +149,7 @@ fn over_an_existing_image_zeros_are_discarded() {
 fn files_become_images_and_images_files() {
     let ceph = Ceph::shared();
     let scratch = Scratch::on_disk();
-    let content = mixed(8, 9 * MIB as usize + 4096, 300_000);
+    let content = mixed(8, (9 << 20) + 4096, 300_000);
     let file = scratch.file("disk", &content);
     let repo = scratch.repo();
     repo.backup(&file, &["--id", "file", "--volume", "vol"]);
