@@ -83,7 +83,7 @@ pub(super) fn back_up(
         rbd::distrust(&mut job);
         result = attempt(&repository, &job, global, reporter);
     }
-    rbd::tidy(&repository, &job, result.as_ref().err(), global, reporter);
+    rbd::tidy(&repository, &job.volume, &job.source, result.as_ref().err(), global, reporter);
     result
 }
 

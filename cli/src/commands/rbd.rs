@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use septet_format::{BackupId, Manifest};
+use septet_format::{BackupId, Manifest, VolumeName};
 use septet_ipc::{BackupJob, RbdBackup, RbdOrigin, RbdRestore};
 use septet_repository::{Repository, pending};
 use septet_volume::RbdUrl;
@@ -65,16 +65,22 @@ pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result
 /// to be compared with, and those of backups that are under way. What fails is left to the next backup.
 pub(super) fn tidy(
     repository: &Repository,
-    job: &BackupJob,
+    volume: &VolumeName,
+    source: &str,
     failed: Option<&anyhow::Error>,
     global: &Global,
     reporter: &mut Reporter,
 ) {
-    if !RbdUrl::is_meant(&job.source) {
+    if !RbdUrl::is_meant(source) {
         return;
     }
     let timeout_max = if failed.is_some() { TIDY_TIMEOUT_FAILED } else { TIDY_TIMEOUT_MAX };
-    let result = kept(repository, job).and_then(|keep| run_tidy(job, &keep, global.timeout.min(timeout_max)));
+    let timeout = global.timeout.min(timeout_max);
+    let result = kept(repository, volume).and_then(|keep| {
+        let mut command = Command::new(ceph::program());
+        command.args(["tidy", source, "--repository", &repository.id().to_string(), "--volume", volume.as_str()]);
+        run_tidy(command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()])), timeout)
+    });
     match result {
         Ok(notes) => notes.iter().for_each(|text| reporter.note(text)),
         // One cause is told once.
@@ -83,9 +89,9 @@ pub(super) fn tidy(
     }
 }
 
-fn kept(repository: &Repository, job: &BackupJob) -> Result<Vec<BackupId>, String> {
-    let newest = repository.newest(&job.volume).map_err(|error| error.to_string())?;
-    let under_way = pending::list(repository, &job.volume).map_err(|error| error.to_string())?;
+fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, String> {
+    let newest = repository.newest(volume).map_err(|error| error.to_string())?;
+    let under_way = pending::list(repository, volume).map_err(|error| error.to_string())?;
     let alive = under_way.pending.into_iter().filter(|marker| !pending::is_dead(marker));
     let unknown = under_way.unreadable.into_iter().map(|(backup, _)| backup);
     let mut keep: Vec<_> = alive.map(|marker| marker.backup).chain(unknown).collect();
@@ -93,12 +99,9 @@ fn kept(repository: &Repository, job: &BackupJob) -> Result<Vec<BackupId>, Strin
     Ok(keep)
 }
 
-fn run_tidy(job: &BackupJob, keep: &[BackupId], timeout: Duration) -> Result<Vec<String>, String> {
-    let mut command = Command::new(ceph::program());
-    command.args(["tidy", &job.source, "--repository", &job.repository.to_string(), "--volume", job.volume.as_str()]);
-    command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()]));
+fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    ceph::set_environment(&mut command, timeout);
+    ceph::set_environment(command, timeout);
     let mut child = command.spawn().map_err(|error| ceph::not_started(&error))?;
     let until = Instant::now() + timeout;
     while child.try_wait().map_err(|error| error.to_string())?.is_none() {

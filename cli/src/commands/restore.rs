@@ -6,6 +6,7 @@ use septet_format::Manifest;
 use septet_ipc::status::Damage;
 use septet_ipc::{Begin, RestoreJob};
 use septet_repository::Repository;
+use septet_volume::RbdUrl;
 use serde_json::json;
 
 use super::backup::{POOL_BYTES, failed};
@@ -92,7 +93,8 @@ pub(super) fn restore(
     if septet_volume::discard_abandoned(Path::new(&target)) {
         reporter.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
     }
-    let is_new = !Path::new(&target).exists();
+    let of_rbd = RbdUrl::is_meant(&target);
+    let is_new = !of_rbd && !Path::new(&target).exists();
     reporter.start(
         &format!("restoring {}", manifest.volume),
         json!({ "backup": manifest.backup, "volume": manifest.volume }),
@@ -102,9 +104,16 @@ pub(super) fn restore(
         Err(error) => {
             // An unfinished new file has a name of its own, which nobody takes for the volume.
             septet_volume::discard_abandoned(Path::new(&target));
+            if args.create {
+                reporter.note(
+                    "what was restored may be left in an image IMAGE.septet-partial: the next restore removes it",
+                );
+            }
             Err(failed(
                 error,
-                if is_new {
+                if args.create {
+                    "no image of that name was made"
+                } else if is_new {
                     "nothing half-made was left behind"
                 } else {
                     "what was restored until then is in TARGET: restore it again"
