@@ -141,6 +141,7 @@ impl World {
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
             volume_bytes: None,
+            rbd: None,
         };
         let marker = pending::marker(&self.repository, self.volume.clone(), backup.clone(), parent);
         // Whatever is left of it is then known to be of a run that has died.

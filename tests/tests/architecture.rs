@@ -7,7 +7,7 @@ use septet_tests::workspace_dir;
 use serde_json::Value;
 
 /// A crate, and those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("septet-format", &[]),
     ("septet-store", &[]),
     ("septet-volume", &[]),
