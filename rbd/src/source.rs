@@ -24,6 +24,7 @@ pub(crate) struct RbdSource {
     snapshot: Snapshot,
     base: Option<Base>,
     fast_diff: bool,
+    object_bytes: u64,
     window: Mutex<Option<Window>>,
 }
 
@@ -57,8 +58,9 @@ impl RbdSource {
                 .ok()
         });
         let fast_diff = image.has_fast_diff().map_err(wrong)?;
+        let object_bytes = 1 << origin.order.min(22);
         job.rbd.get_or_insert_default().origin = Some(origin);
-        Ok(Self { name, url, image, snapshot, base, fast_diff, window: Mutex::default() })
+        Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window: Mutex::default() })
     }
 
     /// Asks Ceph what is in a window: from the object map which objects, and of these what exactly.
@@ -134,6 +136,11 @@ impl Source for RbdSource {
             return Ok(());
         }
         self.image.read(offset_bytes, buf).map_err(|errno| errno.io(&self.name, "read it"))
+    }
+
+    /// An object: one request to one OSD.
+    fn read_bytes_best(&self) -> u64 {
+        self.object_bytes
     }
 
     /// A snapshot keeps its size. But what is read of one that was removed may be anything, so it must

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use septet_format::Geometry;
 use septet_ipc::agent::{note, step};
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Table, Work};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, NewSlot, Output, Pool, State, Table, Work};
 use septet_volume::{FileSource, Source, SpooledSource};
 
 use crate::audit::Audit;
@@ -117,17 +117,41 @@ impl<O: OpenSource> Reader<O> {
     fn read(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
         let mut offset = range.start;
         while offset < range.end {
-            let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
-            let mut slot = self.pool.take(len)?;
-            self.source.read_at(offset, &mut slot.bytes_mut()[..len]).map_err(Failure::volume)?;
-            self.audit.check(offset, &slot.bytes_mut()[..len], &*self.source)?;
-            let mut block = Work::new(offset, len as u64, State::Data);
-            block.slot = Some(slot.filled(len));
-            output.send(block)?;
-            step();
-            offset += len as u64;
+            let (mut slot, bytes) = self.slot(offset..range.end)?;
+            self.source.read_at(offset, &mut slot.bytes_mut()[..bytes]).map_err(Failure::volume)?;
+            let end = offset + bytes as u64;
+            loop {
+                let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
+                let rest = slot.split_off(len);
+                self.audit.check(offset, &slot.bytes_mut()[..len], &*self.source)?;
+                let mut block = Work::new(offset, len as u64, State::Data);
+                block.slot = Some(slot.filled(len));
+                output.send(block)?;
+                step();
+                offset += len as u64;
+                match rest {
+                    Some(rest) if offset < end => slot = rest,
+                    _ => break,
+                }
+            }
         }
         Ok(())
+    }
+
+    /// A slot for what is to be read next: for as many blocks as the source wants to be asked for at once,
+    /// if so many lie together now, or else for one.
+    fn slot(&self, range: Range<u64>) -> Result<(NewSlot, usize), Failure> {
+        let block_bytes = u64::from(self.geometry.block_bytes());
+        let wanted = self.source.read_bytes_best().min(range.end - range.start);
+        let wanted = if wanted < range.end - range.start { wanted - wanted % block_bytes } else { wanted };
+        if wanted > block_bytes
+            && let Ok(bytes) = usize::try_from(wanted)
+            && let Some(slot) = self.pool.try_take(bytes)?
+        {
+            return Ok((slot, bytes));
+        }
+        let bytes = self.geometry.len_bytes(self.geometry.block_at(range.start)) as usize;
+        Ok((self.pool.take(bytes)?, bytes))
     }
 }
 
