@@ -241,6 +241,7 @@ impl World {
             block_bytes: BLOCK_BYTES,
             streams: 1,
             pool_bytes: POOL_BYTES,
+            rbd: None,
         };
         self.ring(Begin::Restore(job)).expect("a restore");
         assert!(fs::read(&target).expect("the target") == content, "{backup} was restored to something else");
