@@ -41,6 +41,7 @@ struct Watcher {
     cookie: u64,
 }
 
+// SAFETY: as librbd.h of Ceph 16 declares them; later versions only add to it.
 #[link(name = "rbd")]
 unsafe extern "C" {
     fn rbd_open(io: Handle, name: *const c_char, image: *mut Handle, snapshot: *const c_char) -> c_int;
@@ -434,6 +435,7 @@ impl Image {
         Ok(texts(&clients).into_iter().zip(texts(&cookies)).take(usize::try_from(count).unwrap_or(0)).collect())
     }
 
+    /// SAFETY: `get` is one of the calls above that take an image and a place for a number.
     fn number(&self, get: unsafe extern "C" fn(Handle, *mut u64) -> c_int) -> Result<u64> {
         let mut number = 0;
         // SAFETY: the handle is alive, and the call writes one number.
@@ -441,6 +443,7 @@ impl Image {
         Ok(number)
     }
 
+    /// SAFETY: `call` is one of the calls above that take an image and a name.
     fn named(&self, call: unsafe extern "C" fn(Handle, *const c_char) -> c_int, name: &str) -> Result<()> {
         let name = text(name)?;
         // SAFETY: the handle is alive; the text ends in NUL.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// Whatever librados and librbd hand out.
 pub(crate) type Handle = *mut c_void;
 
+// SAFETY: as librados.h of Ceph 16 declares them; later versions only add to it.
 #[link(name = "rados")]
 unsafe extern "C" {
     fn rados_create2(cluster: *mut Handle, name: *const c_char, user: *const c_char, flags: u64) -> c_int;
