@@ -45,6 +45,17 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Back up an RBD image, whole and when 1 % has changed, beside `rbd export` and `rbd export | lz4 -1`
+    Rbd {
+        #[command(flatten)]
+        rbd: Rbd,
+        /// The septet to measure, instead of the one built from this tree
+        #[arg(long)]
+        septet: Option<PathBuf>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a huge sparse volume through, and hold the memory against its bound
     Memory {
         #[command(flatten)]
@@ -56,6 +67,29 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The image in a Ceph cluster.
+#[derive(Args)]
+pub(crate) struct Rbd {
+    /// The cluster's configuration file
+    #[arg(long, env = "CEPH_CONF")]
+    pub(crate) conf: PathBuf,
+    /// The pool to make the image in
+    #[arg(long, default_value = "rbd")]
+    pub(crate) pool: String,
+    /// Where to work; room for the image and a backup of it is needed
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) dir: PathBuf,
+    /// The image's size
+    #[arg(long, default_value = "4GiB")]
+    pub(crate) size: Size,
+    /// How often
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// What the data follows from
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 /// The volumes to work on.

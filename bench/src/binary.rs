@@ -10,12 +10,25 @@ use anyhow::{Context, ensure};
 /// # Errors
 /// A `given` that is not there, or a tree that does not build.
 pub(crate) fn septet(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    built(given, &["septet"])
+}
+
+/// The same, with the binary that speaks to Ceph beside it.
+///
+/// # Errors
+/// As [`septet`].
+pub(crate) fn septet_with_rbd(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    built(given, &["septet", "septet-rbd"])
+}
+
+fn built(given: Option<PathBuf>, packages: &[&str]) -> anyhow::Result<PathBuf> {
     if let Some(path) = given {
         return path.canonicalize().with_context(|| format!("--septet {}", path.display()));
     }
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let status = Command::new("cargo")
-        .args(["build", "--quiet", "--package", "septet", "--profile", profile])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .status()
         .context("cargo can't be started: give --septet PATH")?;

@@ -1,7 +1,7 @@
 //! What Septet costs: measured beside the bare work that no backup can do without.
 //!
 //! `data` makes volumes, `bare` times the bare work on one thread, `run` holds Septet against it,
-//! `memory` takes a huge volume through. README.md says what each figure means. A tool to compare
+//! `memory` takes a huge volume through, `rbd` an image in a Ceph cluster. README.md says what each figure means. A tool to compare
 //! with is one more file in `tool/`; a goal is one more line in `goals.rs`.
 
 mod args;
@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod messages;
 mod process;
+mod rbd;
 mod report;
 mod rounds;
 mod stats;
@@ -58,6 +59,7 @@ fn measure(command: Command) -> anyhow::Result<()> {
         Command::Run { volumes, rounds, septet, json } => {
             print(&run(&volumes, rounds, &binary::septet(septet)?)?, json)
         }
+        Command::Rbd { rbd, septet, json } => print(&rbd::measure(&rbd, &binary::septet_with_rbd(septet)?)?, json),
         Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),
     }
 }

@@ -43,9 +43,9 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Back up a file or a block device
+    /// Back up a file, a block device or an RBD image
     Backup(Backup),
-    /// Write a backup to a file or a block device
+    /// Write a backup to a file, a block device or an RBD image
     Restore(Restore),
     /// Delete backups, and what no other backup needs
     Delete(Delete),
@@ -59,6 +59,10 @@ pub(crate) enum Command {
     Show(Show),
     /// Make a lost or damaged map again from the segments' own indexes
     Rebuild(Rebuild),
+    /// Write a backup, or what changed since another, as the stream that `rbd import-diff` reads
+    ExportDiff(ExportDiff),
+    /// Make a backup of the stream that `rbd export-diff` wrote
+    ImportDiff(ImportDiff),
     /// Prove a set-up: back up a small file, restore, compare, delete
     Smoke(Smoke),
     /// Run one agent between its standard input and output (see PROTOCOL.md)
@@ -77,10 +81,34 @@ pub(crate) struct Repo {
     pub(crate) repo: String,
 }
 
+/// How to come to a Ceph cluster; what is left out is as Ceph has it (`/etc/ceph/ceph.conf`, `CEPH_CONF`,
+/// `CEPH_ARGS`, `client.admin`), and what the name of the image says goes before it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Ceph {
+    /// The Ceph configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ceph_conf: Option<String>,
+
+    /// The Ceph user, without "client."
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ceph_user: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// What to back up: a file or a block device
+    /// What to back up: a file, a block device, or rbd:POOL/IMAGE[@SNAPSHOT]
     pub(crate) source: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) ceph: Ceph,
+
+    /// Of the blocks that Ceph calls unchanged, read and compare so many percent all the same
+    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
+    pub(crate) audit: f64,
+
+    /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
+    #[arg(skip)]
+    pub(crate) spool: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
@@ -139,8 +167,15 @@ pub(crate) struct Restore {
     /// The backup
     pub(crate) backup: String,
 
-    /// Where to: a new file, or with --overwrite an existing file or a block device
+    /// Where to: a new file, or with --overwrite an existing file or a block device; or rbd:POOL/IMAGE
     pub(crate) target: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) ceph: Ceph,
+
+    /// Make the RBD image, with the size and features of the one that was backed up
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) create: bool,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
@@ -259,6 +294,77 @@ pub(crate) struct Rebuild {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExportDiff {
+    /// The backup
+    pub(crate) backup: String,
+
+    /// Where to: a new file, or - for standard output
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// Only what changed since this backup [default: all that is not zero]
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) from: Option<String>,
+
+    /// The snapshot that the image must have for the import [default: the id of --from]
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) from_snap: Option<String>,
+
+    /// The snapshot that the import makes [default: the backup's id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to_snap: Option<String>,
+
+    /// The version of the stream: v1 is for `rbd import-diff`
+    #[arg(long, value_enum, default_value_t = DiffFormat::V1)]
+    pub(crate) format: DiffFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// As `rbd export-diff` writes it
+    V1,
+    /// As within `rbd export --export-format 2`
+    V2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportDiff {
+    /// The stream, v1 or v2: a file, or - for standard input
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) repo: Repo,
+
+    /// The volume's name in the repository
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: VolumeName,
+
+    /// The backup's id [default: the name of the snapshot that the stream leads to]
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<BackupId>,
+
+    /// The backup that the stream continues [default: the one called like the snapshot it starts from]
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<BackupId>,
+
+    /// Block size of a first backup, a power of two from 64KiB to 4MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
+    pub(crate) block_size: Option<u32>,
+
+    /// How blocks are stored
+    #[arg(long, value_enum, default_value_t = Compression::Lz4)]
+    pub(crate) compression: Compression,
+
+    /// Print JSON lines instead of a progress bar; the last is the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Smoke {
     /// The repository to try [default: a temporary directory]
     #[arg(long, env = "SEPTET_REPO", value_name = "REPO")]
@@ -286,6 +392,11 @@ fn parse_block_bytes(text: &str) -> Result<u32, String> {
 fn parse_segment_bytes(text: &str) -> Result<u64, String> {
     let bytes = parse_bytes(text)?;
     (1 << 20..=1 << 34).contains(&bytes).then_some(bytes).ok_or_else(|| "a segment is from 1MiB to 16GiB".to_owned())
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.trim_end_matches('%').parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "give a number from 0 to 100".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

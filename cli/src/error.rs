@@ -35,7 +35,9 @@ pub(crate) struct Interrupted(pub(crate) &'static str);
 /// The operating system's words for an error, without its number.
 pub(crate) fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// The exit status for an error: 2 for wrong usage, 130 for an interruption, else 1.

@@ -5,6 +5,7 @@ mod agents;
 mod args;
 mod commands;
 mod error;
+mod rbd_diff;
 mod report;
 mod signals;
 mod supervisor;

@@ -9,6 +9,8 @@ use septet_format::{BackupId, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::rbd::{RbdBackup, RbdRestore};
+
 /// The job of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +70,9 @@ pub struct BackupJob {
     /// The volume's size, bytes: added by the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_bytes: Option<u64>,
+    /// What only a backup of an RBD image needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbd: Option<Box<RbdBackup>>,
 }
 
 /// A restore.
@@ -101,6 +106,9 @@ pub struct RestoreJob {
     pub streams: u32,
     /// The size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
+    /// What only a restore to an RBD image needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbd: Option<Box<RbdRestore>>,
 }
 
 /// A check of all that some backups of one volume name.

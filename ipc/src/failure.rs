@@ -19,6 +19,8 @@ pub enum FailureKind {
     Store,
     /// What the repository holds is not what was stored.
     Damaged,
+    /// What the volume's storage calls unchanged has changed.
+    Untrusted,
     /// Shared memory could not be had.
     SharedMemory,
     /// A neighbour sent what is not a valid message, or a slot that it can't mean.

@@ -10,8 +10,8 @@ use septet_format::{BackupId, BlockHash, Codec, VolumeName};
 use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, TableLine};
 use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{
-    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RestoreJob,
-    SlotId, State, VerifyJob,
+    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
+    RbdOrigin, RbdRestore, RestoreJob, SlotId, State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -60,6 +60,17 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn origin()(
+        (image_id, snapshot, data_pool) in any::<(String, String, Option<String>)>(),
+        (snapshot_id, order, features, stripe_unit_bytes, stripe_count) in any::<(u64, u64, u64, u64, u64)>(),
+    ) -> RbdOrigin {
+        RbdOrigin {
+            image_id, snapshot, snapshot_id, order, features, stripe_unit_bytes, stripe_count, data_pool,
+        }
+    }
+}
+
+prop_compose! {
     fn backup_job()(
         (source, repo, repository) in any::<(String, String, u128)>(),
         (volume, backup, parent) in (volume(), backup(), option::of(backup())),
@@ -67,11 +78,13 @@ prop_compose! {
         (sequence, block_bytes, streams) in any::<(u64, u32, u32)>(),
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
         metadata in option::of(any::<String>().prop_map(|text| serde_json::json!({ "text": text }))),
+        (audit_ppm, spool) in any::<(u32, Option<String>)>(),
+        (base, origin) in (option::of(origin()), option::of(origin())),
     ) -> BackupJob {
         let repository = Uuid::from_u128(repository);
         BackupJob {
             source, repo, repository, volume, backup, parent, sequence, block_bytes, compression, streams, pool_bytes,
-            segment_bytes, volume_bytes, metadata,
+            segment_bytes, volume_bytes, metadata, rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
         }
     }
 }
@@ -82,10 +95,11 @@ prop_compose! {
         (volume, backup) in (volume(), backup()),
         (offset_bytes, length_bytes, volume_bytes) in any::<(u64, u64, u64)>(),
         (block_bytes, streams, pool_bytes) in any::<(u32, u32, u64)>(),
+        (create, origin) in (any::<bool>(), option::of(origin())),
     ) -> RestoreJob {
         RestoreJob {
-            repo, volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes, block_bytes,
-            streams, pool_bytes,
+            repo, volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes,
+            block_bytes, streams, pool_bytes, rbd: Some(Box::new(RbdRestore { create, origin })),
         }
     }
 }

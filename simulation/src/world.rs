@@ -142,6 +142,7 @@ impl World {
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
             volume_bytes: None,
+            rbd: None,
         };
         let marker = pending::marker(&self.repository, self.volume.clone(), backup.clone(), parent);
         // Whatever is left of it is then known to be of a run that has died.
@@ -242,6 +243,7 @@ impl World {
             block_bytes: BLOCK_BYTES,
             streams: 1,
             pool_bytes: POOL_BYTES,
+            rbd: None,
         };
         self.ring(Begin::Restore(job)).expect("a restore");
         assert!(fs::read(&target).expect("the target") == content, "{backup} was restored to something else");

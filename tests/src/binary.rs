@@ -14,22 +14,36 @@ use rustix::fs::{FlockOperation, flock};
 /// The path of the binary, which is built first if it has not been in this run.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("SEPTET_BINARY") {
-            return path.into();
-        }
-        // Held until this process ends or the build is done.
-        let lock = File::create(target_dir().join("septet-tests.lock")).expect("the target directory is not writable");
-        flock(&lock, FlockOperation::LockExclusive).expect("locking the build");
-        let mark = target_dir().join("septet-tests.built");
-        let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
-        let path = profile_dir().join("septet");
-        if !path.exists() || fs::read_to_string(&mark).ok().as_ref() != Some(&run) {
-            build();
-            fs::write(&mark, run).expect("marking the build");
-        }
-        path
+    BINARY.get_or_init(|| match std::env::var_os("SEPTET_BINARY") {
+        Some(path) => path.into(),
+        None => built("septet"),
     })
+}
+
+/// Sees to it that `septet-rbd` lies beside the binary, as it is now. It needs librbd, so it is built only
+/// for the tests that use it.
+pub fn build_rbd_binary() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if std::env::var_os("SEPTET_BINARY").is_none() {
+            built("septet-rbd");
+        }
+    });
+}
+
+/// Builds a package's binary of the same name, unless that was done in this run.
+fn built(package: &str) -> PathBuf {
+    // Held until this process ends or the build is done.
+    let lock = File::create(target_dir().join("septet-tests.lock")).expect("the target directory is not writable");
+    flock(&lock, FlockOperation::LockExclusive).expect("locking the build");
+    let mark = target_dir().join(format!("{package}-tests.built"));
+    let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+    let path = profile_dir().join(package);
+    if !path.exists() || fs::read_to_string(&mark).ok().as_ref() != Some(&run) {
+        build(package);
+        fs::write(&mark, run).expect("marking the build");
+    }
+    path
 }
 
 /// Where cargo builds: what `CARGO_TARGET_DIR` says, or `target/`.
@@ -48,7 +62,7 @@ fn profile_dir() -> PathBuf {
     exe.ancestors().nth(2).expect("target/PROFILE/deps/test").to_owned()
 }
 
-fn build() {
+fn build(package: &str) {
     let directory = profile_dir();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
@@ -56,10 +70,10 @@ fn build() {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "septet", "--profile", profile])
+        .args(["build", "--quiet", "--package", package, "--profile", profile])
         .current_dir(workspace_dir())
         .env("CARGO_TARGET_DIR", target_dir())
         .output()
         .expect("cargo can't be started");
-    assert!(output.status.success(), "septet does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{package} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
 }

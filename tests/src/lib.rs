@@ -5,6 +5,7 @@
 //! test sets up is taken down again when it ends, however it ends.
 
 mod binary;
+mod ceph;
 mod compare;
 pub mod content;
 pub mod damage;
@@ -17,7 +18,8 @@ mod repo;
 mod run;
 mod scratch;
 
-pub use binary::{binary, target_dir, workspace_dir};
+pub use binary::{binary, build_rbd_binary, target_dir, workspace_dir};
+pub use ceph::{Ceph, Change, Image};
 pub use compare::{allocated_bytes, assert_bytes, assert_same};
 pub use device::{LoopDevice, Mount, command, require_root};
 pub use processes::{Process, children, is_alive};

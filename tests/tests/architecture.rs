@@ -7,7 +7,7 @@ use septet_tests::workspace_dir;
 use serde_json::Value;
 
 /// A crate, and those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("septet-format", &[]),
     ("septet-store", &[]),
     ("septet-volume", &[]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("septet-agent-volumewriter", &OF_VOLUMES),
     ("septet-agent-s3worker", &OF_REPOSITORIES),
     ("septet", &ALL_BELOW_CLI),
+    ("septet-rbd", &OF_IMAGES),
     ("septet-tests", &["septet-volume"]),
     ("septet-simulation", &OF_THE_SIMULATION),
     ("septet-bench", &["septet-format", "septet-ipc"]),
@@ -32,6 +33,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
 /// An agent that needs nothing but its sockets and shared memory.
 const PURE: [&str; 2] = ["septet-format", "septet-ipc"];
 const OF_VOLUMES: [&str; 3] = ["septet-format", "septet-ipc", "septet-volume"];
+const OF_IMAGES: [&str; 5] =
+    ["septet-agent-reader", "septet-agent-volumewriter", "septet-format", "septet-ipc", "septet-volume"];
 const OF_REPOSITORIES: [&str; 4] = ["septet-format", "septet-ipc", "septet-repository", "septet-store"];
 const ALL_BELOW_CLI: [&str; 16] = [
     "septet-agent-backupreader",
@@ -71,7 +74,7 @@ const OF_THE_SIMULATION: [&str; 15] = [
 /// No agent that touches only slots brings in code that could open a socket or a store.
 const NETWORK: [&str; 4] = ["tokio", "hyper", "aws-sdk-s3", "rustls"];
 
-fn packages() -> Vec<Value> {
+fn metadata() -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
@@ -79,8 +82,11 @@ fn packages() -> Vec<Value> {
         .output()
         .expect("cargo can't be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    metadata["packages"].as_array().expect("packages").clone()
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn packages() -> Vec<Value> {
+    metadata()["packages"].as_array().expect("packages").clone()
 }
 
 /// What a crate uses in its own code, or in its tests, too.
@@ -133,6 +139,21 @@ fn agents_that_need_no_network_have_none() {
         let used = uses(package, false);
         let network: Vec<_> = NETWORK.into_iter().filter(|part| used.contains(*part)).collect();
         assert!(network.is_empty(), "{} uses {network:?}; only septet-store may", name(package));
+    }
+}
+
+#[test]
+fn all_but_the_binary_for_ceph_is_built_where_there_is_no_librbd() {
+    let metadata = metadata();
+    let names = |key: &str| -> BTreeSet<String> {
+        let ids = metadata[key].as_array().expect("packages' ids").iter().map(|id| id.as_str().expect("an id"));
+        ids.map(|id| id.rsplit('/').next().unwrap_or_default().split('#').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let more: Vec<_> = names("workspace_members").difference(&names("workspace_default_members")).cloned().collect();
+    assert_eq!(more, ["rbd"]);
+    for package in packages().iter().filter(|package| name(package) != "septet-rbd") {
+        assert!(!uses(package, true).contains("septet-rbd"), "{} uses septet-rbd", name(package));
     }
 }
 

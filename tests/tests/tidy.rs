@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use septet_tests::workspace_dir;
 
 const LINES_MAX: usize = 500;
-/// The one file that maps memory shared with other processes.
-const UNSAFE_ALLOWED: [&str; 1] = ["ipc/src/shm/mapping.rs"];
+/// The one file that maps memory shared with other processes, and those that bind librbd and librados.
+const UNSAFE_ALLOWED: [&str; 3] = ["ipc/src/shm/mapping.rs", "rbd/src/ffi.rs", "rbd/src/rados.rs"];
 
 /// All our source files with that ending, as paths from the root and text.
 fn sources(endings: &[&str]) -> Vec<(String, String)> {
@@ -57,7 +57,7 @@ fn no_file_is_long() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_place() {
+fn unsafe_code_is_in_few_places() {
     let keyword = concat!("un", "safe");
     for (name, text) in sources(&["rs"]) {
         let found = lines_with(&text, keyword).count();

@@ -10,6 +10,7 @@ pub mod conformance;
 mod error;
 mod extent;
 mod file;
+mod rbd_url;
 mod source;
 mod target;
 
@@ -18,6 +19,8 @@ pub use extent::{Extent, ExtentKind};
 pub use file::partial::discard_abandoned;
 pub use file::same_file::same_file;
 pub use file::source::FileSource;
+pub use file::spool::{Spool, SpooledSource};
 pub use file::target::{FileTarget, TargetOptions};
+pub use rbd_url::{BadRbdUrl, RbdUrl};
 pub use source::Source;
 pub use target::Target;

@@ -25,6 +25,11 @@ pub trait Source: Send + Sync {
     /// save for the length at the volume's end; right in any case.
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), VolumeError>;
 
+    /// How much is best read by one call, bytes; 0: a block, whatever its size.
+    fn read_bytes_best(&self) -> u64 {
+        0
+    }
+
     /// After the last read: an error if the volume is now smaller, its new size if it grew.
     fn check_size(&self) -> Result<Option<u64>, VolumeError>;
 }

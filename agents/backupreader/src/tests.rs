@@ -101,6 +101,7 @@ impl Place {
             block_bytes: 65536,
             streams: 1,
             pool_bytes: 1 << 20,
+            rbd: None,
         };
         Backupreader::begin(&mut Begin::Restore(job), &Context::new(AgentKind::Backupreader)).unwrap()
     }

@@ -1,5 +1,6 @@
 //! The end of a backup: checksums, map, and the manifest with which it exists.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -51,9 +52,18 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
         checksums,
         map,
         sources: sources(agent, &rows, own),
-        extensions: agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect(),
+        extensions: extensions(agent)?,
     };
     agent.repository.commit(&manifest).map_err(Failure::store)
+}
+
+/// What whoever asked for the backup wants to find again, and what the reader said of the image: for the
+/// next backup, and for a restore that makes it anew.
+fn extensions(agent: &Metawriter) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let origin = agent.job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref());
+    let origin = origin.map(serde_json::to_value).transpose().map_err(Failure::protocol)?;
+    let known = [("metadata", agent.job.metadata.clone()), ("rbd", origin)];
+    Ok(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 /// This backup's segments in the order of their numbers: none may be missing.

@@ -5,6 +5,7 @@
 //! slot of shared memory that holds the bytes. What a volume is, is a type parameter, so that a
 //! reader of RBD images is this one with another [`OpenSource`].
 
+mod audit;
 mod grid;
 
 use std::marker::PhantomData;
@@ -14,25 +15,29 @@ use std::sync::Arc;
 
 use septet_format::Geometry;
 use septet_ipc::agent::{note, step};
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Output, Pool, State, Work};
-use septet_volume::{FileSource, Source};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, NewSlot, Output, Pool, State, Table, Work};
+use septet_volume::{FileSource, Source, SpooledSource};
 
+use crate::audit::Audit;
 use crate::grid::Grid;
 
 /// How a volume is opened.
 pub trait OpenSource: Send + Sync + 'static {
-    /// Opens what `job.source` names.
+    /// Opens what `job.source` names, and adds to the job what only the source knows.
     ///
     /// # Errors
     /// A volume that is not there, or that can't be read.
-    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure>;
+    fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure>;
 }
 
-/// Files and block devices, by path.
+/// Files and block devices, by path; and streams of changes that were laid out.
 pub struct Files;
 
 impl OpenSource for Files {
-    fn open(job: &BackupJob) -> Result<Box<dyn Source>, Failure> {
+    fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
+        if let Some(spool) = job.rbd.as_ref().and_then(|rbd| rbd.spool.as_ref()) {
+            return Ok(Box::new(SpooledSource::open(Path::new(spool)).map_err(Failure::volume)?));
+        }
         Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
     }
 }
@@ -43,6 +48,7 @@ pub struct Reader<O = Files> {
     geometry: Geometry,
     streams: usize,
     pool: Arc<Pool>,
+    audit: Audit,
     opened_by: PhantomData<O>,
 }
 
@@ -60,11 +66,17 @@ impl<O: OpenSource> Agent for Reader<O> {
         // A block in each stream's hands, and as many on their way.
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
         let pool = context.pool(job.block_bytes, job.pool_bytes.max(least))?;
-        Ok(Self { source, geometry, streams, pool, opened_by: PhantomData })
+        let audit = Audit::new(geometry, job.rbd.as_ref().map_or(0, |rbd| rbd.audit_ppm));
+        Ok(Self { source, geometry, streams, pool, audit, opened_by: PhantomData })
     }
 
     fn workers(&self) -> usize {
         self.streams
+    }
+
+    fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
+        self.audit.take(&table)?;
+        Ok(Some(table))
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
@@ -94,7 +106,9 @@ impl<O: OpenSource> Reader<O> {
     fn map(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
         for piece in Grid::new(&*self.source, self.geometry.block_bytes(), range) {
             let (state, range) = piece.map_err(Failure::volume)?;
-            output.send(Work::new(range.start, range.end - range.start, state))?;
+            for (state, range) in self.audit.choose(state, range) {
+                output.send(Work::new(range.start, range.end - range.start, state))?;
+            }
             step();
         }
         Ok(())
@@ -103,16 +117,41 @@ impl<O: OpenSource> Reader<O> {
     fn read(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
         let mut offset = range.start;
         while offset < range.end {
-            let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
-            let mut slot = self.pool.take(len)?;
-            self.source.read_at(offset, &mut slot.bytes_mut()[..len]).map_err(Failure::volume)?;
-            let mut block = Work::new(offset, len as u64, State::Data);
-            block.slot = Some(slot.filled(len));
-            output.send(block)?;
-            step();
-            offset += len as u64;
+            let (mut slot, bytes) = self.slot(offset..range.end)?;
+            self.source.read_at(offset, &mut slot.bytes_mut()[..bytes]).map_err(Failure::volume)?;
+            let end = offset + bytes as u64;
+            loop {
+                let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;
+                let rest = slot.split_off(len);
+                self.audit.check(offset, &slot.bytes_mut()[..len], &*self.source)?;
+                let mut block = Work::new(offset, len as u64, State::Data);
+                block.slot = Some(slot.filled(len));
+                output.send(block)?;
+                step();
+                offset += len as u64;
+                match rest {
+                    Some(rest) if offset < end => slot = rest,
+                    _ => break,
+                }
+            }
         }
         Ok(())
+    }
+
+    /// A slot for what is to be read next: for as many blocks as the source wants to be asked for at once,
+    /// if so many lie together now, or else for one.
+    fn slot(&self, range: Range<u64>) -> Result<(NewSlot, usize), Failure> {
+        let block_bytes = u64::from(self.geometry.block_bytes());
+        let wanted = self.source.read_bytes_best().min(range.end - range.start);
+        let wanted = if wanted < range.end - range.start { wanted - wanted % block_bytes } else { wanted };
+        if wanted > block_bytes
+            && let Ok(bytes) = usize::try_from(wanted)
+            && let Some(slot) = self.pool.try_take(bytes)?
+        {
+            return Ok((slot, bytes));
+        }
+        let bytes = self.geometry.len_bytes(self.geometry.block_at(range.start)) as usize;
+        Ok((self.pool.take(bytes)?, bytes))
     }
 }
 

@@ -34,6 +34,7 @@ fn job(folder: &TempDir, part: &Range<u64>) -> RestoreJob {
         block_bytes: 65536,
         streams: 1,
         pool_bytes: 0,
+        rbd: None,
     }
 }
 

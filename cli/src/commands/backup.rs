@@ -9,10 +9,11 @@ use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
 use septet_ipc::shm::sweep;
 use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
 use septet_repository::{Repository, pending, reclaim};
+use septet_volume::RbdUrl;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::place;
+use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Interrupted, Outcome, Usage, words};
@@ -40,10 +41,16 @@ pub(super) fn back_up(
     global: &Global,
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, Report)> {
-    let source = place::volume_path(&args.source)?;
+    let source = match &args.spool {
+        // It is laid out elsewhere, and only called so.
+        Some(_) => args.source.to_string_lossy().into_owned(),
+        None => place::volume(&args.source, &args.ceph)?,
+    };
     let repo = place::repository(&args.repo.repo)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
-    place::check_exists(&source)?;
+    if args.spool.is_none() {
+        place::check_exists(&source)?;
+    }
     let repository = Repository::open_or_create(&repo)?;
     clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;
@@ -65,15 +72,23 @@ pub(super) fn back_up(
         pool_bytes: POOL_BYTES,
         segment_bytes: args.segment_size,
         volume_bytes: None,
+        rbd: None,
     };
+    job.rbd = rbd::job(&job.source, history.parent.as_ref(), args, reporter);
     let mut result = attempt(&repository, &job, global, reporter);
     if args.parent.is_none() && job.parent.is_some() && is_damage(&result) {
         let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
         reporter
             .note(&format!("the newest backup can't be compared with ({why}): this one is full; see septet verify"));
         job.parent = None;
+        rbd::distrust(&mut job);
+        result = attempt(&repository, &job, global, reporter);
+    } else if let Some(why) = untrusted(&result) {
+        reporter.note(&format!("{why}: all of it is read and compared now"));
+        rbd::distrust(&mut job);
         result = attempt(&repository, &job, global, reporter);
     }
+    rbd::tidy(&repository, &job.volume, &job.source, result.as_ref().err(), global, reporter);
     result
 }
 
@@ -227,8 +242,18 @@ fn is_damage(result: &anyhow::Result<(Manifest, Report)>) -> bool {
     failure.is_some_and(|failure| failure.kind == FailureKind::Damaged)
 }
 
-/// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`.
+/// What the audit found, if it found that the storage's word can't be trusted.
+fn untrusted(result: &anyhow::Result<(Manifest, Report)>) -> Option<String> {
+    let failure = result.as_ref().err()?.downcast_ref::<septet_ipc::Failure>()?;
+    (failure.kind == FailureKind::Untrusted).then(|| failure.cause.clone())
+}
+
+/// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`, `rbd:pool/image@snapshot` → `pool-image`.
 fn default_volume(source: &str) -> VolumeName {
+    if let Ok(url) = source.parse::<RbdUrl>() {
+        let parts = [Some(url.pool), url.namespace, Some(url.image)];
+        return VolumeName::sanitize(&parts.into_iter().flatten().collect::<Vec<_>>().join("-"));
+    }
     let name = match source.strip_prefix("/dev/") {
         Some(device) if !device.starts_with("shm/") => device.replace('/', "-"),
         _ => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -299,6 +324,8 @@ mod tests {
             ("/images/db.img", "db.img"),
             ("/dev/shm/db.img", "db.img"),
             ("/images/my disk.img", "my_disk.img"),
+            ("rbd:volumes/disk-1@monday?user=backup", "volumes-disk-1"),
+            ("rbd:volumes/tenant/disk-1", "volumes-tenant-disk-1"),
         ] {
             assert_eq!(default_volume(source).as_str(), name);
         }

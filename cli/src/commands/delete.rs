@@ -1,6 +1,6 @@
 //! `septet delete`: ends the existence of backups, and removes what no other backup needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::{Begin, DeleteJob};
@@ -8,7 +8,7 @@ use septet_repository::{Repository, pending};
 use serde_json::json;
 
 use super::backup::failed;
-use super::place;
+use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
@@ -42,12 +42,15 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
     }
     let mut objects = 0;
     for (volume, backups) in doomed {
+        let sources: BTreeSet<_> =
+            backups.iter().filter_map(|backup| Some(repository.manifest(&volume, backup).ok()?.source)).collect();
         reporter.start(&format!("deleting from {volume}"), json!({ "volume": volume, "backups": backups }));
-        let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume, backups });
+        let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume: volume.clone(), backups });
         objects += supervisor::run(&begin, global.timeout, reporter)
             .map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?
             .progress
             .objects;
+        sources.iter().for_each(|source| rbd::tidy(&repository, &volume, source, None, global, reporter));
     }
     Ok(objects)
 }

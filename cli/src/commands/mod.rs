@@ -3,8 +3,11 @@
 mod backup;
 mod clean;
 mod delete;
+mod export_diff;
+mod import_diff;
 mod list;
 mod place;
+mod rbd;
 mod rebuild;
 mod restore;
 mod show;
@@ -35,6 +38,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Show(args) => show::run(&args),
         // Its one write is atomic: a signal may end it at any time.
         Command::Rebuild(args) => rebuild::run(&args),
+        Command::ExportDiff(args) => export_diff::run(&args),
+        Command::ImportDiff(args) => caught(&global, || import_diff::run(&args, &global)),
         Command::Smoke(args) => caught(&global, || smoke::run(&args, &global)),
     };
     match result {
@@ -64,6 +69,7 @@ fn speaks_json(command: &Command) -> bool {
         Command::Verify(args) => args.json,
         Command::List(args) => args.json,
         Command::Show(args) => args.json,
-        Command::Rebuild(_) | Command::Smoke(_) | Command::Agent { .. } => false,
+        Command::ImportDiff(args) => args.json,
+        Command::ExportDiff(_) | Command::Rebuild(_) | Command::Smoke(_) | Command::Agent { .. } => false,
     }
 }

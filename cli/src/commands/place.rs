@@ -4,18 +4,46 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use septet_volume::{BadRbdUrl, RbdUrl};
 
+use crate::args::Ceph;
 use crate::error::{Usage, words};
+
+/// What the agents are told of a volume: the absolute form of a path, or the name of an RBD image with
+/// all that says how to come to it.
+pub(crate) fn volume(path: &Path, ceph: &Ceph) -> anyhow::Result<String> {
+    match path.to_str().filter(|text| RbdUrl::is_meant(text)) {
+        Some(text) => Ok(rbd_url(text, ceph)?.to_string()),
+        None if ceph.ceph_conf.is_some() || ceph.ceph_user.is_some() => {
+            Err(Usage(format!("{}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE", path.display())).into())
+        }
+        None => volume_path(path),
+    }
+}
+
+fn rbd_url(text: &str, ceph: &Ceph) -> Result<RbdUrl, Usage> {
+    let mut url: RbdUrl = text.parse().map_err(|error: BadRbdUrl| Usage(error.to_string()))?;
+    let given = [(&mut url.conf, &ceph.ceph_conf, "--ceph-conf"), (&mut url.user, &ceph.ceph_user, "--ceph-user")];
+    for (place, option, name) in given {
+        if place.is_some() && option.is_some() && place != option {
+            return Err(Usage(format!("{text} and {name} say different things: leave one out")));
+        }
+        *place = place.take().or_else(|| option.clone());
+    }
+    // The agents run in the same directory, but a manifest outlives it.
+    url.conf = url.conf.map(|conf| match std::path::absolute(&conf) {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(_) => conf,
+    });
+    Ok(url)
+}
 
 /// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than
 /// what it points to today.
-pub(crate) fn volume_path(path: &Path) -> anyhow::Result<String> {
+fn volume_path(path: &Path) -> anyhow::Result<String> {
     let text = path
         .to_str()
         .ok_or_else(|| Usage(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
-    if text.starts_with("rbd:") {
-        return Err(Usage(format!("{text}: RBD images need septet-rbd, which is not installed")).into());
-    }
     if text.is_empty() {
         return Err(Usage("an empty path names no volume".to_owned()).into());
     }
@@ -48,6 +76,9 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 /// Refuses a source that is not there, before a repository is made for it. What it is, and whether it
 /// can be read, the reader says.
 pub(super) fn check_exists(source: &str) -> anyhow::Result<()> {
+    if RbdUrl::is_meant(source) {
+        return Ok(());
+    }
     match std::fs::metadata(source) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => bail!("{source} does not exist: check the path"),

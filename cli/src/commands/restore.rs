@@ -6,10 +6,11 @@ use septet_format::Manifest;
 use septet_ipc::status::Damage;
 use septet_ipc::{Begin, RestoreJob};
 use septet_repository::Repository;
+use septet_volume::RbdUrl;
 use serde_json::json;
 
 use super::backup::{POOL_BYTES, failed};
-use super::place;
+use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
@@ -69,7 +70,7 @@ pub(super) fn restore(
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, u64, Report)> {
     let repo = place::repository(&args.repo.repo)?;
-    let target = place::volume_path(&args.target)?;
+    let target = place::volume(&args.target, &args.ceph)?;
     let repository = Repository::open(&repo)?;
     let manifest = repository.find(&args.backup)?;
     let length_bytes = length(args, &manifest)?;
@@ -88,11 +89,13 @@ pub(super) fn restore(
         block_bytes: manifest.block_bytes,
         streams: args.streams,
         pool_bytes: POOL_BYTES,
+        rbd: rbd::restore(&target, args.create, &manifest)?,
     });
     if septet_volume::discard_abandoned(Path::new(&target)) {
         reporter.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
     }
-    let is_new = !Path::new(&target).exists();
+    let of_rbd = RbdUrl::is_meant(&target);
+    let is_new = !of_rbd && !Path::new(&target).exists();
     reporter.start(
         &format!("restoring {}", manifest.volume),
         json!({ "backup": manifest.backup, "volume": manifest.volume }),
@@ -102,9 +105,16 @@ pub(super) fn restore(
         Err(error) => {
             // An unfinished new file has a name of its own, which nobody takes for the volume.
             septet_volume::discard_abandoned(Path::new(&target));
+            if args.create {
+                reporter.note(
+                    "what was restored may be left in an image IMAGE.septet-partial: the next restore removes it",
+                );
+            }
             Err(failed(
                 error,
-                if is_new {
+                if args.create {
+                    "no image of that name was made"
+                } else if is_new {
                     "nothing half-made was left behind"
                 } else {
                     "what was restored until then is in TARGET: restore it again"

@@ -87,6 +87,9 @@ impl Test {
     fn back_up(&self, disk: &Path, id: &str) -> anyhow::Result<String> {
         let args = args::Backup {
             source: disk.to_owned(),
+            ceph: args::Ceph::default(),
+            audit: 0.0,
+            spool: None,
             repo: args::Repo { repo: self.repo.clone() },
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
@@ -107,6 +110,8 @@ impl Test {
         let args = args::Restore {
             backup: format!("{}/{}", self.volume, self.id(id)),
             target: target.to_owned(),
+            ceph: args::Ceph::default(),
+            create: false,
             repo: args::Repo { repo: self.repo.clone() },
             offset: 0,
             length: None,

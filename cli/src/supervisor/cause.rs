@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use septet_ipc::{AgentKind, Failure, FailureKind};
 
+use super::ceph;
 use super::member::Member;
 
 /// The failure that the user should read.
@@ -36,9 +37,11 @@ fn death(kind: AgentKind, exit: ExitStatus, last_words: Option<&str>) -> Failure
         (Some(signal), _) => format!("{name} was killed by signal {signal}"),
         (None, code) => format!("{name} ended with status {}", code.unwrap_or(-1)),
     };
+    let missing = last_words.and_then(ceph::missing_library);
     let mut failure = Failure::new(
         FailureKind::Peer,
         match last_words {
+            _ if missing.is_some() => missing.unwrap_or_default(),
             Some(words) => format!("{how}: {words}"),
             None => how,
         },

@@ -4,6 +4,7 @@
 //! left in the repository or beside its target is for the command that started it to clear away.
 
 mod cause;
+pub(crate) mod ceph;
 mod member;
 mod ring;
 mod usage;
@@ -90,7 +91,7 @@ pub(crate) fn run(begin: &Begin, timeout: Duration, observer: &mut dyn Observer)
     let started = Instant::now();
     let meter = Meter::start();
     let (tell, heard) = channel();
-    let members = ring::start(pipeline(begin), begin, &tell)?;
+    let members = ring::start(pipeline(begin), begin, timeout, &tell)?;
     drop(tell);
     let mut run = Run {
         members,

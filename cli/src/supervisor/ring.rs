@@ -8,13 +8,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use septet_ipc::{AgentKind, Begin, Message, wire};
 
-use super::REAP_TIMEOUT;
 use super::member::{Heard, Member};
+use super::{REAP_TIMEOUT, ceph};
 use crate::agents::SUPERVISOR_VARIABLE;
 
 /// What every agent may see of the environment; those that store see all of it, since credentials
@@ -25,6 +25,7 @@ const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 pub(crate) fn start(
     agents: &[AgentKind],
     begin: &Begin,
+    timeout: Duration,
     tell: &Sender<(usize, Heard)>,
 ) -> std::io::Result<Vec<Member>> {
     let mut links = Vec::new();
@@ -41,7 +42,9 @@ pub(crate) fn start(
     let mut members: Vec<Member> = Vec::new();
     for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate()
     {
-        let started = spawn(kind, stdin, stdout).and_then(|child| Member::new(index, kind, child, tell));
+        let of_ceph = ceph::speaks(kind, begin);
+        let started = spawn(kind, of_ceph.then_some(timeout), stdin, stdout)
+            .and_then(|child| Member::new(index, kind, child, tell));
         match started {
             Ok(member) => members.push(member),
             Err(error) => {
@@ -54,13 +57,17 @@ pub(crate) fn start(
     Ok(members)
 }
 
-/// Starts this very binary under the agent's name. It must be called from the main thread: the
+/// Starts this very binary, or for Ceph the other, under the agent's name. It must be called from the main thread: the
 /// agents die with the thread that started them.
-fn spawn(kind: AgentKind, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
-    let mut command = Command::new("/proc/self/exe");
+fn spawn(kind: AgentKind, of_ceph: Option<Duration>, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
+    let mut command = if of_ceph.is_some() { Command::new(ceph::program()) } else { Command::new("/proc/self/exe") };
     command.arg0(kind.process_name()).stdin(stdin).stdout(stdout).stderr(Stdio::piped());
     // Ctrl-C is for the supervisor, which ends the ring in good order.
     command.process_group(0);
+    if let Some(timeout) = of_ceph {
+        ceph::set_environment(&mut command, timeout);
+        return command.spawn().map_err(|error| std::io::Error::other(ceph::not_started(&error)));
+    }
     if !sees_the_store(kind) {
         command.env_clear();
         command.envs(COMMON_VARIABLES.iter().filter_map(|&name| std::env::var_os(name).map(|value| (name, value))));

@@ -64,6 +64,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             pool_bytes: 1,
             segment_bytes: 1,
             volume_bytes: Some(1),
+            rbd: Some(Box::default()),
         }),
         Begin::Restore(RestoreJob {
             repo: repo.clone(),
@@ -79,6 +80,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             block_bytes: 65536,
             streams: 1,
             pool_bytes: 1,
+            rbd: Some(Box::default()),
         }),
         Begin::Verify(VerifyJob {
             repo: repo.clone(),
@@ -131,11 +133,11 @@ pub(crate) fn failure() -> Failure {
     }
 }
 
-pub(crate) fn failure_kinds() -> [FailureKind; 6] {
-    use FailureKind::{Damaged, Peer, Protocol, SharedMemory, Store, Volume};
-    let all = [Volume, Store, Damaged, SharedMemory, Protocol, Peer];
+pub(crate) fn failure_kinds() -> [FailureKind; 7] {
+    use FailureKind::{Damaged, Peer, Protocol, SharedMemory, Store, Untrusted, Volume};
+    let all = [Volume, Store, Damaged, Untrusted, SharedMemory, Protocol, Peer];
     all.iter().for_each(|kind| match kind {
-        Volume | Store | Damaged | SharedMemory | Protocol | Peer => {}
+        Volume | Store | Damaged | Untrusted | SharedMemory | Protocol | Peer => {}
     });
     all
 }

@@ -15,6 +15,7 @@ pub(crate) mod partial;
 mod probe;
 pub(crate) mod same_file;
 pub(crate) mod source;
+pub(crate) mod spool;
 pub(crate) mod target;
 mod write;
 mod zero;

@@ -1,0 +1,146 @@
+//! What a backup and a restore of an RBD image need beside the ring: what to compare with, and the
+//! removal of snapshots that nobody needs any more.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use septet_format::{BackupId, Manifest, VolumeName};
+use septet_ipc::{BackupJob, RbdBackup, RbdOrigin, RbdRestore};
+use septet_repository::{Repository, pending};
+use septet_volume::RbdUrl;
+
+use crate::args::{self, Global};
+use crate::error::Usage;
+use crate::report::Reporter;
+use crate::supervisor::{Observer, ceph};
+
+/// The name of the manifest's extension that says what image was backed up.
+const EXTENSION: &str = "rbd";
+/// A snapshot that is not removed in this time is left to the next backup; after a failure, for which
+/// Ceph may be the cause, in less.
+const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(2);
+
+/// What the reader is told of an image; none for any other source.
+pub(super) fn job(
+    source: &str,
+    parent: Option<&Manifest>,
+    args: &args::Backup,
+    reporter: &mut Reporter,
+) -> Option<Box<RbdBackup>> {
+    if let Some(spool) = &args.spool {
+        return Some(Box::new(RbdBackup { spool: Some(spool.to_string_lossy().into_owned()), ..RbdBackup::default() }));
+    }
+    if !RbdUrl::is_meant(source) {
+        return None;
+    }
+    let base = parent.and_then(origin);
+    if parent.is_some() && base.is_none() {
+        reporter.note("the last backup was not made of an RBD image: all of it is read and compared");
+    }
+    let audit_ppm = ppm(args.audit);
+    Some(Box::new(RbdBackup { audit_ppm, base, origin: None, spool: None }))
+}
+
+/// What Ceph says of changes is not to be asked any more.
+pub(super) fn distrust(job: &mut BackupJob) {
+    if let Some(rbd) = &mut job.rbd {
+        rbd.base = None;
+    }
+}
+
+/// What the volumewriter is told of an image; none for any other target.
+pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result<Option<Box<RbdRestore>>, Usage> {
+    if RbdUrl::is_meant(target) {
+        return Ok(Some(Box::new(RbdRestore { create, origin: origin(manifest) })));
+    }
+    if create {
+        return Err(Usage(format!("{target}: --create is for rbd:POOL/IMAGE; a new file is made without it")));
+    }
+    Ok(None)
+}
+
+/// Removes the snapshots that this volume's backups have left, but for the one that the next backup is
+/// to be compared with, and those of backups that are under way. What fails is left to the next backup.
+pub(super) fn tidy(
+    repository: &Repository,
+    volume: &VolumeName,
+    source: &str,
+    failed: Option<&anyhow::Error>,
+    global: &Global,
+    reporter: &mut Reporter,
+) {
+    if !RbdUrl::is_meant(source) {
+        return;
+    }
+    let timeout_max = if failed.is_some() { TIDY_TIMEOUT_FAILED } else { TIDY_TIMEOUT_MAX };
+    let timeout = global.timeout.min(timeout_max);
+    let result = kept(repository, volume).and_then(|keep| {
+        let mut command = Command::new(ceph::program());
+        command.args(["tidy", source, "--repository", &repository.id().to_string(), "--volume", volume.as_str()]);
+        run_tidy(command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()])), timeout)
+    });
+    match result {
+        Ok(notes) => notes.iter().for_each(|text| reporter.note(text)),
+        // One cause is told once.
+        Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
+        Err(why) => reporter.note(&format!("snapshots of earlier backups stay until the next one: {why}")),
+    }
+}
+
+fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, String> {
+    let newest = repository.newest(volume).map_err(|error| error.to_string())?;
+    let under_way = pending::list(repository, volume).map_err(|error| error.to_string())?;
+    let alive = under_way.pending.into_iter().filter(|marker| !pending::is_dead(marker));
+    let unknown = under_way.unreadable.into_iter().map(|(backup, _)| backup);
+    let mut keep: Vec<_> = alive.map(|marker| marker.backup).chain(unknown).collect();
+    keep.extend(newest.map(|manifest| manifest.backup));
+    Ok(keep)
+}
+
+fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ceph::set_environment(command, timeout);
+    let mut child = command.spawn().map_err(|error| ceph::not_started(&error))?;
+    let until = Instant::now() + timeout;
+    while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if Instant::now() > until {
+            // Whether that succeeds is seen by the next backup.
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(format!("Ceph has not answered for {} s", timeout.as_secs()));
+        }
+        std::thread::sleep(POLL);
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(ceph::missing_library(&said).unwrap_or_else(|| said.lines().last().unwrap_or_default().to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn origin(manifest: &Manifest) -> Option<RbdOrigin> {
+    manifest.extensions.get(EXTENSION).and_then(|value| serde_json::from_value(value.clone()).ok())
+}
+
+/// Percent as parts in a million, rounded up: a little is not nothing.
+fn ppm(percent: f64) -> u32 {
+    let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]
+    {
+        ppm as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_becomes_parts_in_a_million() {
+        for (percent, parts) in [(0.0, 0), (1.0, 10_000), (0.000_001, 1), (100.0, 1_000_000)] {
+            assert_eq!(ppm(percent), parts);
+        }
+    }
+}

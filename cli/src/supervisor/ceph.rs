@@ -1,0 +1,70 @@
+//! `septet-rbd`, the binary that speaks to Ceph: where it is, what it may see of the environment, and
+//! what to say when it can't be started.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use septet_ipc::{AgentKind, Begin};
+use septet_volume::RbdUrl;
+
+use crate::error::words;
+
+const NAME: &str = "septet-rbd";
+/// What the binary needs, by the name of Debian's package.
+const INSTALL: &str = "install librbd1 (Debian, Ubuntu: apt-get install librbd1; RHEL: dnf install librbd1)";
+/// Beside all that begins with `CEPH_`: where the configuration and keys, and the libraries, may be.
+const VARIABLES: [&str; 5] = ["PATH", "LANG", "RUST_BACKTRACE", "HOME", "LD_LIBRARY_PATH"];
+
+/// Whether this agent of the job is to speak to Ceph.
+pub(crate) fn speaks(kind: AgentKind, begin: &Begin) -> bool {
+    match (kind, begin) {
+        (AgentKind::Reader, Begin::Backup(job)) => RbdUrl::is_meant(&job.source),
+        (AgentKind::Volumewriter, Begin::Restore(job)) => RbdUrl::is_meant(&job.target),
+        _ => false,
+    }
+}
+
+/// The binary: beside this one, else wherever PATH has it.
+pub(crate) fn program() -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(NAME)));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| Path::new(NAME).to_owned())
+}
+
+/// Gives the binary what it may see of the environment, and how long anything may take.
+pub(crate) fn set_environment(command: &mut Command, timeout: Duration) {
+    let seen = |name: &str| name.starts_with("CEPH_") || VARIABLES.contains(&name);
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(seen)));
+    command.env("SEPTET_TIMEOUT_SECONDS", timeout.as_secs().to_string());
+    command.env("SEPTET_VERSION", env!("CARGO_PKG_VERSION"));
+    command.env(crate::agents::SUPERVISOR_VARIABLE, std::process::id().to_string());
+}
+
+/// Why the binary was not started.
+pub(crate) fn not_started(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        format!("rbd:… needs {NAME}, which is neither beside septet nor in PATH: copy it there, and {INSTALL}")
+    } else {
+        format!("{} can't be started: {}", program().display(), words(error))
+    }
+}
+
+/// What to do, if these are the words of a dynamic linker that lacks a library.
+pub(crate) fn missing_library(said: &str) -> Option<String> {
+    let line = said.lines().find(|line| line.contains("error while loading shared libraries"))?;
+    let library = line.split(": ").find(|part| part.contains(".so")).unwrap_or("a library");
+    Some(format!("{NAME} needs {library}, which is not here: {INSTALL}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_named_with_what_to_install() {
+        let said = "septet-reader: error while loading shared libraries: librbd.so.1: cannot open shared object file: No such file or directory";
+        let words = missing_library(said).unwrap();
+        assert!(words.contains("librbd.so.1") && words.contains("apt-get install librbd1"), "{words}");
+        assert_eq!(missing_library("killed"), None);
+    }
+}

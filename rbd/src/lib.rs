@@ -1,0 +1,37 @@
+//! RBD images as volumes: the reader and the volumewriter that speak to Ceph.
+//!
+//! [`Images`] opens an image for the one and for the other; [`tidy`] removes the snapshots that earlier
+//! backups have left. Nothing else of Septet is linked with librbd and librados.
+
+mod changes;
+mod connect;
+mod error;
+mod ffi;
+mod rados;
+mod snapshots;
+mod source;
+mod target;
+
+use septet_agent_reader::OpenSource;
+use septet_agent_volumewriter::OpenTarget;
+use septet_ipc::{BackupJob, Failure, RestoreJob};
+use septet_volume::{Source, Target};
+
+use crate::source::RbdSource;
+use crate::target::RbdTarget;
+pub use snapshots::tidy;
+
+/// RBD images, by name: `rbd:POOL/IMAGE`.
+pub struct Images;
+
+impl OpenSource for Images {
+    fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
+        Ok(Box::new(RbdSource::open(job)?))
+    }
+}
+
+impl OpenTarget for Images {
+    fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure> {
+        Ok(Box::new(RbdTarget::open(job)?))
+    }
+}

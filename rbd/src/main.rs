@@ -1,0 +1,98 @@
+//! The `septet-rbd` binary: called as `septet-reader` or `septet-volumewriter`, it is that agent for
+//! RBD images; by its own name it removes the snapshots of earlier backups. `septet` starts it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use septet_agent_reader::Reader;
+use septet_agent_volumewriter::Volumewriter;
+use septet_format::BackupId;
+use septet_ipc::agent::run;
+use septet_ipc::{AgentKind, Event, Failure};
+use septet_rbd::{Images, tidy};
+use septet_volume::RbdUrl;
+
+/// The part of Septet that speaks to Ceph; `septet` starts it for volumes that are called rbd:….
+#[derive(Debug, Parser)]
+#[command(name = "septet-rbd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Remove the snapshots that were made for a volume's backups
+    Tidy {
+        /// The image
+        image: RbdUrl,
+        /// The repository's id
+        #[arg(long)]
+        repository: String,
+        /// The volume's name in the repository
+        #[arg(long)]
+        volume: String,
+        /// A backup whose snapshot stays
+        #[arg(long)]
+        keep: Vec<BackupId>,
+    },
+}
+
+fn main() -> ExitCode {
+    if !die_with_supervisor() {
+        return ExitCode::FAILURE;
+    }
+    match called_as() {
+        Some(AgentKind::Reader) => as_agent(AgentKind::Reader, run::<Reader<Images>>),
+        Some(AgentKind::Volumewriter) => as_agent(AgentKind::Volumewriter, run::<Volumewriter<Images>>),
+        _ => by_hand(),
+    }
+}
+
+fn called_as() -> Option<AgentKind> {
+    let name = std::env::args_os().next()?;
+    Path::new(&name).file_name()?.to_str()?.strip_prefix("septet-")?.parse().ok()
+}
+
+/// Runs an agent, unless the supervisor is of another version and could mean something else.
+fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
+    let name = kind.process_name();
+    // `ps` and `top` show this; it is only for show.
+    let _ = rustix::thread::set_name(&std::ffi::CString::new(name.as_str()).unwrap_or_default());
+    let own = env!("CARGO_PKG_VERSION");
+    match std::env::var("SEPTET_VERSION") {
+        Ok(other) if other != own => {
+            let mut failure =
+                Failure::protocol(format!("septet-rbd is version {own}, and septet {other}: install both alike"));
+            failure.agent = Some(kind);
+            Event::Failed(failure).emit();
+            ExitCode::FAILURE
+        }
+        _ => agent(),
+    }
+}
+
+fn by_hand() -> ExitCode {
+    let Command::Tidy { image, repository, volume, keep } = Arguments::parse().command;
+    match tidy(&image, &repository, &volume, &keep) {
+        Ok(notes) => {
+            notes.iter().for_each(|note| println!("{note}"));
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks the kernel to end this process with its supervisor; false if that has gone already. One that is
+/// run by hand has none.
+fn die_with_supervisor() -> bool {
+    let Ok(supervisor) = std::env::var("SEPTET_SUPERVISOR_PID") else { return true };
+    // Where it can't be had, an agent still ends when its sockets do.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.to_string() == supervisor)
+}

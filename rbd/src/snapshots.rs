@@ -1,0 +1,61 @@
+//! Septet's own snapshots: what they are called, and which of them go.
+//!
+//! A snapshot is named after the repository, the volume and the backup that it was made for, with a
+//! sign between them that no name has. So one image may be backed up to several repositories, and a
+//! snapshot of a user's is never taken for one of ours. Which one is trusted is decided by Ceph's
+//! ids, not by names.
+
+use std::fmt::Display;
+
+use septet_format::BackupId;
+use septet_ipc::{BackupJob, Failure};
+use septet_volume::RbdUrl;
+
+use crate::connect::connect;
+use crate::ffi::Image;
+use crate::rados::Errno;
+
+/// The name of a backup's snapshot.
+pub(crate) fn name_for(job: &BackupJob) -> String {
+    format!("{}{}", prefix(&job.repository.to_string(), &job.volume), job.backup)
+}
+
+/// What the names of all snapshots of this volume begin with.
+fn prefix(repository: &str, volume: &impl Display) -> String {
+    format!("septet+{}+{volume}+", repository.get(..8).unwrap_or(repository))
+}
+
+/// Removes the snapshots that were made for backups of a volume, but for those in `keep`; what it
+/// removed, and what it could not and why.
+///
+/// # Errors
+/// When the image can't be opened.
+pub fn tidy(url: &RbdUrl, repository: &str, volume: &str, keep: &[BackupId]) -> Result<Vec<String>, Failure> {
+    let pool = connect(url)?;
+    let name = url.name();
+    let read_only = Image::open_read_only(&pool, &url.image, None);
+    let surplus = match read_only {
+        // With the image its snapshots have gone.
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        image => surplus(&image.map_err(|errno| errno.at(&name, "open it"))?, repository, volume, keep)
+            .map_err(|errno| errno.at(&name, "list its snapshots"))?,
+    };
+    if surplus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let image = Image::open(&pool, &url.image).map_err(|errno| errno.at(&name, "open it"))?;
+    let notes = surplus.iter().filter_map(|snapshot| match image.remove_snapshot(snapshot) {
+        Ok(()) | Err(Errno::NOENT) => None,
+        Err(Errno::BUSY) => Some(format!("{name}@{snapshot} stays: it is protected or has clones")),
+        Err(errno) => Some(format!("{name}@{snapshot} stays until the next backup: {}", errno.words())),
+    });
+    Ok(notes.collect())
+}
+
+fn surplus(image: &Image, repository: &str, volume: &str, keep: &[BackupId]) -> Result<Vec<String>, Errno> {
+    let prefix = prefix(repository, &volume);
+    let ours = image.snapshots()?.into_iter().map(|snapshot| snapshot.name);
+    let surplus =
+        |name: &String| name.strip_prefix(&prefix).is_some_and(|id| keep.iter().all(|kept| kept.as_str() != id));
+    Ok(ours.filter(surplus).collect())
+}

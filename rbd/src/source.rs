@@ -1,0 +1,234 @@
+//! A snapshot of an RBD image as what a backup reads.
+//!
+//! A live image gets a snapshot for the backup; a snapshot of the user's is read as it is. Holes come
+//! from the object map; with the snapshot of the last backup as a base, what has not changed since.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use septet_ipc::agent::note;
+use septet_ipc::{AgentKind, BackupJob, Failure, RbdOrigin};
+use septet_volume::{Extent, ExtentKind, RbdUrl, Source, VolumeError};
+
+use crate::changes::{WINDOW_BYTES, Window};
+use crate::connect::connect;
+use crate::ffi::{Image, Snapshot};
+use crate::rados::{Errno, Pool};
+use crate::snapshots;
+
+/// An open snapshot.
+pub(crate) struct RbdSource {
+    name: String,
+    url: RbdUrl,
+    image: Image,
+    snapshot: Snapshot,
+    base: Option<Base>,
+    fast_diff: bool,
+    object_bytes: u64,
+    window: Mutex<Option<Window>>,
+}
+
+/// What is compared with.
+struct Base {
+    snapshot: Snapshot,
+    /// Up to here both have the same blocks: a last one that was short is not comparable.
+    comparable_bytes: u64,
+}
+
+impl RbdSource {
+    /// Opens what `job.source` names, and adds to the job what it is.
+    pub(crate) fn open(job: &mut BackupJob) -> Result<Self, Failure> {
+        let url: RbdUrl = job.source.parse().map_err(Failure::volume)?;
+        let pool = connect(&url)?;
+        let name = url.name();
+        let wrong = |errno: Errno| errno.at(&name, "look at it");
+        let wanted = url.snapshot.clone().unwrap_or_else(|| snapshots::name_for(job));
+        if url.snapshot.is_none() {
+            make_snapshot(&pool, &url, &wanted)?;
+        }
+        let opened = Image::open_read_only(&pool, &url.image, Some(&wanted));
+        let image = opened.map_err(|errno| not_open(errno, &url, "snapshot"))?;
+        let all = image.snapshots().map_err(wrong)?;
+        let found = all.iter().find(|snapshot| snapshot.name == wanted).cloned();
+        let snapshot = found.ok_or_else(|| gone(&name, &wanted)).map_err(Failure::volume)?;
+        let origin = origin(&image, &snapshot).map_err(wrong)?;
+        let base = job.rbd.as_ref().and_then(|rbd| rbd.base.as_ref()).and_then(|base| {
+            find_base(base, &origin, &all, job.block_bytes, snapshot.bytes)
+                .inspect_err(|why| note(AgentKind::Reader, format!("{name}: {why}: all of it is read and compared")))
+                .ok()
+        });
+        let fast_diff = image.has_fast_diff().map_err(wrong)?;
+        let object_bytes = 1 << origin.order.min(22);
+        job.rbd.get_or_insert_default().origin = Some(origin);
+        Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window: Mutex::default() })
+    }
+
+    /// Asks Ceph what is in a window: from the object map which objects, and of these what exactly.
+    fn look(&self, range: Range<u64>) -> Result<Window, Errno> {
+        let Some(base) = &self.base else {
+            let mut window = Window::new(range.clone(), ExtentKind::Hole);
+            self.image.differences(None, range, true, &mut |offset, bytes, exists| {
+                if exists {
+                    window.note(offset..offset.saturating_add(bytes), ExtentKind::Data);
+                }
+            })?;
+            return Ok(window);
+        };
+        let mut window = Window::new(range.clone(), ExtentKind::Unchanged);
+        window.note(base.snapshot.bytes..range.end.max(base.snapshot.bytes), ExtentKind::Hole);
+        window.note(base.comparable_bytes..base.snapshot.bytes.max(base.comparable_bytes), ExtentKind::Data);
+        let from = Some(base.snapshot.name.as_str());
+        let mut changed = Vec::new();
+        if self.fast_diff {
+            self.image.differences(from, range, true, &mut |offset, bytes, _| {
+                changed.push(offset..offset.saturating_add(bytes));
+            })?;
+        } else {
+            changed.push(range);
+        }
+        for range in merged(changed) {
+            self.image.differences(from, range, false, &mut |offset, bytes, exists| {
+                let kind = if exists { ExtentKind::Data } else { ExtentKind::Hole };
+                window.note(offset..offset.saturating_add(bytes), kind);
+            })?;
+        }
+        Ok(window)
+    }
+
+    fn check_range(&self, start: u64, end: u64) -> Result<(), VolumeError> {
+        if start <= end && end <= self.snapshot.bytes {
+            return Ok(());
+        }
+        let range = septet_volume::ByteRange { start, end };
+        Err(VolumeError::OutOfRange { volume: self.name.clone(), range, bytes: self.snapshot.bytes })
+    }
+}
+
+impl Source for RbdSource {
+    fn bytes(&self) -> u64 {
+        self.snapshot.bytes
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    fn next_extent(&self, offset_bytes: u64, end_bytes: u64) -> Result<Extent, VolumeError> {
+        self.check_range(offset_bytes, end_bytes)?;
+        if offset_bytes == end_bytes {
+            return Ok(Extent { offset_bytes, size_bytes: 0, kind: ExtentKind::Data });
+        }
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.as_ref().is_none_or(|window| !window.contains(offset_bytes)) {
+            let start = offset_bytes - offset_bytes % WINDOW_BYTES;
+            let range = start..start.saturating_add(WINDOW_BYTES).min(self.snapshot.bytes);
+            let looked = self.look(range).map_err(|errno| errno.io(&self.name, "find out what is in it"))?;
+            *window = Some(looked);
+        }
+        let extent = window.as_ref().map(|window| window.extent(offset_bytes, end_bytes));
+        let (end, kind) = extent.unwrap_or((end_bytes, ExtentKind::Data));
+        Ok(Extent { offset_bytes, size_bytes: end - offset_bytes, kind })
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), VolumeError> {
+        self.check_range(offset_bytes, offset_bytes.saturating_add(buf.len() as u64))?;
+        if buf.is_empty() {
+            return Ok(());
+        }
+        self.image.read(offset_bytes, buf).map_err(|errno| errno.io(&self.name, "read it"))
+    }
+
+    /// An object: one request to one OSD.
+    fn read_bytes_best(&self) -> u64 {
+        self.object_bytes
+    }
+
+    /// A snapshot keeps its size. But what is read of one that was removed may be anything, so it must
+    /// still be there after the last read.
+    fn check_size(&self) -> Result<Option<u64>, VolumeError> {
+        let opened = Image::open_read_only(self.image.pool(), &self.url.image, None);
+        let all = match opened.and_then(|image| image.snapshots()) {
+            Ok(all) => all,
+            Err(Errno::NOENT) => return Err(gone(&self.name, &self.snapshot.name)),
+            Err(errno) => return Err(errno.io(&self.name, "see whether its snapshot is still there")),
+        };
+        if all.iter().any(|snapshot| snapshot.id == self.snapshot.id) {
+            return Ok(None);
+        }
+        Err(gone(&self.name, &self.snapshot.name))
+    }
+}
+
+fn gone(volume: &str, snapshot: &str) -> VolumeError {
+    let reason = format!("its snapshot {snapshot} was removed meanwhile: back it up again");
+    VolumeError::Io { volume: volume.to_owned(), action: "trust what was read", reason }
+}
+
+/// Why an image can't be opened.
+pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
+    let name = url.name();
+    match errno {
+        Errno::NOENT => Failure::volume(format!("{name}: there is no such {what}: see `rbd ls` and `rbd snap ls`")),
+        errno => errno.at(&name, "open it"),
+    }
+}
+
+/// Makes the backup's snapshot; one that a run of the same name has left is no good. The image is open for
+/// writing no longer than that: a reader that is killed later leaves no lock behind.
+fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
+    let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
+    let made = match image.make_snapshot(snapshot) {
+        Err(Errno::EXIST) => image.remove_snapshot(snapshot).and_then(|()| image.make_snapshot(snapshot)),
+        made => made,
+    };
+    made.map_err(|errno| errno.at(&url.name(), "make a snapshot of it"))
+}
+
+fn origin(image: &Image, snapshot: &Snapshot) -> Result<RbdOrigin, Errno> {
+    let (stripe_unit_bytes, stripe_count) = image.stripe()?;
+    Ok(RbdOrigin {
+        image_id: image.id()?,
+        snapshot: snapshot.name.clone(),
+        snapshot_id: snapshot.id,
+        order: image.order()?,
+        features: image.features()?,
+        stripe_unit_bytes,
+        stripe_count,
+        data_pool: image.data_pool()?,
+    })
+}
+
+/// The parent's snapshot, if it is the very one; or why not.
+fn find_base(
+    parent: &RbdOrigin,
+    origin: &RbdOrigin,
+    all: &[Snapshot],
+    block_bytes: u32,
+    bytes: u64,
+) -> Result<Base, String> {
+    if parent.image_id != origin.image_id {
+        return Err("it was made anew since the last backup".to_owned());
+    }
+    let found = all.iter().find(|snapshot| snapshot.id == parent.snapshot_id && snapshot.name == parent.snapshot);
+    let snapshot = found.ok_or_else(|| format!("the last backup's snapshot {} has gone", parent.snapshot))?.clone();
+    if snapshot.id > origin.snapshot_id {
+        return Err("it is older than the last backup".to_owned());
+    }
+    let same_end = snapshot.bytes.min(bytes);
+    let whole_blocks = same_end - same_end % u64::from(block_bytes.max(1));
+    let comparable_bytes = if snapshot.bytes == bytes { bytes } else { whole_blocks };
+    Ok(Base { snapshot, comparable_bytes })
+}
+
+/// Ranges in order, those that touch as one.
+fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}

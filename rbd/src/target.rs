@@ -1,0 +1,194 @@
+//! An RBD image as what a restore writes.
+//!
+//! A new image is made under a name of its own and takes the one that was asked for when it is finished:
+//! a half-made one is never taken for the volume. An existing one is locked, so that nobody else writes
+//! it meanwhile. Zeros are deallocated.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use septet_ipc::{Failure, RbdOrigin, RestoreJob};
+use septet_volume::{ByteRange, RbdUrl, Target, VolumeError};
+
+use crate::connect::connect;
+use crate::ffi::{Image, Shape, feature};
+use crate::rados::{Errno, Pool};
+use crate::source::not_open;
+
+/// Features that a new image can be made with; others come about as it is used.
+const CREATABLE: u64 = feature::LAYERING
+    | feature::STRIPING
+    | feature::EXCLUSIVE_LOCK
+    | feature::OBJECT_MAP
+    | feature::FAST_DIFF
+    | feature::DEEP_FLATTEN
+    | feature::JOURNALING
+    | feature::DATA_POOL;
+/// What librbd calls the locks that it takes, and breaks, itself. Any other was made by hand.
+const MANAGED_LOCK: &str = "auto ";
+/// What a new image is called until it is finished.
+const PARTIAL_SUFFIX: &str = ".septet-partial";
+/// The most that is zeroed by one request, bytes.
+const ZERO_BYTES_MAX: u64 = 64 << 20;
+
+/// An open image.
+pub(crate) struct RbdTarget {
+    name: String,
+    image: Image,
+    bytes: u64,
+    /// The new image's two names, until it has the second.
+    unfinished: Mutex<Option<(String, String)>>,
+    is_new: bool,
+}
+
+impl RbdTarget {
+    /// Opens or makes what `job.target` names.
+    pub(crate) fn open(job: &RestoreJob) -> Result<Self, Failure> {
+        let url: RbdUrl = job.target.parse().map_err(Failure::volume)?;
+        let name = url.name();
+        if url.snapshot.is_some() {
+            return Err(Failure::volume(format!("{name} is a snapshot, which nobody can write: name an image")));
+        }
+        let pool = connect(&url)?;
+        let rbd = job.rbd.as_deref().cloned().unwrap_or_default();
+        if rbd.create {
+            return Self::create(&pool, &url, job.volume_bytes, rbd.origin.as_ref());
+        }
+        if !job.overwrite {
+            let opened = Image::open_read_only(&pool, &url.image, None);
+            opened.map_err(|errno| missing(errno, &url))?;
+            return Err(Failure::volume(VolumeError::Exists { volume: name }));
+        }
+        let image = Image::open(&pool, &url.image).map_err(|errno| missing(errno, &url))?;
+        let bytes = image.bytes().map_err(|errno| errno.at(&name, "look at it"))?;
+        if bytes < job.volume_bytes {
+            return Err(Failure::volume(format!(
+                "{name} is too small: it has {bytes} bytes and the volume has {}; enlarge it (rbd resize) or name another",
+                job.volume_bytes
+            )));
+        }
+        claim(&image, &name)?;
+        Ok(Self { name, image, bytes: job.volume_bytes, unfinished: Mutex::default(), is_new: false })
+    }
+
+    fn create(pool: &Arc<Pool>, url: &RbdUrl, bytes: u64, origin: Option<&RbdOrigin>) -> Result<Self, Failure> {
+        let name = url.name();
+        match Image::open_read_only(pool, &url.image, None) {
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.at(&name, "look whether it is there")),
+            Ok(_) => return Err(Failure::volume(format!("{name} exists: leave --create out and add --overwrite"))),
+        }
+        let partial = format!("{}{PARTIAL_SUFFIX}", url.image);
+        discard_abandoned(pool, &partial, &name)?;
+        let shape = origin.map(shape_of);
+        pool.create(&partial, bytes, shape.as_ref()).map_err(|errno| match &shape {
+            Some(Shape { data_pool: Some(pool), .. }) if errno == Errno::NOENT => {
+                Failure::volume(format!("{name} can't be made: its data was in the pool {pool}, which is not here"))
+            }
+            _ => errno.at(&name, "make it"),
+        })?;
+        let image = Image::open(pool, &partial).map_err(|errno| errno.at(&name, "open the new image"))?;
+        claim(&image, &name)?;
+        let unfinished = Mutex::new(Some((partial, url.image.clone())));
+        Ok(Self { name, image, bytes, unfinished, is_new: true })
+    }
+
+    fn check_range(&self, start: u64, size: u64) -> Result<(), VolumeError> {
+        let end = start.saturating_add(size);
+        if end <= self.bytes {
+            return Ok(());
+        }
+        Err(VolumeError::OutOfRange { volume: self.name.clone(), range: ByteRange { start, end }, bytes: self.bytes })
+    }
+}
+
+impl Target for RbdTarget {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError> {
+        self.check_range(offset_bytes, buf.len() as u64)?;
+        if buf.is_empty() {
+            return Ok(());
+        }
+        self.image.write(offset_bytes, buf).map_err(|errno| errno.io(&self.name, "write it"))
+    }
+
+    fn zero(&self, offset_bytes: u64, size_bytes: u64) -> Result<(), VolumeError> {
+        self.check_range(offset_bytes, size_bytes)?;
+        // A new image holds nothing else.
+        let (mut at, end) = (offset_bytes, if self.is_new { offset_bytes } else { offset_bytes + size_bytes });
+        while at < end {
+            let bytes = (end - at).min(ZERO_BYTES_MAX);
+            let bytes_now = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.image.write_zeroes(at, bytes_now).map_err(|errno| errno.io(&self.name, "zero a part of it"))?;
+            at += bytes;
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), VolumeError> {
+        self.image.flush().map_err(|errno| errno.io(&self.name, "flush it"))?;
+        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((partial, name)) = unfinished else { return Ok(()) };
+        self.image.pool().rename(&partial, &name).map_err(|errno| match errno {
+            Errno::EXIST => VolumeError::Exists { volume: self.name.clone() },
+            errno => errno.io(&self.name, "give the new image its name"),
+        })
+    }
+}
+
+fn missing(errno: Errno, url: &RbdUrl) -> Failure {
+    match errno {
+        Errno::NOENT => Failure::volume(format!("{} does not exist: add --create to make it", url.name())),
+        errno => not_open(errno, url, "image"),
+    }
+}
+
+/// Removes what an interrupted restore has left, unless it is under way.
+fn discard_abandoned(pool: &Arc<Pool>, partial: &str, name: &str) -> Result<(), Failure> {
+    match pool.remove(partial) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::BUSY) => {
+            let cause = "is being made by another restore, or one that died less than 30 s ago: try again later";
+            Err(Failure::volume(format!("{name} {cause}")))
+        }
+        Err(errno) => Err(errno.at(name, "remove what an interrupted restore has left")),
+    }
+}
+
+/// Makes sure that nobody else has the image open, now or until it is closed.
+fn claim(image: &Image, name: &str) -> Result<(), Failure> {
+    let own = image.pool().cluster().instance();
+    let watchers = image.watchers().map_err(|errno| errno.at(name, "see who has it open"))?;
+    if let Some((client, address)) = watchers.iter().find(|(client, _)| *client != own) {
+        return Err(Failure::volume(VolumeError::InUse {
+            volume: name.to_owned(),
+            by: format!("client.{client} at {address} has it open"),
+            advice: "see `rbd status` (one that died is forgotten after 30 s), or name another image",
+        }));
+    }
+    let locks = image.locks().map_err(|errno| errno.at(name, "see who has locked it"))?;
+    if let Some((client, lock)) = locks.iter().find(|(_, lock)| !lock.starts_with(MANAGED_LOCK)) {
+        return Err(Failure::volume(VolumeError::InUse {
+            volume: name.to_owned(),
+            by: format!("{client} holds the lock {lock:?}"),
+            advice: "see `rbd lock ls` and `rbd lock rm`, or name another image",
+        }));
+    }
+    match image.features().map_err(|errno| errno.at(name, "look at it"))? & feature::EXCLUSIVE_LOCK {
+        0 => Ok(()),
+        _ => image.lock().map_err(|errno| errno.at(name, "lock it")),
+    }
+}
+
+/// A new image like the old one.
+fn shape_of(origin: &RbdOrigin) -> Shape {
+    let striped = origin.features & feature::STRIPING != 0;
+    Shape {
+        features: origin.features & CREATABLE,
+        order: origin.order,
+        stripe: striped.then_some((origin.stripe_unit_bytes, origin.stripe_count)),
+        data_pool: origin.data_pool.clone(),
+    }
+}

@@ -1,0 +1,249 @@
+//! A real Ceph for the tests: one throw-away cluster a run, started by the first test that wants it and
+//! gone with the process that runs the tests.
+//!
+//! Most tests share it, each with images of its own; one that stops a daemon or fills the cluster has it
+//! alone for that time. Images are changed by `rbd import-diff` and read by `rbd export`: nothing of what is
+//! tested is used to make or to check the data.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::run::{Septet, septet};
+use crate::{binary, build_rbd_binary, command, is_alive, workspace_dir};
+
+/// The cluster, in the hands of one test.
+#[derive(Debug)]
+pub struct Ceph {
+    directory: PathBuf,
+    /// Held as long as the test has the cluster.
+    _lock: File,
+}
+
+impl Ceph {
+    /// The cluster, together with other tests.
+    pub fn shared() -> Self {
+        Self::get(FlockOperation::LockShared)
+    }
+
+    /// The cluster, without any other test.
+    pub fn alone() -> Self {
+        Self::get(FlockOperation::LockExclusive)
+    }
+
+    fn get(share: FlockOperation) -> Self {
+        binary();
+        build_rbd_binary();
+        // Sockets lie in it, whose paths must be short.
+        let directory = std::env::temp_dir().join(format!("septet-ceph-{}", parent_id()));
+        let lock = |name: &str, how| {
+            let file = File::create(directory.with_extension(name)).expect("a lock in the temporary directory");
+            flock(&file, how).expect("locking the cluster");
+            file
+        };
+        let start = lock("start", FlockOperation::LockExclusive);
+        if !directory.join("env").exists() {
+            script("up", &directory, &[("LIFE_OF", &parent_id().to_string())]);
+        }
+        drop(start);
+        let _lock = lock("lock", share);
+        Self { directory, _lock }
+    }
+
+    /// Its configuration file.
+    pub fn conf(&self) -> PathBuf {
+        self.directory.join("ceph.conf")
+    }
+
+    /// What `septet WORDS` is to know of the cluster.
+    pub fn septet(&self, words: &[&str]) -> Septet {
+        self.known_to(septet(words))
+    }
+
+    /// Tells a command of the cluster.
+    pub fn known_to(&self, command: Septet) -> Septet {
+        command.env("CEPH_CONF", self.conf())
+    }
+
+    /// `rbd WORDS`; what it printed.
+    pub fn rbd(&self, words: &[&str]) -> String {
+        command("rbd", [&["--conf", &self.conf().to_string_lossy()], words].concat())
+    }
+
+    /// `ceph WORDS`; what it printed.
+    pub fn ceph(&self, words: &[&str]) -> String {
+        command("ceph", [&["--conf", &self.conf().to_string_lossy()], words].concat())
+    }
+
+    /// A new image of a name that nobody has, made with more `args`.
+    pub fn image(&self, bytes: u64, args: &[&str]) -> Image<'_> {
+        let image = self.name();
+        self.rbd(&[&["create", &image.name, "--size", &format!("{bytes}B")], args].concat());
+        image
+    }
+
+    /// A name that no image has yet.
+    pub fn name(&self) -> Image<'_> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("rbd/t{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        Image { ceph: self, name }
+    }
+
+    /// The process id of a daemon: `mon.a` or `osd.0`.
+    pub fn pid(&self, daemon: &str) -> u32 {
+        let path = self.directory.join(format!("run/{daemon}.pid"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.trim().parse().expect("a process id")
+    }
+
+    /// Sends a daemon a signal.
+    pub fn signal(&self, daemon: &str, signal: Signal) {
+        let pid = i32::try_from(self.pid(daemon)).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("sending a signal");
+    }
+
+    /// Starts a daemon again that was killed.
+    pub fn restart(&self, daemon: &str) {
+        let pid = self.pid(daemon);
+        while is_alive(pid) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        script(&daemon[..3], &self.directory, &[]);
+    }
+}
+
+fn script(action: &str, directory: &Path, variables: &[(&str, &str)]) {
+    let mut script = Command::new(workspace_dir().join("tests/ceph"));
+    // What outlives this must not hold a pipe of ours.
+    let log = directory.with_extension("log");
+    let output = File::create(&log).expect("a log in the temporary directory");
+    let errors = output.try_clone().expect("the log");
+    script.arg(action).arg(directory).envs(variables.iter().copied());
+    let status = script.stdin(Stdio::null()).stdout(output).stderr(errors).status().expect("tests/ceph");
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    assert!(status.success(), "tests/ceph {action} failed; has tests/setup been run?\n{said}");
+}
+
+/// A change of an image.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// These bytes at this place.
+    Write(u64, Vec<u8>),
+    /// A range that is discarded.
+    Discard(Range<u64>),
+}
+
+/// An image; it goes with this value.
+#[derive(Debug)]
+pub struct Image<'a> {
+    ceph: &'a Ceph,
+    name: String,
+}
+
+impl Image<'_> {
+    /// `pool/image`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As septet knows it: `rbd:pool/image`.
+    pub fn url(&self) -> PathBuf {
+        format!("rbd:{}", self.name).into()
+    }
+
+    /// Changes it, in this order.
+    pub fn change(&self, changes: &[Change]) {
+        let mut stream = b"rbd diff v1\n".to_vec();
+        let size: serde_json::Value = serde_json::from_str(&self.rbd(&["info", "--format", "json"])).expect("JSON");
+        stream.push(b's');
+        stream.extend(size["size"].as_u64().expect("a size").to_le_bytes());
+        for change in changes {
+            let (tag, offset, bytes, data) = match change {
+                Change::Write(offset, data) => (b'w', *offset, data.len() as u64, &data[..]),
+                Change::Discard(range) => (b'z', range.start, range.end - range.start, &[][..]),
+            };
+            stream.push(tag);
+            stream.extend([offset.to_le_bytes(), bytes.to_le_bytes()].concat());
+            stream.extend(data);
+        }
+        stream.push(b'e');
+        self.import_diff(&stream);
+    }
+
+    /// `rbd import-diff - IMAGE`.
+    pub fn import_diff(&self, stream: &[u8]) {
+        let mut import = self.ceph_rbd(&["import-diff", "-", &self.name]).stdin(Stdio::piped()).spawn().expect("rbd");
+        import.stdin.take().expect("a pipe").write_all(stream).expect("writing to rbd import-diff");
+        assert!(import.wait().expect("rbd").success(), "rbd import-diff failed");
+    }
+
+    /// Everything in it, or in a snapshot of it, as `rbd export` has it.
+    pub fn content(&self, snapshot: Option<&str>) -> Vec<u8> {
+        let name = snapshot.map_or_else(|| self.name.clone(), |snapshot| format!("{}@{snapshot}", self.name));
+        let output = self.ceph_rbd(&["export", &name, "-"]).output().expect("rbd");
+        assert!(output.status.success(), "rbd export failed: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// `rbd WORD IMAGE ARGS`; what it printed.
+    pub fn rbd(&self, args: &[&str]) -> String {
+        self.ceph.rbd(&[&args[..1], &[&self.name], &args[1..]].concat())
+    }
+
+    /// Makes a snapshot.
+    pub fn snapshot(&self, name: &str) {
+        self.ceph.rbd(&["snap", "create", &format!("{}@{name}", self.name)]);
+    }
+
+    /// Removes all its snapshots.
+    pub fn purge(&self) {
+        self.ceph.rbd(&["snap", "purge", &self.name]);
+    }
+
+    /// The names of its snapshots.
+    pub fn snapshots(&self) -> Vec<String> {
+        let list = self.ceph.rbd(&["snap", "ls", &self.name, "--format", "json"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(&list).expect("JSON");
+        list.iter().map(|snapshot| snapshot["name"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// How many bytes of it are allocated.
+    pub fn allocated_bytes(&self) -> u64 {
+        let list = self.ceph.rbd(&["diff", &self.name, "--format", "json"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(&list).expect("JSON");
+        list.iter()
+            .filter(|extent| extent["exists"] == "true")
+            .map(|extent| extent["length"].as_u64().expect("bytes"))
+            .sum()
+    }
+
+    fn ceph_rbd(&self, words: &[&str]) -> Command {
+        let mut rbd = Command::new("rbd");
+        rbd.arg("--conf").arg(self.ceph.conf()).args(words);
+        rbd
+    }
+}
+
+impl Drop for Image<'_> {
+    fn drop(&mut self) {
+        // It may never have been made, or be gone already.
+        for words in [&["snap", "purge"][..], &["rm"]] {
+            // A test that failed may have left a lock, and rbd would wait for it.
+            let _ = Command::new("timeout")
+                .arg("60")
+                .arg("rbd")
+                .arg("--conf")
+                .arg(self.ceph.conf())
+                .args(words)
+                .arg(&self.name)
+                .output();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `rbd:POOL/IMAGE@SNAPSHOT?user=NAME`: how an RBD image is named on the command line and in a job.
+//!
+//! Only the name is understood here; what speaks to Ceph is another binary.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An RBD image or snapshot, and how to come to its cluster. What is not given is as Ceph has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RbdUrl {
+    /// The pool.
+    pub pool: String,
+    /// The namespace in the pool.
+    pub namespace: Option<String>,
+    /// The image.
+    pub image: String,
+    /// The snapshot; none: the image itself.
+    pub snapshot: Option<String>,
+    /// The configuration file.
+    pub conf: Option<String>,
+    /// The user, without `client.`.
+    pub user: Option<String>,
+    /// The cluster's name.
+    pub cluster: Option<String>,
+    /// The file with the user's key.
+    pub keyring: Option<String>,
+}
+
+/// Why a text is no such name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} {what}: write rbd:POOL/IMAGE, rbd:POOL/IMAGE@SNAPSHOT or rbd:POOL/NAMESPACE/IMAGE, with ?user=NAME&conf=FILE&keyring=FILE&cluster=NAME behind it if need be"
+)]
+pub struct BadRbdUrl {
+    text: String,
+    what: &'static str,
+}
+
+impl RbdUrl {
+    /// What every name of an image starts with.
+    pub const SCHEME: &str = "rbd:";
+
+    /// Whether the text means an RBD image.
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with(Self::SCHEME)
+    }
+
+    /// The name without how to come to it: `rbd:POOL/IMAGE@SNAPSHOT`.
+    pub fn name(&self) -> String {
+        let namespace = self.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let snapshot = self.snapshot.as_ref().map(|snapshot| format!("@{snapshot}")).unwrap_or_default();
+        format!("rbd:{}/{namespace}{}{snapshot}", self.pool, self.image)
+    }
+
+    fn options(&self) -> [(&'static str, &Option<String>); 4] {
+        [("conf", &self.conf), ("user", &self.user), ("cluster", &self.cluster), ("keyring", &self.keyring)]
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), &'static str> {
+        let (key, value) = option.split_once('=').ok_or("has an option without a value")?;
+        let place = match key {
+            "conf" => &mut self.conf,
+            "user" => &mut self.user,
+            "cluster" => &mut self.cluster,
+            "keyring" => &mut self.keyring,
+            _ => return Err("has an option that is not known"),
+        };
+        if value.is_empty() || place.is_some() {
+            return Err("has an option that is empty or there twice");
+        }
+        *place = Some(value.to_owned());
+        Ok(())
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let rest = text.strip_prefix(Self::SCHEME).ok_or("is no RBD image")?;
+        let (name, options) = rest.split_once('?').map_or((rest, None), |(name, options)| (name, Some(options)));
+        let (path, snapshot) = name.split_once('@').map_or((name, None), |(path, snapshot)| (path, Some(snapshot)));
+        let (pool, namespace, image) = match path.split('/').collect::<Vec<_>>()[..] {
+            [pool, image] => (pool, None, image),
+            [pool, namespace, image] => (pool, Some(namespace), image),
+            _ => return Err("does not name a pool and an image"),
+        };
+        let names = [Some(pool), namespace, Some(image), snapshot];
+        if names.iter().flatten().any(|name| name.is_empty() || name.contains(['@', '\0', '\n'])) {
+            return Err("has a name that is empty or can't be");
+        }
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        let (namespace, snapshot) = (owned(namespace), owned(snapshot));
+        let mut url = Self { pool: pool.into(), namespace, image: image.into(), snapshot, ..Self::default() };
+        options.iter().flat_map(|options| options.split('&')).try_for_each(|option| url.set(option))?;
+        Ok(url)
+    }
+}
+
+impl fmt::Display for RbdUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())?;
+        let given = self.options().into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        for (place, (key, value)) in given.enumerate() {
+            write!(f, "{}{key}={value}", if place == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for RbdUrl {
+    type Err = BadRbdUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadRbdUrl> {
+        Self::parse(text).map_err(|what| BadRbdUrl { text: text.to_owned(), what })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_and_written_as_it_stands() {
+        for text in [
+            "rbd:rbd/disk",
+            "rbd:volumes/volume-1@monday",
+            "rbd:volumes/tenant/volume-1",
+            "rbd:rbd/disk?conf=/etc/ceph/b.conf&user=backup",
+            "rbd:rbd/disk@s?user=backup&cluster=b&keyring=/root/k",
+        ] {
+            assert_eq!(text.parse::<RbdUrl>().unwrap().to_string(), text);
+        }
+        let url: RbdUrl = "rbd:p/n/i@s?user=u".parse().unwrap();
+        assert_eq!((url.name().as_str(), url.user.as_deref()), ("rbd:p/n/i@s", Some("u")));
+    }
+
+    #[test]
+    fn what_can_t_be_meant_is_refused_in_one_line() {
+        for text in [
+            "",
+            "rbd:",
+            "rbd:disk",
+            "rbd:/disk",
+            "rbd:p/",
+            "rbd:p/i@",
+            "rbd:a/b/c/d",
+            "rbd:p/i@s@t",
+            "rbd:p/i?",
+            "rbd:p/i?user",
+            "rbd:p/i?user=",
+            "rbd:p/i?key=secret",
+            "rbd:p/i?user=a&user=b",
+            "/dev/rbd0",
+        ] {
+            let error = text.parse::<RbdUrl>().unwrap_err().to_string();
+            assert!(error.contains("rbd:POOL/IMAGE") && !error.contains('\n'), "{error}");
+        }
+    }
+}
