@@ -19,6 +19,7 @@ mod messages;
 mod process;
 mod report;
 mod rounds;
+mod s3;
 mod stats;
 mod tool;
 mod units;
@@ -32,6 +33,7 @@ use serde::Serialize;
 
 use args::{Cli, Command, Huge, Volumes};
 use bare::{BareRow, Work};
+use data::{Kind, Volume};
 use machine::Machine;
 use messages::Messages;
 use report::{BareReport, Report};
@@ -57,6 +59,11 @@ fn measure(command: Command) -> anyhow::Result<()> {
         Command::Bare { volumes, rounds, json } => print(&bare(&volumes, rounds)?, json),
         Command::Run { volumes, rounds, septet, json } => {
             print(&run(&volumes, rounds, &binary::septet(septet)?)?, json)
+        }
+        Command::S3 { volumes, rounds, septet, latency_ms, mb_per_second, json } => {
+            let volume = Volume::prepare(Kind::Incompressible, &volumes.dir, volumes.size, volumes.seed)?;
+            let link = s3::Link { latency_ms, mb_per_second };
+            print(&s3::measure(&binary::septet(septet)?, &volume, &volumes.dir, link, rounds)?, json)
         }
         Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),
     }

@@ -15,6 +15,7 @@ pub mod fault_job;
 mod processes;
 mod repo;
 mod run;
+pub mod s3;
 mod scratch;
 
 pub use binary::{binary, target_dir, workspace_dir};

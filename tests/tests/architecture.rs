@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("septet-agent-volumewriter", &OF_VOLUMES),
     ("septet-agent-s3worker", &OF_REPOSITORIES),
     ("septet", &ALL_BELOW_CLI),
-    ("septet-tests", &["septet-volume"]),
+    ("septet-tests", &["septet-store", "septet-volume"]),
     ("septet-simulation", &OF_THE_SIMULATION),
     ("septet-bench", &["septet-format", "septet-ipc"]),
 ];

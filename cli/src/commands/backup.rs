@@ -9,6 +9,7 @@ use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
 use septet_ipc::shm::sweep;
 use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
 use septet_repository::{Repository, pending, reclaim};
+use septet_store::{Counts, PartRules};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,8 +20,16 @@ use crate::error::{Interrupted, Outcome, Usage, words};
 use crate::report::{Reporter, rate, size};
 use crate::supervisor::{self, Observer, Report, RunError};
 
-/// The size of each pool of slots: the block in work stays in the cache.
-pub(super) const POOL_BYTES: u64 = 32 << 20;
+/// The least size of each pool of slots: the block in work stays in the cache.
+const POOL_BYTES: u64 = 32 << 20;
+
+/// The size of each pool: a store that is far away wants much on its way at once, a small volume has not so much.
+pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
+    let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
+    // Those on their way, one that is being gathered, and blocks in work.
+    let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 2);
+    wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
+}
 
 /// It travels with the job, in one line, and is a part of the manifest.
 const METADATA_BYTES_MAX: u64 = 256 << 10;
@@ -41,10 +50,13 @@ pub(super) fn back_up(
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, Report)> {
     let source = place::volume_path(&args.source)?;
-    let repo = place::repository(&args.repo.repo)?;
+    let repo = place::repository_within(&args.repo.repo, global.timeout, args.upload_check)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
     place::check_exists(&source)?;
     let repository = Repository::open_or_create(&repo)?;
+    if let Some(note) = repository.store().note()? {
+        reporter.note(&note);
+    }
     clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;
     let mut job = BackupJob {
@@ -62,7 +74,7 @@ pub(super) fn back_up(
             args::Compression::None => Compression::None,
         },
         streams: args.streams,
-        pool_bytes: POOL_BYTES,
+        pool_bytes: pool_bytes(&repository, std::fs::metadata(&args.source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())),
         segment_bytes: args.segment_size,
         volume_bytes: None,
     };
@@ -251,7 +263,11 @@ fn summary(manifest: &Manifest, report: &Report) -> Value {
         "bytes_stored": manifest.bytes_stored,
         "block_bytes": manifest.block_bytes,
         "blocks": manifest.blocks,
+<<<<<<< HEAD
         "objects": own_objects(manifest),
+=======
+        "objects": report.counts().objects,
+        "requests": report.counts().requests,
         "seconds": report.seconds,
         "cpu_seconds": report.usage.cpu_seconds,
         "memory_peak_bytes": report.usage.memory_peak_bytes,
@@ -284,7 +300,16 @@ fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
             "blocks: {} stored, {} unchanged, {} zero, {} never read",
             blocks.data, blocks.unchanged, blocks.zero, blocks.hole
         ),
+        counted(&report.counts()),
     ]
+}
+
+/// What a run has made of objects and requests; a directory is not asked by requests.
+pub(super) fn counted(counts: &Counts) -> String {
+    match counts.requests {
+        0 => format!("objects: {} written", counts.objects),
+        requests => format!("objects: {} written, {requests} requests", counts.objects),
+    }
 }
 
 #[cfg(test)]

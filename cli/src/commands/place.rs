@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::args::{TIMEOUT_DEFAULT, UploadCheck};
 use crate::error::{Usage, words};
 
 /// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than
@@ -21,6 +23,32 @@ pub(crate) fn volume_path(path: &Path) -> anyhow::Result<String> {
     }
     let absolute = absolute(path)?;
     Ok(absolute.to_str().unwrap_or(text).to_owned())
+}
+
+/// The repository for agents that may be at one request for `timeout`: S3 must give up, and say why,
+/// before the supervisor does. Each command may take two requests, and a stalled one more.
+pub(crate) fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
+    let mut repo = repository(repo)?;
+    if !repo.starts_with("s3://") {
+        return Ok(repo);
+    }
+    if timeout != TIMEOUT_DEFAULT && !repo.contains("time-limit=") {
+        add_option(&mut repo, "time-limit", &(timeout.as_secs() / 3).max(1).to_string());
+    }
+    if let Some(check) = check {
+        let value = match check {
+            UploadCheck::Crc => "crc",
+            UploadCheck::Md5 => "md5",
+            UploadCheck::None => "none",
+        };
+        add_option(&mut repo, "upload-check", value);
+    }
+    Ok(repo)
+}
+
+fn add_option(repo: &mut String, name: &str, value: &str) {
+    let sign = if repo.contains('?') { '&' } else { '?' };
+    repo.push_str(&format!("{sign}{name}={value}"));
 }
 
 /// The repository's URL, or the absolute form of its path.

@@ -14,7 +14,7 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -39,7 +39,7 @@ pub(super) struct Client {
 }
 
 /// Makes a client by the standard chain of settings; sends nothing to the store.
-pub(super) async fn connect(location: &Location) -> Result<Client, String> {
+pub(super) async fn connect(location: &Location, credentials: Option<Credentials>) -> Result<Client, String> {
     let web = Web::new()?;
     let from_environment = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok());
     let given = location.endpoint.clone().or(from_environment.filter(|text| !text.is_empty()));
@@ -65,6 +65,9 @@ pub(super) async fn connect(location: &Location) -> Result<Client, String> {
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .force_path_style(location.path_style.unwrap_or(chosen.is_some()));
+    if let Some(credentials) = credentials {
+        builder = builder.credentials_provider(credentials);
+    }
     if let Some(endpoint) = &chosen {
         builder = builder.endpoint_url(endpoint);
     }

@@ -67,7 +67,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
                 let status = context.raw().status().as_u16();
                 let mut fault = answer(status, "", "", "");
                 if fault.retry == Retry::Never {
-                    fault = Self::transient(format!("an answer that can't be read: {}", root_cause(context.err())));
+                    fault = Self::transient(format!("an answer of {status} that can't be read"));
                 }
                 Self { status, ..fault }
             }

@@ -132,10 +132,15 @@ fn add_md5(request: &mut aws_sdk_s3::config::http::HttpRequest) {
 /// Aborts the uploads under a prefix; how many there were.
 pub(super) fn abort_unfinished(store: &S3, prefix: &str) -> Result<u64, StoreError> {
     let server = &store.server;
-    let full = server.prefix(prefix, "list the uploads of")?;
+    let full = server.prefix(prefix, "abort the uploads of")?;
+    abort_all(server, &full).map_err(|fault| server.error(prefix, "abort the uploads of", fault))
+}
+
+/// The same for names that begin with `full`.
+pub(super) fn abort_all(server: &Server, full: &str) -> Result<u64, Fault> {
     let mut aborted = 0;
     for _ in 0..ABORT_ROUNDS_MAX {
-        let uploads = unfinished(server, &full).map_err(|fault| server.error(prefix, "list the uploads of", fault))?;
+        let uploads = unfinished(server, full)?;
         if uploads.is_empty() {
             break;
         }
@@ -143,7 +148,7 @@ pub(super) fn abort_unfinished(store: &S3, prefix: &str) -> Result<u64, StoreErr
             match abort(server, name, id) {
                 Ok(()) => aborted += 1,
                 Err(fault) if fault.code == "NoSuchUpload" || fault.kind == StoreErrorKind::NotFound => {}
-                Err(fault) => return Err(server.error(prefix, "abort the uploads of", fault)),
+                Err(fault) => return Err(fault),
             }
         }
     }

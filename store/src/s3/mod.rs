@@ -18,12 +18,19 @@ mod url;
 mod write;
 
 use crate::{ObjectInfo, PartRules, Store, StoreError, StoreErrorKind, Upload};
+use aws_sdk_s3::config::Credentials;
 use bytes::Bytes;
 use server::Server;
 use std::sync::Arc;
 use upload::S3Upload;
 use url::Location;
 use write::Over;
+
+/// What is on its way at once. Each has its own connection.
+const CONNECTIONS: usize = 8;
+/// An upload in parts takes two requests beside its parts. With so many of them at most, a backup's
+/// requests are its parts and a constant.
+const OBJECTS_MAX: u64 = 32;
 
 /// A bucket, or a prefix in one.
 pub struct S3 {
@@ -33,12 +40,21 @@ pub struct S3 {
 impl S3 {
     /// Prepares to use `s3://bucket/prefix`; nothing is sent before it is used.
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, None)
+    }
+
+    /// The same with keys that are known already, instead of those of the environment.
+    pub fn open_as(url: &str, access_key: &str, secret_key: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, Some(Credentials::new(access_key, secret_key, None, None, "given")))
+    }
+
+    fn open_with(url: &str, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let location = Location::parse(url).map_err(|why| {
             let shown = url.split_once('?').map_or(url, |(place, _)| place);
             let shown = shown.rsplit_once('@').map_or(shown, |_| "s3://…");
             StoreError::explained(StoreErrorKind::Other, shown, "", "open", why)
         })?;
-        Ok(Self { server: Arc::new(Server::new(location)?) })
+        Ok(Self { server: Arc::new(Server::new(location, credentials)?) })
     }
 }
 
@@ -87,9 +103,14 @@ impl Store for S3 {
         list::delete(self, keys)
     }
 
+    fn note(&self) -> Result<Option<String>, StoreError> {
+        self.server.note_on_check()
+    }
+
     fn part_rules(&self) -> PartRules {
-        let location = &self.server.location;
-        PartRules { part_bytes: location.part_bytes, parts_in_flight: 8 }
+        let part_bytes = self.server.location.part_bytes;
+        let objects_max = Some(OBJECTS_MAX);
+        PartRules { part_bytes, parts_in_flight: CONNECTIONS, read_bytes: part_bytes as u64, objects_max }
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {

@@ -10,6 +10,7 @@ use super::check::{CRCS, Check};
 use super::fault::Fault;
 use super::server::Server;
 use super::url::Wish;
+use super::upload::Begun;
 use super::write::{Over, put_as};
 use super::{list, upload};
 use crate::{StoreError, StoreErrorKind};
@@ -37,6 +38,15 @@ impl Server {
             }
         };
         Ok(*self.check.get_or_init(|| check))
+    }
+
+    /// Says so where nothing but TLS guards what is written, and nobody has asked for that.
+    pub(super) fn note_on_check(&self) -> Result<Option<String>, StoreError> {
+        let unguarded = self.location.wish != Wish::None && self.check()? == Check::None;
+        Ok(unguarded.then(|| {
+            "the server checks no CRC of what it gets: only TLS guards uploads on their way (--upload-check md5 would, too, for more CPU)"
+                .to_owned()
+        }))
     }
 
     /// The cheapest check that the server makes, from the note or by trying.
@@ -87,14 +97,18 @@ impl Server {
             list::delete_one(self, &name)?;
             return Ok(false);
         }
-        let id = match upload::begin(self, &name, check) {
-            Ok(id) => id,
+        let Begun { id, repeated } = match upload::begin(self, &name, check) {
+            Ok(begun) => begun,
             Err(fault) if fault.status == 400 || fault.status == 501 => return Ok(false),
             Err(fault) => return Err(fault),
         };
         let part = refused(upload::send_part(self, &name, &id, 0, &body, &wrong).map(drop))
             .and_then(|part| Ok(part && !refused(upload::send_part(self, &name, &id, 0, &body, &right).map(drop))?));
-        list::abort(self, &name, &id)?;
+        if repeated {
+            list::abort_all(self, &name)?;
+        } else {
+            list::abort(self, &name, &id)?;
+        }
         part
     }
 }

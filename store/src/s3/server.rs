@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Credentials;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -46,7 +47,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Prepares everything; no request is sent.
-    pub(super) fn new(location: Location) -> Result<Self, StoreError> {
+    pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -54,7 +55,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| failed(format!("no threads are to be had: {error}")))?;
-        let client = runtime.block_on(client::connect(&location)).map_err(failed)?;
+        let client = runtime.block_on(client::connect(&location, credentials)).map_err(failed)?;
         Ok(Self {
             client: client.s3,
             endpoint: client.endpoint,

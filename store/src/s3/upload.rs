@@ -26,7 +26,7 @@ pub(super) struct S3Upload {
     name: String,
     check: Check,
     /// The upload's id, once it has begun at the server.
-    id: Mutex<Option<String>>,
+    id: Mutex<Option<Begun>>,
     state: Mutex<State>,
 }
 
@@ -74,12 +74,11 @@ impl S3Upload {
     /// The upload's id; the first who needs it begins the upload.
     fn id(&self) -> Result<String, Fault> {
         let mut id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = &*id {
-            return Ok(id.clone());
+        if let Some(begun) = &*id {
+            return Ok(begun.id.clone());
         }
         let begun = begin(&self.server, &self.name, self.check)?;
-        *id = Some(begun.clone());
-        Ok(begun)
+        Ok(id.insert(begun).id.clone())
     }
 
     fn send(&self, number: u32, body: &[Bytes]) -> Result<Stored, Fault> {
@@ -110,6 +109,15 @@ impl S3Upload {
             // An earlier attempt may have come through though its answer did not.
             Err(fault) if fault.attempts > 1 && fault.code == "NoSuchUpload" && self.is_there(count, bytes) => Ok(()),
             done => done,
+        }
+    }
+
+    /// Aborts the uploads that were begun without our hearing of it.
+    fn abort_twins(&self) {
+        let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
+        if id.as_ref().is_some_and(|begun| begun.repeated) {
+            // What can't be aborted now is found by `abort_unfinished`.
+            let _ = list::abort_all(&self.server, &self.name);
         }
     }
 
@@ -167,6 +175,7 @@ impl Upload for S3Upload {
             write::put(&self.server, &self.key, &whole, Over::Any)?;
         } else {
             self.complete(there, bytes).map_err(|fault| self.error(fault))?;
+            self.abort_twins();
             count::object();
         }
         *state = State { closed: true, ..State::default() };
@@ -180,9 +189,9 @@ impl Upload for S3Upload {
         }
         *state = State { closed: true, ..State::default() };
         let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = &*id {
+        if let Some(begun) = &*id {
             // What can't be aborted now is found by `abort_unfinished`.
-            let _ = list::abort_once(&self.server, &self.name, id);
+            let _ = list::abort_once(&self.server, &self.name, &begun.id);
         }
     }
 }
@@ -193,8 +202,15 @@ impl Drop for S3Upload {
     }
 }
 
+/// An upload that has begun at the server.
+pub(super) struct Begun {
+    pub(super) id: String,
+    /// Whether it took more than one attempt: then the server may have begun another, too.
+    pub(super) repeated: bool,
+}
+
 /// Begins an upload whose parts are guarded by `check`.
-pub(super) fn begin(server: &Server, name: &str, check: Check) -> Result<String, Fault> {
+pub(super) fn begin(server: &Server, name: &str, check: Check) -> Result<Begun, Fault> {
     let algorithm = match check {
         Check::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
         Check::Crc32C => Some(ChecksumAlgorithm::Crc32C),
@@ -202,12 +218,15 @@ pub(super) fn begin(server: &Server, name: &str, check: Check) -> Result<String,
         Check::Md5 | Check::None => None,
     };
     let kind = (check == Check::Crc64Nvme).then_some(ChecksumType::FullObject);
-    server.call(async |_| {
+    let mut attempts = 0;
+    let id = server.call(async |_| {
+        attempts += 1;
         let request = server.client.create_multipart_upload().bucket(&server.location.bucket).key(name);
         let request = request.set_checksum_algorithm(algorithm.clone()).set_checksum_type(kind.clone());
         let id = request.send().await?.upload_id().map(str::to_owned);
         id.ok_or_else(|| Fault::transient("the server began an upload without an id"))
-    })
+    })?;
+    Ok(Begun { id, repeated: attempts > 1 })
 }
 
 /// Sends a part; its ETag.

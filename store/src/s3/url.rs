@@ -84,7 +84,8 @@ impl Location {
             "upload-check" => self.wish = wish(value).ok_or("upload-check is crc, md5 or none")?,
             "part-size" => {
                 let mib = value.parse().ok().filter(|mib| (5..=1024).contains(mib));
-                self.part_bytes = mib.ok_or("part-size is a number of MiB, from 5 to 1024")? << 20;
+                let mib: usize = mib.ok_or("part-size is a number of MiB, from 5 to 1024")?;
+                self.part_bytes = mib << 20;
             }
             "time-limit" => {
                 let seconds = value.parse().ok().filter(|&seconds| seconds > 0);
