@@ -57,7 +57,17 @@ pub struct Status {
 impl Status {
     /// A sign of life and nothing else.
     pub fn alive(agent: AgentKind) -> Self {
-        Self { agent, commands: 0, busy_ms: 0, blocked_ms: 0, stuck_ms: 0, workers: 0, shared_bytes: 0, objects: 0, requests: 0 }
+        Self {
+            agent,
+            commands: 0,
+            busy_ms: 0,
+            blocked_ms: 0,
+            stuck_ms: 0,
+            workers: 0,
+            shared_bytes: 0,
+            objects: 0,
+            requests: 0,
+        }
     }
 }
 

@@ -12,7 +12,9 @@ pub(crate) fn parallel<I: Sync, T: Send>(threads: usize, items: &[I], work: impl
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));
     let run = || {
-        while let Some((at, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?))) {
+        while let Some((at, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?)))
+        {
             let result = work(item);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }

@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
 use septet_tests::Scratch;
 use septet_tests::content::noise;
 use septet_tests::s3::{Bucket, Fault, Proxy, Request, Seaweed, Times};
+use serde_json::Value;
 
 /// Small parts and segments, so that a small volume makes many requests; and an end to trying.
 const PLACE: &str = "bucket/repo?part-size=5&time-limit=";
@@ -49,14 +49,25 @@ impl Scene {
     }
 
     /// A full backup while `fault` hits request `first`; its id, whether it was hit, and how it ended.
-    fn back_up(&mut self, fault: Fault, times: Times, first: u64, choice: fn(&Request) -> bool, limit_seconds: u32) -> Run {
+    fn back_up(
+        &mut self,
+        fault: Fault,
+        times: Times,
+        first: u64,
+        choice: fn(&Request) -> bool,
+        limit_seconds: u32,
+    ) -> Run {
         self.runs += 1;
         let id = format!("run{}", self.runs);
         self.proxy.inject(fault, times, first, choice);
         let args = ["--full", "--segment-size", "6MiB", "--compression", "none"];
         let outcome = self.proxied(limit_seconds).backup_command(&id, &self.scratch.path("volume"), &args).run();
         let hits = self.proxy.behave();
-        println!("{fault:?} at {first}, {times:?}: {hits} hits, status {:?}: {}", outcome.status, outcome.stderr.trim());
+        println!(
+            "{fault:?} at {first}, {times:?}: {hits} hits, status {:?}: {}",
+            outcome.status,
+            outcome.stderr.trim()
+        );
         Run { id, hits, status: outcome.status.expect("an exit status"), stderr: outcome.stderr }
     }
 

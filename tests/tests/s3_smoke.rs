@@ -23,7 +23,8 @@ fn the_smoke_test_tries_each_request_and_leaves_nothing() {
     seaweed.server().make_bucket("bucket");
     let repo = Bucket::at(seaweed.server(), "bucket/smoke");
     let said = repo.septet(&["smoke"]).ok().stdout;
-    let places: Vec<_> = STEPS.map(|step| said.find(step).unwrap_or_else(|| panic!("{step} is missing in {said}"))).into();
+    let places: Vec<_> =
+        STEPS.map(|step| said.find(step).unwrap_or_else(|| panic!("{step} is missing in {said}"))).into();
     assert!(places.is_sorted(), "{said}");
     assert_eq!(repo.objects(), ["s3.json", "septet.json"]);
     assert_eq!(repo.unfinished(), 0);
@@ -69,7 +70,10 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
         let (key, pem) = (file(&format!("{name}.key")), file(&format!("{name}.pem")));
         let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
         let extensions = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "subjectAltName=IP:127.0.0.1"];
-        command("openssl", [&["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &pem], &curve[..], &extensions].concat());
+        command(
+            "openssl",
+            [&["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &pem], &curve[..], &extensions].concat(),
+        );
     }
     // A CA of its own signs the server's certificate, as in a data centre.
     let (csr, extensions) = (file("server.csr"), scratch.file("extensions", b"subjectAltName=IP:127.0.0.1\n"));
@@ -77,7 +81,8 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=server"];
     command("openssl", [&new[..], &["-keyout", &key, "-out", &csr]].concat());
     let (ca, ca_key) = (file("right.pem"), file("right.key"));
-    let sign = ["x509", "-req", "-in", &csr, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2", "-out", &pem];
+    let sign =
+        ["x509", "-req", "-in", &csr, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2", "-out", &pem];
     command("openssl", [&sign[..], &["-extfile", &extensions.to_string_lossy()]].concat());
 
     let seaweed = Seaweed::start_with_tls(&scratch.path("server.pem"), &scratch.path("server.key"));
@@ -91,5 +96,8 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     smoke(&file("text.pem")).fails(1, "AWS_CA_BUNDLE");
     // Plain HTTP to a server that wants TLS, and the other way round.
     let swapped = Server { endpoint: seaweed.plain().endpoint.replace("http:", "https:"), ..seaweed.plain().clone() };
-    Bucket::at(&swapped, "bucket").septet(&["smoke"]).env("AWS_CA_BUNDLE", file("right.pem")).fails(1, "does not speak TLS");
+    Bucket::at(&swapped, "bucket")
+        .septet(&["smoke"])
+        .env("AWS_CA_BUNDLE", file("right.pem"))
+        .fails(1, "does not speak TLS");
 }

@@ -106,7 +106,8 @@ impl Bench {
 
     fn speed(&self, link: Link, volume_bytes: u64) -> anyhow::Result<SpeedRow> {
         self.begin()?;
-        let pace = Pace { latency: Duration::from_millis(link.latency_ms), bytes_per_second: Some(link.mb_per_second * 1e6) };
+        let pace =
+            Pace { latency: Duration::from_millis(link.latency_ms), bytes_per_second: Some(link.mb_per_second * 1e6) };
         let part_bytes = volume_bytes / CONNECTIONS as u64;
         for number in 0..CONNECTIONS {
             self.cut(number, part_bytes)?;
@@ -180,7 +181,8 @@ impl fmt::Display for S3Report {
             median(self.cpu.iter().filter(|row| row.way == way).map(what).collect())
         };
         writeln!(f, "CPU, ms a GB of a volume that nothing shortens, median of {} rounds:", self.speed.len())?;
-        let directory = (of(Way::Directory, |row| row.backup_ms_per_gb), of(Way::Directory, |row| row.restore_ms_per_gb));
+        let directory =
+            (of(Way::Directory, |row| row.backup_ms_per_gb), of(Way::Directory, |row| row.restore_ms_per_gb));
         writeln!(f, "  directory                 backup {:6.0}          restore {:6.0}", directory.0, directory.1)?;
         for (way, name, goal) in [(Way::NoCheck, "S3, no check", 350), (Way::Crc, "S3, CRC-32", 500)] {
             let (up, down) = (of(way, |row| row.backup_ms_per_gb), of(way, |row| row.restore_ms_per_gb));
@@ -192,14 +194,27 @@ impl fmt::Display for S3Report {
             )?;
         }
         let Link { latency_ms, mb_per_second } = self.link;
-        writeln!(f, "Speed, MB a second, with {latency_ms} ms an answer and {mb_per_second} MB/s on each of {CONNECTIONS} connections:")?;
+        writeln!(
+            f,
+            "Speed, MB a second, with {latency_ms} ms an answer and {mb_per_second} MB/s on each of {CONNECTIONS} connections:"
+        )?;
         for (name, curl, septet) in [
-            ("up", (|row: &SpeedRow| row.curl_up) as fn(&SpeedRow) -> f64, (|row: &SpeedRow| row.septet_up) as fn(&SpeedRow) -> f64),
+            (
+                "up",
+                (|row: &SpeedRow| row.curl_up) as fn(&SpeedRow) -> f64,
+                (|row: &SpeedRow| row.septet_up) as fn(&SpeedRow) -> f64,
+            ),
             ("down", |row| row.curl_down, |row| row.septet_down),
         ] {
             let all = |what: fn(&SpeedRow) -> f64| median(self.speed.iter().map(what).collect());
             let ratio = median(self.speed.iter().map(|row| septet(row) / curl(row)).collect());
-            writeln!(f, "  {name:<5} curl {:6.0}  septet {:6.0}  {:3.0} % (goal: 85)", all(curl), all(septet), ratio * 100.0)?;
+            writeln!(
+                f,
+                "  {name:<5} curl {:6.0}  septet {:6.0}  {:3.0} % (goal: 85)",
+                all(curl),
+                all(septet),
+                ratio * 100.0
+            )?;
         }
         Ok(())
     }

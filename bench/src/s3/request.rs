@@ -82,10 +82,14 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let head = "PUT /b/v/k?partNumber=2&uploadId=v%2Fk&uploads HTTP/1.1\r\nContent-Length: 7\r\nRange: bytes=5-9\r\n\r\n";
+        let head =
+            "PUT /b/v/k?partNumber=2&uploadId=v%2Fk&uploads HTTP/1.1\r\nContent-Length: 7\r\nRange: bytes=5-9\r\n\r\n";
         let request = Request::read_head(&mut head.as_bytes()).unwrap().unwrap();
         assert_eq!((request.method.as_str(), request.key(), request.length), ("PUT", "v/k", 7));
-        assert_eq!((request.query("uploadId").as_deref(), request.query("uploads").as_deref()), (Some("v/k"), Some("")));
+        assert_eq!(
+            (request.query("uploadId").as_deref(), request.query("uploads").as_deref()),
+            (Some("v/k"), Some(""))
+        );
         assert_eq!((request.range(), request.query("prefix")), (Some((5, 9)), None));
     }
 }

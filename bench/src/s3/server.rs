@@ -183,7 +183,9 @@ impl Server {
                 }
                 Answer::empty(204, "")
             }
-            _ if request.query("uploads").is_some() => Answer::xml(200, "<ListMultipartUploadsResult></ListMultipartUploadsResult>"),
+            _ if request.query("uploads").is_some() => {
+                Answer::xml(200, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+            }
             _ if key.is_empty() => state.list(request),
             _ => state.object(&key, request.range()),
         }
@@ -211,7 +213,9 @@ impl State {
                 None => text += &format!("<Contents><Key>{key}</Key><Size>{}</Size></Contents>", body.len()),
             }
         }
-        folders.iter().for_each(|folder| text += &format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"));
+        folders
+            .iter()
+            .for_each(|folder| text += &format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"));
         Answer::xml(200, &(text + "</ListBucketResult>"))
     }
 
@@ -243,7 +247,12 @@ struct Answer {
 impl Answer {
     fn xml(status: u16, text: &str) -> Self {
         let body = format!("<?xml version=\"1.0\"?>{text}").into_bytes();
-        Self { status, headers: "Content-Type: application/xml\r\n".to_owned(), range: 0..body.len(), body: Arc::new(body) }
+        Self {
+            status,
+            headers: "Content-Type: application/xml\r\n".to_owned(),
+            range: 0..body.len(),
+            body: Arc::new(body),
+        }
     }
 
     fn empty(status: u16, headers: &str) -> Self {

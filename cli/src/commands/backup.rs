@@ -74,7 +74,10 @@ pub(super) fn back_up(
             args::Compression::None => Compression::None,
         },
         streams: args.streams,
-        pool_bytes: pool_bytes(&repository, std::fs::metadata(&args.source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())),
+        pool_bytes: pool_bytes(
+            &repository,
+            std::fs::metadata(&args.source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len()),
+        ),
         segment_bytes: args.segment_size,
         volume_bytes: None,
     };

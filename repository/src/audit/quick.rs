@@ -40,13 +40,11 @@ impl QuickLook {
 /// Every object that a backup needs, and its length.
 fn needed(manifest: &Manifest) -> impl Iterator<Item = (String, u64)> {
     let Manifest { volume, backup, .. } = manifest;
-    let tables = [
-        (keys::checksums(volume, backup), manifest.checksums.bytes),
-        (keys::map(volume, backup), manifest.map.bytes),
-    ];
-    let segments = manifest.segment_rows().map(|(_, source, segment)| {
-        (keys::segment(&source.volume, &source.backup, segment.number), segment.bytes)
-    });
+    let tables =
+        [(keys::checksums(volume, backup), manifest.checksums.bytes), (keys::map(volume, backup), manifest.map.bytes)];
+    let segments = manifest
+        .segment_rows()
+        .map(|(_, source, segment)| (keys::segment(&source.volume, &source.backup, segment.number), segment.bytes));
     tables.into_iter().chain(segments)
 }
 

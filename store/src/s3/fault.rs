@@ -72,12 +72,13 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
                 Self { status, ..fault }
             }
             SdkError::TimeoutError(_) => Self::transient("no answer in time"),
-            SdkError::DispatchFailure(failure) => unreached(
-                &failure
-                    .as_connector_error()
-                    .map_or_else(|| "the request could not be sent".to_owned(), |error| root_cause(error)),
-            ),
-            error => unsent(&root_cause(&error)),
+            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+                // The chain of providers reports like a connection; only its words tell.
+                Some(error) if chain(error).to_lowercase().contains("credentials") => unsent(&chain(error)),
+                Some(error) => unreached(&root_cause(error)),
+                None => unreached("the request could not be sent"),
+            },
+            error => unsent(&chain(&error)),
         }
     }
 }
@@ -179,7 +180,19 @@ pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    one_line(&cause.to_string())
+    let text = one_line(&cause.to_string());
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// The texts of an error and of its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        texts.push(inner.to_string());
+        cause = inner.source();
+    }
+    one_line(&texts.join(": "))
 }
 
 /// Bounded and on one line, whatever a server says.

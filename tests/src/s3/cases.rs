@@ -23,7 +23,11 @@ pub fn round_trip(server: &Server, bucket: &str) {
     repo.assert_restores("b2", &content);
     for quick in [&[][..], &["--quick"]] {
         let found = repo.septet(&["verify", "--json"]).args(quick).ok().summary();
-        assert_eq!((found["backups"].as_u64(), found["damaged"].as_array().map(Vec::len)), (Some(2), Some(0)), "{found}");
+        assert_eq!(
+            (found["backups"].as_u64(), found["damaged"].as_array().map(Vec::len)),
+            (Some(2), Some(0)),
+            "{found}"
+        );
     }
     repo.delete("b1");
     assert_eq!(repo.listed(), ["b2"]);

@@ -99,7 +99,8 @@ impl Proxy {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let connection = Connection { upstream: upstream.clone(), state: state.clone(), stop: stop.clone() };
+                    let connection =
+                        Connection { upstream: upstream.clone(), state: state.clone(), stop: stop.clone() };
                     // A connection that breaks is what this is for.
                     std::thread::spawn(move || connection.serve(client));
                 }
@@ -219,7 +220,11 @@ impl Connection {
 
 impl Head {
     fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.lines.iter().filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let (_, value) = self
+            .lines
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         Some(value.trim())
     }
 
@@ -241,7 +246,10 @@ fn read_head(stream: &mut TcpStream) -> Option<Head> {
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            return Some(Head { lines: text.split("\r\n").map(str::to_owned).collect(), rest: bytes.split_off(end + 4) });
+            return Some(Head {
+                lines: text.split("\r\n").map(str::to_owned).collect(),
+                rest: bytes.split_off(end + 4),
+            });
         }
         let mut more = [0; 16 << 10];
         let count = stream.read(&mut more).ok().filter(|&count| count > 0)?;
@@ -308,5 +316,8 @@ fn answer(client: &mut TcpStream, status: u16, code: &str) -> std::io::Result<()
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the test</Message></Error>")
     };
     let length = body.len();
-    write!(client, "HTTP/1.1 {status} Test\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    write!(
+        client,
+        "HTTP/1.1 {status} Test\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
 }

@@ -41,10 +41,10 @@ impl Seaweed {
     fn start_as(tls: &[String]) -> Self {
         let scratch = Scratch::on_disk();
         // Another may take a port between the look and the start: then it's the next ones.
-        (0..5).find_map(|_| Self::try_start(&scratch, tls)).map_or_else(
-            || panic!("SeaweedFS does not start: {}", fs::read_to_string(scratch.path("log")).unwrap_or_default()),
-            |(child, server, plain)| Self { child, server, plain, scratch },
-        )
+        let started = (0..5).find_map(|_| Self::try_start(&scratch, tls));
+        let log = || fs::read_to_string(scratch.path("log")).unwrap_or_default();
+        let (child, server, plain) = started.unwrap_or_else(|| panic!("SeaweedFS does not start: {}", log()));
+        Self { child, server, plain, scratch }
     }
 
     /// Where it is, for one who may do everything.
@@ -74,7 +74,15 @@ impl Seaweed {
         let log = fs::File::create(scratch.path("log")).expect("a log for SeaweedFS");
         let port = free_ports();
         let mut child = from_venv("weed")
-            .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"])
+            .args([
+                "server",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-filer",
+                "-s3",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+            ])
             // Each bucket takes some volumes: with few, writes to new buckets fail.
             .args(["-volume.max=300", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"])
             .arg(format!("-dir={}", scratch.path("data").display()))
