@@ -44,7 +44,9 @@ fn a_list_costs_what_is_listed_and_not_what_is_stored() {
     let repo = Bucket::at(proxy.server(), "bucket?part-size=5");
     let volume = scratch.file("volume", &noise(1, 4 << 20));
     let backups = ["b1", "b2", "b3"];
-    backups.map(|id| repo.backup(id, &volume, &["--full"]));
+    for id in backups {
+        repo.backup(id, &volume, &["--full"]);
+    }
     let requests = || {
         proxy.requests();
         assert_eq!(repo.listed(), backups);

@@ -49,7 +49,7 @@ impl Check {
             }
             Self::None => String::new(),
         };
-        Sum { check: self, text }
+        Sum { check: self, text, is_probe: false }
     }
 }
 
@@ -64,9 +64,16 @@ fn crc(algorithm: CrcAlgorithm, pieces: &[Bytes]) -> u64 {
 pub(super) struct Sum {
     pub(super) check: Check,
     text: String,
+    /// Whether a refusal is what one wants to see.
+    pub(super) is_probe: bool,
 }
 
 impl Sum {
+    /// The same sum, sent to see what the server makes of it.
+    pub(super) fn as_probe(self) -> Self {
+        Self { is_probe: true, ..self }
+    }
+
     /// The header's value, if it is that of `check`.
     pub(super) fn header(&self, check: Check) -> Option<String> {
         (self.check == check && check != Check::None).then(|| self.text.clone())

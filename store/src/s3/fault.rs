@@ -37,6 +37,12 @@ impl Fault {
         Self { kind, text: text.into(), retry, code: String::new(), status: 0, attempts: 0 }
     }
 
+    /// That the server calls the bytes wrong is an answer and no failure, if one asks for that.
+    pub(super) fn of(error: impl Into<Self>, is_probe: bool) -> Self {
+        let fault = error.into();
+        if is_probe && fault.status == 400 { Self { retry: Retry::Never, ..fault } } else { fault }
+    }
+
     /// Something that passes.
     pub(super) fn transient(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Unavailable, Retry::Later, text)

@@ -248,7 +248,8 @@ pub(super) fn send_part(
             .set_checksum_crc32(sum.header(Check::Crc32))
             .set_content_md5(sum.header(Check::Md5))
             .body(body::stream(body, &progress));
-        let etag = request.customize().disable_payload_signing().send().await?.e_tag().map(str::to_owned);
+        let sent = request.customize().disable_payload_signing().send().await;
+        let etag = sent.map_err(|error| Fault::of(error, sum.is_probe))?.e_tag().map(str::to_owned);
         etag.ok_or_else(|| Fault::transient("the server took a part without an ETag"))
     })
 }

@@ -35,7 +35,8 @@ pub(super) fn put_as(server: &Server, name: &str, pieces: &[Bytes], sum: &Sum, o
         let request = server.client.put_object().bucket(&server.location.bucket).key(name);
         let request = guarded(request, sum).set_if_none_match((over == Over::Nothing).then(|| "*".to_owned()));
         let request = request.body(body::stream(pieces, &progress));
-        Ok(request.customize().disable_payload_signing().send().await.map(drop)?)
+        let sent = request.customize().disable_payload_signing().send().await;
+        sent.map(drop).map_err(|error| Fault::of(error, sum.is_probe))
     })
 }
 
