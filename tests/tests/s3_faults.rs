@@ -92,7 +92,7 @@ impl Scene {
         for id in repo.listed() {
             repo.delete(&id);
         }
-        assert_eq!(repo.objects(), ["s3.json", "septet.json"]);
+        assert_eq!(repo.objects(), ["septet.json"]);
         assert_eq!(repo.unfinished(), 0, "uploads that nobody aborted");
     }
 }

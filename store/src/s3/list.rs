@@ -22,8 +22,8 @@ pub(super) fn list(store: &S3, prefix: &str) -> Result<Vec<ObjectInfo>, StoreErr
     pages(server, prefix, None, |page| {
         for object in page.contents() {
             let key = object.key().and_then(|name| name.strip_prefix(root.as_str()));
-            // A name that ends in a slash is a directory that some tool has made.
-            if let Some(key) = key.filter(|key| !key.is_empty() && !key.ends_with('/')) {
+            // A name that ends in a slash is a directory that some tool has made; the note is the store's own.
+            if let Some(key) = key.filter(|key| !key.is_empty() && !key.ends_with('/') && *key != NOTE_KEY) {
                 objects.push(ObjectInfo {
                     key: key.to_owned(),
                     bytes: u64::try_from(object.size().unwrap_or(0)).unwrap_or(0),
