@@ -87,7 +87,8 @@ impl Scene {
 
     /// The next run clears away what was left; after a deletion of all, nothing is there any more.
     fn check_nothing_left(&self) {
-        let repo = self.direct();
+        // By the way that was disturbed: what a server checks is found out for each endpoint anew.
+        let repo = self.proxied(20);
         repo.backup("last", &self.scratch.path("volume"), &[]);
         for id in repo.listed() {
             repo.delete(&id);
@@ -123,7 +124,7 @@ fn passes(fault: Fault, choice: fn(&Request) -> bool) {
         scene.check(&[&run.id]);
         scene.direct().delete(&run.id);
     }
-    assert!(hit >= 7, "only {hit} requests were hit");
+    assert!(hit >= 5, "only {hit} requests were hit");
     scene.check_nothing_left();
 }
 

@@ -17,6 +17,8 @@ use crate::{StoreError, StoreErrorKind};
 
 /// Where the answer is kept.
 pub(super) const NOTE_KEY: &str = "s3.json";
+/// How the names of what is sent to find out begin.
+const PROBE_NAME: &str = "septet-probe-";
 /// Longer is no note of ours.
 const NOTE_BYTES_MAX: usize = 4096;
 
@@ -55,6 +57,8 @@ impl Server {
         if let Some(check) = self.noted(&name)? {
             return Ok(check);
         }
+        // What a run has left that failed over this.
+        list::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
         for check in CRCS {
             if self.checks(check)? {
                 return self.note(&name, check);
@@ -89,7 +93,7 @@ impl Server {
 
     /// Whether the server refuses what comes with a wrong sum, and only that.
     fn checks(&self, check: Check) -> Result<bool, Fault> {
-        let name = format!("{}septet-probe-{:016x}", self.location.prefix, fastrand::u64(..));
+        let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
         let (right, wrong) = (check.of(&body).as_probe(), check.of(&other).as_probe());
         let object = refused(put_as(self, &name, &body, &wrong, Over::Any))?;
