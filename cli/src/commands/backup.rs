@@ -9,7 +9,7 @@ use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
 use septet_ipc::shm::sweep;
 use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
 use septet_repository::{Repository, pending, reclaim};
-use septet_store::{Counts, PartRules};
+use septet_store::PartRules;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -266,10 +266,7 @@ fn summary(manifest: &Manifest, report: &Report) -> Value {
         "bytes_stored": manifest.bytes_stored,
         "block_bytes": manifest.block_bytes,
         "blocks": manifest.blocks,
-<<<<<<< HEAD
         "objects": own_objects(manifest),
-=======
-        "objects": report.counts().objects,
         "requests": report.counts().requests,
         "seconds": report.seconds,
         "cpu_seconds": report.usage.cpu_seconds,
@@ -303,15 +300,15 @@ fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
             "blocks: {} stored, {} unchanged, {} zero, {} never read",
             blocks.data, blocks.unchanged, blocks.zero, blocks.hole
         ),
-        counted(&report.counts()),
+        counted(own_objects(manifest), report.counts().requests),
     ]
 }
 
 /// What a run has made of objects and requests; a directory is not asked by requests.
-pub(super) fn counted(counts: &Counts) -> String {
-    match counts.requests {
-        0 => format!("objects: {} written", counts.objects),
-        requests => format!("objects: {} written, {requests} requests", counts.objects),
+fn counted(objects: usize, requests: u64) -> String {
+    match requests {
+        0 => format!("objects: {objects} added"),
+        requests => format!("objects: {objects} added, {requests} requests"),
     }
 }
 
