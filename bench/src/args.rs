@@ -45,6 +45,26 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What S3 costs beside the pipeline, and how much of a slow server's speed comes through
+    S3 {
+        #[command(flatten)]
+        volumes: Volumes,
+        /// How often
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// The septet to measure, instead of the one built from this tree
+        #[arg(long)]
+        septet: Option<PathBuf>,
+        /// How long the slow server takes for an answer
+        #[arg(long, default_value_t = 50)]
+        latency_ms: u64,
+        /// What it carries on one connection, MB/s
+        #[arg(long, default_value_t = 100.0)]
+        mb_per_second: f64,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Back up an RBD image, whole and when 1 % has changed, beside `rbd export` and `rbd export | lz4 -1`
     Rbd {
         #[command(flatten)]

@@ -20,6 +20,7 @@ mod process;
 mod rbd;
 mod report;
 mod rounds;
+mod s3;
 mod stats;
 mod tool;
 mod units;
@@ -33,6 +34,7 @@ use serde::Serialize;
 
 use args::{Cli, Command, Huge, Volumes};
 use bare::{BareRow, Work};
+use data::{Kind, Volume};
 use machine::Machine;
 use messages::Messages;
 use report::{BareReport, Report};
@@ -58,6 +60,11 @@ fn measure(command: Command) -> anyhow::Result<()> {
         Command::Bare { volumes, rounds, json } => print(&bare(&volumes, rounds)?, json),
         Command::Run { volumes, rounds, septet, json } => {
             print(&run(&volumes, rounds, &binary::septet(septet)?)?, json)
+        }
+        Command::S3 { volumes, rounds, septet, latency_ms, mb_per_second, json } => {
+            let volume = Volume::prepare(Kind::Incompressible, &volumes.dir, volumes.size, volumes.seed)?;
+            let link = s3::Link { latency_ms, mb_per_second };
+            print(&s3::measure(&binary::septet(septet)?, &volume, &volumes.dir, link, rounds)?, json)
         }
         Command::Rbd { rbd, septet, json } => print(&rbd::measure(&rbd, &binary::septet_with_rbd(septet)?)?, json),
         Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),

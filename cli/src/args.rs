@@ -15,7 +15,10 @@ use septet_ipc::AgentKind;
     name = "septet",
     version,
     max_term_width = 100,
-    after_help = "BACKUP is an id, VOLUME/ID or VOLUME@latest. REPO is a directory (made at first use) or a URL.\n\
+    after_help = "BACKUP is an id, VOLUME/ID or VOLUME@latest.\n\
+        REPO is a directory (made at first use) or s3://BUCKET/PREFIX. Credentials, endpoint, region and CA come from\n\
+        AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE or the\n\
+        instance's role; s3://BUCKET/PREFIX?path-style=false&part-size=16 sets what the README explains.\n\
         Exit status: 0 done; 1 failed; 2 wrong usage; 3 damage found; 130 interrupted."
 )]
 pub(crate) struct Arguments {
@@ -25,6 +28,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
 }
+
+/// What the store's own limits are made for.
+pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
@@ -76,7 +82,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Repo {
-    /// The repository: a directory or a URL
+    /// The repository: a directory, or s3://BUCKET/PREFIX
     #[arg(long, env = "SEPTET_REPO", value_name = "REPO")]
     pub(crate) repo: String,
 }
@@ -145,6 +151,10 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) streams: u32,
 
+    /// How uploads to S3 are guarded on their way [default: the cheapest that the server really checks]
+    #[arg(long, value_enum, value_name = "CHECK")]
+    pub(crate) upload_check: Option<UploadCheck>,
+
     /// A segment is closed when it holds this much
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_segment_bytes, hide = true)]
     pub(crate) segment_size: u64,
@@ -159,6 +169,16 @@ pub(crate) enum Compression {
     /// LZ4, where it saves something
     Lz4,
     /// As they are
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UploadCheck {
+    /// By a CRC; refused if the server does not check it
+    Crc,
+    /// By an MD5, which costs more than all else of an upload
+    Md5,
+    /// Not at all
     None,
 }
 
@@ -200,9 +220,9 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) keep_going: bool,
 
-    /// How many reads and writes go on at once
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) streams: u32,
+    /// How many reads and writes go on at once [default: 4, from S3 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: Option<u32>,
 
     /// Print JSON lines instead of a progress bar; the last is the summary
     #[arg(long)]
@@ -235,6 +255,10 @@ pub(crate) struct Verify {
 
     #[command(flatten)]
     pub(crate) repo: Repo,
+
+    /// Read nothing but the manifests: only look whether every object is there and as long as it should be
+    #[arg(long)]
+    pub(crate) quick: bool,
 
     /// How many segments are read at once
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]

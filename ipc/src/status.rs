@@ -48,12 +48,26 @@ pub struct Status {
     pub workers: u32,
     /// The shared memory that it owns, bytes: its pools, and what its tables take by now.
     pub shared_bytes: u64,
+    /// The objects that it wrote to the store.
+    pub objects: u64,
+    /// The requests that it made to the store's server.
+    pub requests: u64,
 }
 
 impl Status {
     /// A sign of life and nothing else.
     pub fn alive(agent: AgentKind) -> Self {
-        Self { agent, commands: 0, busy_ms: 0, blocked_ms: 0, stuck_ms: 0, workers: 0, shared_bytes: 0 }
+        Self {
+            agent,
+            commands: 0,
+            busy_ms: 0,
+            blocked_ms: 0,
+            stuck_ms: 0,
+            workers: 0,
+            shared_bytes: 0,
+            objects: 0,
+            requests: 0,
+        }
     }
 }
 

@@ -6,10 +6,13 @@
 //! that place must not be damaged. Together this proves that the backup can be restored.
 
 mod damaged_segments;
+
 mod index_cache;
+mod quick;
 
 pub use damaged_segments::DamagedSegments;
 pub use index_cache::IndexCache;
+pub use quick::QuickLook;
 
 use crate::entries::Entries;
 use crate::{Repository, Result, TableKind};

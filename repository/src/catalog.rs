@@ -7,6 +7,8 @@ use crate::{Repository, RepositoryError, Result};
 use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, VolumeName, keys};
 use septet_store::StoreErrorKind;
 
+use crate::parallel::parallel;
+
 /// The backups of one volume.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -49,11 +51,11 @@ impl Repository {
 
     /// Adds those backups of a volume that aren't in the listing yet.
     pub(crate) fn add_backups(&self, volume: &VolumeName, listing: &mut Listing) -> Result<()> {
-        for backup in self.backup_ids(volume)? {
-            if listing.has(&backup) {
-                continue;
-            }
-            match self.manifest(volume, &backup) {
+        let mut new = self.backup_ids(volume)?;
+        new.retain(|backup| !listing.has(backup));
+        let read = parallel(self.store().part_rules().parts_in_flight, &new, |backup| self.manifest(volume, backup));
+        for (backup, manifest) in new.into_iter().zip(read) {
+            match manifest {
                 Ok(manifest) => listing.manifests.push(manifest),
                 // Not committed, or deleted.
                 Err(RepositoryError::UnknownBackup { .. }) => {}

@@ -13,6 +13,7 @@ mod catalog;
 mod clean;
 mod entries;
 mod error;
+mod parallel;
 pub mod pending;
 mod process;
 mod rebuild;

@@ -93,7 +93,13 @@ pub fn read(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> 
 /// All markers of a volume.
 pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
     let mut markers = Markers::default();
-    for backup in repository.backup_ids(volume)? {
+    // One request for a thousand names, instead of one for each backup, most of which have no marker.
+    let objects = repository.store().list(&keys::volume_prefix(volume))?;
+    let marked = objects.into_iter().filter_map(|object| match keys::parse(&object.key) {
+        Some(keys::Key::Pending { backup, .. }) => Some(backup),
+        _ => None,
+    });
+    for backup in marked {
         match read(repository, volume, &backup) {
             Ok(marker) => markers.pending.extend(marker),
             Err(error @ RepositoryError::Object { .. }) => markers.unreadable.push((backup, error)),

@@ -34,6 +34,8 @@ pub struct StoreError {
     key: String,
     doing: &'static str,
     cause: String,
+    /// Whether the cause says all, and what to do.
+    whole: bool,
 }
 
 impl StoreError {
@@ -47,7 +49,18 @@ impl StoreError {
         cause: impl fmt::Display,
     ) -> Self {
         let (url, key, cause) = (url.into(), key.into(), cause.to_string());
-        StoreError { kind, url, key, doing, cause }
+        StoreError { kind, url, key, doing, cause, whole: false }
+    }
+
+    /// The same with an explanation that stands in the place of the kind's own words.
+    pub fn explained(
+        kind: StoreErrorKind,
+        url: impl Into<String>,
+        key: impl Into<String>,
+        doing: &'static str,
+        explanation: impl fmt::Display,
+    ) -> Self {
+        StoreError { whole: true, ..Self::new(kind, url, key, doing, explanation) }
     }
 
     /// What went wrong, to branch on.
@@ -74,6 +87,7 @@ impl fmt::Display for StoreError {
             _ => write!(f, "cannot {doing} {key:?} in {url}: ")?,
         }
         match self.kind {
+            _ if self.whole => write!(f, "{cause}"),
             StoreErrorKind::NotFound => write!(f, "there is none"),
             StoreErrorKind::AlreadyExists => write!(f, "it exists already"),
             StoreErrorKind::PermissionDenied => {

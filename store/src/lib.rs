@@ -8,18 +8,22 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod count;
 mod directory;
 mod error;
 mod key;
 #[cfg(any(test, feature = "simulation"))]
 mod memory;
 mod open;
+mod s3;
 mod store;
 
+pub use count::{Counts, counts};
 pub use directory::Directory;
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
 #[cfg(any(test, feature = "simulation"))]
 pub use memory::{Memory, Stop};
 pub use open::{Access, open};
+pub use s3::S3;
 pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

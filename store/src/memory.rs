@@ -188,7 +188,8 @@ impl Store for Memory {
     }
 
     fn part_rules(&self) -> PartRules {
-        PartRules { part_bytes: 32 * PIECE_ALIGN_BYTES, parts_in_flight: 4 }
+        let part_bytes = 32 * PIECE_ALIGN_BYTES;
+        PartRules { part_bytes, parts_in_flight: 4, read_bytes: 4 << 20, objects_max: None }
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
 //! From a path or a URL to a store.
 
-use crate::{Directory, Store, StoreError, StoreErrorKind};
+use crate::{Directory, S3, Store, StoreError, StoreErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,15 +13,13 @@ pub enum Access {
     Existing,
 }
 
-/// Opens a directory by path or `file:///path`; other schemes are named in the error.
+/// Opens a directory by path or `file:///path`, or `s3://bucket/prefix`, whose server is not asked yet; other schemes are named in the error.
 pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
     let refused = |cause: String| StoreError::new(StoreErrorKind::Other, url, "", "open", cause);
     let path = match url.split_once("://") {
         None => PathBuf::from(url),
         Some(("file", rest)) => file_url_path(rest).map_err(|why| refused(why.to_owned()))?,
-        Some(("s3", _)) => {
-            return Err(refused("this build has no S3 yet: give a directory".to_owned()));
-        }
+        Some(("s3", _)) => return Ok(Arc::new(S3::open(url)?)),
         #[cfg(any(test, feature = "simulation"))]
         Some(("memory", name)) => {
             let store = crate::Memory::named(name).ok_or_else(|| refused("there is none of that name".to_owned()))?;
@@ -81,7 +79,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_why() {
         let said = |url: &str| open(url, Access::Existing).err().unwrap().to_string();
-        assert!(said("s3://bucket/prefix").contains("no S3 yet"));
+        assert!(said("s3://").contains("s3://BUCKET/PREFIX"));
         assert!(said("gopher://host/").contains("known are a plain path, file:// and s3://"));
         assert!(said("file://host/path").contains("file:///path"));
         assert!(said("file:///a%zz").contains("bad percent escape"));

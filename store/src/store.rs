@@ -25,6 +25,10 @@ pub struct PartRules {
     pub part_bytes: usize,
     /// How many parts at once keep the store busy.
     pub parts_in_flight: usize,
+    /// The most that one read should ask for: enough to hide what a request costs.
+    pub read_bytes: u64,
+    /// Into how many objects, roughly, a large volume is best divided; none: as many as there are.
+    pub objects_max: Option<u64>,
 }
 
 /// A place that holds objects.
@@ -61,6 +65,11 @@ pub trait Store: Send + Sync {
 
     /// Removes objects, durably; one that is absent is no error. Stops at the first that can't be removed.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// What a user should know of how what is written here is guarded on its way; none if all is well.
+    fn note(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
 
     /// How uploads to this store are best cut.
     fn part_rules(&self) -> PartRules;

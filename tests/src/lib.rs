@@ -16,6 +16,7 @@ pub mod fault_job;
 mod processes;
 mod repo;
 mod run;
+pub mod s3;
 mod scratch;
 
 pub use binary::{binary, build_rbd_binary, target_dir, workspace_dir};

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("septet-agent-s3worker", &OF_REPOSITORIES),
     ("septet", &ALL_BELOW_CLI),
     ("septet-rbd", &OF_IMAGES),
-    ("septet-tests", &["septet-volume"]),
+    ("septet-tests", &["septet-store", "septet-volume"]),
     ("septet-simulation", &OF_THE_SIMULATION),
     ("septet-bench", &["septet-format", "septet-ipc"]),
 ];

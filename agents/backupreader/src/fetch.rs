@@ -6,11 +6,13 @@ use septet_format::{STORE_ALIGN, padded};
 use septet_ipc::{Command, Context, Failure, NewSlot, Pool};
 use septet_store::{Store, StoreError};
 
-/// At most this much in one request, bytes: enough to hide a request's latency, and small against
-/// the pool.
-const RUN_BYTES_MAX: u64 = 4 << 20;
 /// Reading this much that nobody wants is cheaper than a second request.
 const GAP_BYTES_MAX: u64 = 64 << 10;
+
+/// The longest run for a store and a pool.
+pub(crate) fn run_bytes_max(store: &dyn Store, pool: &Pool, streams: u32) -> u64 {
+    store.part_rules().read_bytes.min(pool.bytes() / u64::from(streams.max(1)))
+}
 
 /// The pool that stored blocks are read into: each stream may have a run in its hands while another
 /// is on its way.
@@ -35,27 +37,28 @@ impl Wanted {
     }
 }
 
-/// Sorts blocks by their place and groups neighbours.
-pub(crate) fn runs(mut wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+/// Sorts blocks by their place and groups neighbours, at most `run_bytes_max` in one request:
+/// enough to hide its latency, and small against the pool.
+pub(crate) fn runs(mut wanted: Vec<Wanted>, run_bytes_max: u64) -> Vec<Vec<Wanted>> {
     wanted.sort_by_key(|block| (block.segment, block.offset_bytes));
     let mut runs: Vec<Vec<Wanted>> = Vec::new();
     for block in wanted {
         match runs.last_mut() {
-            Some(run) if belongs(run, &block) => run.push(block),
+            Some(run) if belongs(run, &block, run_bytes_max) => run.push(block),
             _ => runs.push(vec![block]),
         }
     }
     runs
 }
 
-fn belongs(run: &[Wanted], block: &Wanted) -> bool {
+fn belongs(run: &[Wanted], block: &Wanted, run_bytes_max: u64) -> bool {
     let [first, ..] = run else { return false };
     let [.., last] = run else { return false };
     // A map that is wrong may name one place twice; each is then read on its own.
     first.segment == block.segment
         && block.offset_bytes >= last.end_bytes()
         && block.offset_bytes - last.end_bytes() <= GAP_BYTES_MAX
-        && block.end_bytes() - first.offset_bytes <= RUN_BYTES_MAX
+        && block.end_bytes() - first.offset_bytes <= run_bytes_max
 }
 
 /// The bytes of a run, before they are cut.
@@ -121,7 +124,7 @@ mod tests {
     }
 
     fn shape(blocks: Vec<Wanted>) -> Vec<Vec<u64>> {
-        runs(blocks).iter().map(|run| run.iter().map(|block| block.offset_bytes).collect()).collect()
+        runs(blocks, 4 << 20).iter().map(|run| run.iter().map(|block| block.offset_bytes).collect()).collect()
     }
 
     #[test]

@@ -27,6 +27,11 @@ enum Task {
 impl Agent for Backupreader {
     const KIND: AgentKind = AgentKind::Backupreader;
 
+    fn store_counts() -> (u64, u64) {
+        let counts = septet_store::counts();
+        (counts.objects, counts.requests)
+    }
+
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let (task, streams) = match begin {
             Begin::Restore(job) => (Task::Restore(Box::new(Restore::begin(job, context)?)), job.streams),

@@ -14,6 +14,7 @@ pub(crate) struct Restore {
     repository: Repository,
     index: BlockIndex,
     pub(crate) pool: Arc<Pool>,
+    run_bytes_max: u64,
     keep_going: bool,
 }
 
@@ -23,7 +24,8 @@ impl Restore {
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
         let index = BlockIndex::open(&repository, manifest).map_err(|error| tables_failure(&error))?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
-        Ok(Self { repository, index, pool, keep_going: job.keep_going })
+        let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
+        Ok(Self { repository, index, pool, run_bytes_max, keep_going: job.keep_going })
     }
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
@@ -66,7 +68,7 @@ impl Restore {
             }
             offset += size;
         }
-        runs(wanted).into_iter().try_for_each(|run| self.read_run(run, output))
+        runs(wanted, self.run_bytes_max).into_iter().try_for_each(|run| self.read_run(run, output))
     }
 
     fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {

@@ -19,13 +19,15 @@ pub(crate) struct Verify {
     repository: Repository,
     job: VerifyJob,
     pub(crate) pool: Arc<Pool>,
+    run_bytes_max: u64,
 }
 
 impl Verify {
     pub(crate) fn begin(job: &VerifyJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
-        Ok(Self { repository, job: job.clone(), pool })
+        let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
+        Ok(Self { repository, job: job.clone(), pool, run_bytes_max })
     }
 
     /// Names every segment that the backups need, each once.
@@ -63,7 +65,7 @@ impl Verify {
         };
         let wanted = index.entries.iter().map(|entry| wanted(name, &index, entry)).collect();
         let by_place = |offset: u64| index.entries.binary_search_by_key(&offset, |entry| entry.offset_bytes);
-        for run in runs(wanted) {
+        for run in runs(wanted, self.run_bytes_max) {
             self.read_run(name, run, output, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
         }
         checked(index.entries.len() as u64, None)

@@ -10,6 +10,10 @@ use septet_ipc::{BackupJob, Command, Failure, Work};
 use septet_store::{Store, Upload};
 use uuid::Uuid;
 
+/// Segments of a large volume grow to this, where objects should be few: the index of one stays small,
+/// and its parts far from the 10,000 that S3 allows.
+const GROWN_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+
 /// A part that is full, or the last of its segment: to be written by whoever has it.
 pub(crate) struct Part {
     pub(crate) segment: Arc<Segment>,
@@ -56,15 +60,16 @@ struct OpenSegment {
 }
 
 impl Gather {
-    pub(crate) fn new(job: &BackupJob, part_bytes: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(job: &BackupJob, part_bytes: u64, objects_max: Option<u64>) -> Result<Self, Failure> {
         let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
+        let least_bytes = objects_max.map_or(0, |objects| volume_bytes.div_ceil(objects.max(1)));
         Ok(Self {
             repository: job.repository,
             volume: job.volume.clone(),
             backup: job.backup.clone(),
             geometry: Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
             part_bytes,
-            segment_bytes: job.segment_bytes,
+            segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
             next_number: 0,
             open: None,
         })

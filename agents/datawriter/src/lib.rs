@@ -25,6 +25,11 @@ pub struct Datawriter {
 impl Agent for Datawriter {
     const KIND: AgentKind = AgentKind::Datawriter;
 
+    fn store_counts() -> (u64, u64) {
+        let counts = septet_store::counts();
+        (counts.objects, counts.requests)
+    }
+
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
             return Err(Failure::protocol("datawriter has a place in a backup only"));
@@ -35,7 +40,7 @@ impl Agent for Datawriter {
         Ok(Self {
             store,
             parts_in_flight: rules.parts_in_flight.max(1),
-            gather: Mutex::new(Gather::new(job, part_bytes as u64)?),
+            gather: Mutex::new(Gather::new(job, part_bytes as u64, rules.objects_max)?),
         })
     }
 

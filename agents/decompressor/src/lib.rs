@@ -25,6 +25,9 @@ enum OnDamage {
     Report,
 }
 
+/// More than this brings nothing.
+const POOL_BYTES_MAX: u64 = 32 << 20;
+
 impl Agent for Decompressor {
     const KIND: AgentKind = AgentKind::Decompressor;
 
@@ -36,7 +39,8 @@ impl Agent for Decompressor {
             _ => return Err(Failure::protocol("decompressor has a place in restore and verify only")),
         };
         let least = u64::from(block_bytes) * (cores() as u64 + 1);
-        let pool = context.pool(block_bytes, pool_bytes.max(least))?;
+        // Decoded blocks leave at once: what a far-away store needs in flight is not needed here.
+        let pool = context.pool(block_bytes, pool_bytes.min(POOL_BYTES_MAX).max(least))?;
         Ok(Self { pool, block_bytes: u64::from(block_bytes), on_damage, keep })
     }
 

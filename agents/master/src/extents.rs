@@ -9,15 +9,19 @@ use std::ops::Range;
 
 use septet_format::Geometry;
 use septet_ipc::status::{Damage, Progress};
-use septet_ipc::{Command, Failure, Message, State};
+use septet_ipc::{Command, Failure, Message, RestoreJob, State};
 
 use crate::{Plan, Step};
 
 /// Blocks in one command to read the volume: few, so that what several streams read at a time lies
 /// close together in the segments, and a restore finds neighbours in one request.
 pub(crate) const BACKUP_BLOCKS: u64 = 4;
-/// Blocks in one command to read the repository: many, so that neighbours are seen as such.
-pub(crate) const RESTORE_BLOCKS: u64 = 16;
+/// Blocks in one command to read the repository: many, so that neighbours are seen as such, and more
+/// where the pool says that requests should be large.
+pub(crate) fn restore_blocks(job: &RestoreJob) -> u64 {
+    let share_bytes = job.pool_bytes / u64::from(job.streams.max(1));
+    (share_bytes / u64::from(job.block_bytes.max(1))).max(16)
+}
 /// How much is mapped at once, bytes: bounds the extents that wait in memory.
 const MAP_BYTES: u64 = 64 << 30;
 

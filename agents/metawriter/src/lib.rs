@@ -41,6 +41,11 @@ struct Counted {
 impl Agent for Metawriter {
     const KIND: AgentKind = AgentKind::Metawriter;
 
+    fn store_counts() -> (u64, u64) {
+        let counts = septet_store::counts();
+        (counts.objects, counts.requests)
+    }
+
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
             return Err(Failure::protocol("metawriter has a place in a backup only"));

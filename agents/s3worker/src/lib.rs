@@ -21,6 +21,11 @@ pub struct S3worker {
 impl Agent for S3worker {
     const KIND: AgentKind = AgentKind::S3worker;
 
+    fn store_counts() -> (u64, u64) {
+        let counts = septet_store::counts();
+        (counts.objects, counts.requests)
+    }
+
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Delete(job) = begin else {
             return Err(Failure::protocol("s3worker has a place in a deletion only"));

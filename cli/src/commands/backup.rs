@@ -9,6 +9,7 @@ use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
 use septet_ipc::shm::sweep;
 use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
 use septet_repository::{Repository, pending, reclaim};
+use septet_store::PartRules;
 use septet_volume::RbdUrl;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,8 +21,16 @@ use crate::error::{Interrupted, Outcome, Usage, words};
 use crate::report::{Reporter, rate, size};
 use crate::supervisor::{self, Observer, Report, RunError};
 
-/// The size of each pool of slots: the block in work stays in the cache.
-pub(super) const POOL_BYTES: u64 = 32 << 20;
+/// The least size of each pool of slots: the block in work stays in the cache.
+const POOL_BYTES: u64 = 32 << 20;
+
+/// The size of each pool: a store that is far away wants much on its way at once, a small volume has not so much.
+pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
+    let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
+    // Those on their way, one that is being gathered, and blocks in work.
+    let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 2);
+    wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
+}
 
 /// It travels with the job, in one line, and is a part of the manifest.
 const METADATA_BYTES_MAX: u64 = 256 << 10;
@@ -46,12 +55,15 @@ pub(super) fn back_up(
         Some(_) => args.source.to_string_lossy().into_owned(),
         None => place::volume(&args.source, &args.ceph)?,
     };
-    let repo = place::repository(&args.repo.repo)?;
+    let repo = place::repository_within(&args.repo.repo, global.timeout, args.upload_check)?;
     let volume = args.volume.clone().unwrap_or_else(|| default_volume(&source));
     if args.spool.is_none() {
         place::check_exists(&source)?;
     }
     let repository = Repository::open_or_create(&repo)?;
+    if let Some(note) = repository.store().note()? {
+        reporter.note(&note);
+    }
     clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;
     let mut job = BackupJob {
@@ -69,7 +81,10 @@ pub(super) fn back_up(
             args::Compression::None => Compression::None,
         },
         streams: args.streams,
-        pool_bytes: POOL_BYTES,
+        pool_bytes: pool_bytes(
+            &repository,
+            std::fs::metadata(&args.source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len()),
+        ),
         segment_bytes: args.segment_size,
         volume_bytes: None,
         rbd: None,
@@ -277,6 +292,7 @@ fn summary(manifest: &Manifest, report: &Report) -> Value {
         "block_bytes": manifest.block_bytes,
         "blocks": manifest.blocks,
         "objects": own_objects(manifest),
+        "requests": report.counts().requests,
         "seconds": report.seconds,
         "cpu_seconds": report.usage.cpu_seconds,
         "memory_peak_bytes": report.usage.memory_peak_bytes,
@@ -309,7 +325,16 @@ fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
             "blocks: {} stored, {} unchanged, {} zero, {} never read",
             blocks.data, blocks.unchanged, blocks.zero, blocks.hole
         ),
+        counted(own_objects(manifest), report.counts().requests),
     ]
+}
+
+/// What a run has made of objects and requests; a directory is not asked by requests.
+fn counted(objects: usize, requests: u64) -> String {
+    match requests {
+        0 => format!("objects: {objects} added"),
+        requests => format!("objects: {objects} added, {requests} requests"),
+    }
 }
 
 #[cfg(test)]

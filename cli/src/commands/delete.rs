@@ -27,7 +27,7 @@ pub(crate) fn run(args: &args::Delete, global: &Global) -> anyhow::Result<Outcom
 
 /// Deletes backups; how many objects went besides their manifests.
 pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Reporter) -> anyhow::Result<u64> {
-    let repo = place::repository(&args.repo.repo)?;
+    let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let repository = Repository::open(&repo)?;
     // All are looked up before any goes: a misspelt id deletes nothing.
     let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();

@@ -65,6 +65,7 @@ pub(crate) fn run(args: &args::ImportDiff, global: &Global) -> anyhow::Result<Ou
         parent: parent.map(|parent| parent.backup),
         block_size: Some(block_bytes),
         metadata: None,
+        upload_check: None,
         compression: args.compression,
         streams: 4,
         segment_size: 256 << 20,

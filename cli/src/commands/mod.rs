@@ -12,6 +12,7 @@ mod rebuild;
 mod restore;
 mod show;
 mod smoke;
+mod smoke_store;
 mod verify;
 
 use std::process::ExitCode;

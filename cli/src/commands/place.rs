@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 use septet_volume::{BadRbdUrl, RbdUrl};
 
-use crate::args::Ceph;
+use crate::args::{Ceph, TIMEOUT_DEFAULT, UploadCheck};
 use crate::error::{Usage, words};
 
 /// What the agents are told of a volume: the absolute form of a path, or the name of an RBD image with
@@ -49,6 +50,32 @@ fn volume_path(path: &Path) -> anyhow::Result<String> {
     }
     let absolute = absolute(path)?;
     Ok(absolute.to_str().unwrap_or(text).to_owned())
+}
+
+/// The repository for agents that may be at one request for `timeout`: S3 must give up, and say why,
+/// before the supervisor does. Each command may take two requests, and a stalled one more.
+pub(crate) fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
+    let mut repo = repository(repo)?;
+    if !repo.starts_with("s3://") {
+        return Ok(repo);
+    }
+    if timeout != TIMEOUT_DEFAULT && !repo.contains("time-limit=") {
+        add_option(&mut repo, "time-limit", &(timeout.as_secs() / 3).max(1).to_string());
+    }
+    if let Some(check) = check {
+        let value = match check {
+            UploadCheck::Crc => "crc",
+            UploadCheck::Md5 => "md5",
+            UploadCheck::None => "none",
+        };
+        add_option(&mut repo, "upload-check", value);
+    }
+    Ok(repo)
+}
+
+fn add_option(repo: &mut String, name: &str, value: &str) {
+    let sign = if repo.contains('?') { '&' } else { '?' };
+    repo.push_str(&format!("{sign}{name}={value}"));
 }
 
 /// The repository's URL, or the absolute form of its path.

@@ -9,7 +9,7 @@ use septet_repository::Repository;
 use septet_volume::RbdUrl;
 use serde_json::json;
 
-use super::backup::{POOL_BYTES, failed};
+use super::backup::{failed, pool_bytes};
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
@@ -32,6 +32,7 @@ pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outco
         "bytes_read": report.progress.bytes_stored,
         "blocks": { "data": report.progress.blocks_data, "zero": report.progress.blocks_zero + report.progress.blocks_hole },
         "damaged": damage,
+        "requests": report.counts().requests,
         "seconds": report.seconds,
         "cpu_seconds": report.usage.cpu_seconds,
         "memory_peak_bytes": report.usage.memory_peak_bytes,
@@ -69,12 +70,13 @@ pub(super) fn restore(
     global: &Global,
     reporter: &mut Reporter,
 ) -> anyhow::Result<(Manifest, u64, Report)> {
-    let repo = place::repository(&args.repo.repo)?;
+    let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let target = place::volume(&args.target, &args.ceph)?;
     let repository = Repository::open(&repo)?;
     let manifest = repository.find(&args.backup)?;
     let length_bytes = length(args, &manifest)?;
     check_target(&target, &repo, &manifest, args.overwrite)?;
+    let far = repo.starts_with("s3://");
     let begin = Begin::Restore(RestoreJob {
         repo,
         volume: manifest.volume.clone(),
@@ -87,8 +89,8 @@ pub(super) fn restore(
         length_bytes,
         volume_bytes: manifest.volume_bytes,
         block_bytes: manifest.block_bytes,
-        streams: args.streams,
-        pool_bytes: POOL_BYTES,
+        streams: args.streams.unwrap_or_else(|| if far { 8 } else { 4 }),
+        pool_bytes: pool_bytes(&repository, Some(length_bytes)),
         rbd: rbd::restore(&target, args.create, &manifest)?,
     });
     if septet_volume::discard_abandoned(Path::new(&target)) {

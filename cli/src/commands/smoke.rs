@@ -13,7 +13,8 @@ use septet_format::VolumeName;
 use septet_repository::Repository;
 use uuid::Uuid;
 
-use super::{backup, delete, restore};
+use super::smoke_store::store_steps;
+use super::{backup, delete, place, restore};
 use crate::args::{self, Global};
 use crate::error::{Outcome, words};
 use crate::report::{Reporter, print_line, size};
@@ -60,6 +61,9 @@ struct Test {
 
 impl Test {
     fn steps(&self) -> anyhow::Result<()> {
+        if self.repo.contains("://") {
+            store_steps(&place::repository_within(&self.repo, self.global.timeout, None)?, self.volume.as_str())?;
+        }
         let disk = self.scratch.join("disk");
         let mut content = sample();
         step("make a small disk", || {
@@ -99,6 +103,7 @@ impl Test {
             metadata: None,
             compression: args::Compression::Lz4,
             streams: 4,
+            upload_check: None,
             segment_size: 256 << 20,
             json: false,
         };
@@ -118,7 +123,7 @@ impl Test {
             overwrite: false,
             zeroed: false,
             keep_going: false,
-            streams: 4,
+            streams: None,
             json: false,
         };
         let (_, bytes, _) = restore::restore(&args, &self.global, &mut self.reporter())?;
@@ -160,7 +165,7 @@ impl Test {
 }
 
 /// Runs a step and prints it as it passes.
-fn step(name: &str, run: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+pub(super) fn step(name: &str, run: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
     let result = run().with_context(|| name.to_owned())?;
     print_line(&format!("ok  {name}: {result}"));
     let _ = std::io::stdout().flush();

@@ -10,10 +10,10 @@ use septet_format::{BackupId, Manifest, VolumeName};
 use septet_ipc::status::Damage;
 use septet_ipc::{Begin, VerifyJob};
 use septet_repository::Repository;
-use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, damaged_ranges};
+use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
 use serde_json::json;
 
-use super::backup::{POOL_BYTES, failed};
+use super::backup::{failed, pool_bytes};
 use super::place;
 use crate::args;
 use crate::args::Global;
@@ -24,7 +24,7 @@ use crate::supervisor::{self, Report};
 /// Verifies backups.
 pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global.verbose);
-    let repo = place::repository(&args.repo.repo)?;
+    let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let repository = Repository::open(&repo)?;
     let chosen = Chosen::new(&repository, &args.backup)?;
     let mut found = Found::default();
@@ -32,7 +32,11 @@ pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcom
         found.whole(volume, backup, why.clone());
     }
     for (volume, manifests) in &chosen.manifests {
-        let report = read_segments(&repo, volume, manifests, args, global, &mut reporter)?;
+        if args.quick {
+            found.look(&repository, volume, manifests)?;
+            continue;
+        }
+        let report = read_segments(&repository, &repo, volume, manifests, args, global, &mut reporter)?;
         found.objects += report.progress.objects;
         found.bytes += report.progress.bytes_done;
         let damaged = damaged_segments(&report.damage);
@@ -82,6 +86,7 @@ impl Chosen {
 
 /// Has the ring read every segment that the backups need.
 fn read_segments(
+    repository: &Repository,
     repo: &str,
     volume: &VolumeName,
     manifests: &[Manifest],
@@ -91,13 +96,14 @@ fn read_segments(
 ) -> anyhow::Result<Report> {
     let backups: Vec<BackupId> = manifests.iter().map(|manifest| manifest.backup.clone()).collect();
     reporter.start(&format!("verifying {volume}"), json!({ "volume": volume, "backups": backups }));
+    let bytes = manifests.iter().map(|manifest| manifest.bytes_stored).sum();
     let begin = Begin::Verify(VerifyJob {
         repo: repo.to_owned(),
         volume: volume.clone(),
         backups,
         block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
         streams: args.streams,
-        pool_bytes: POOL_BYTES,
+        pool_bytes: pool_bytes(repository, Some(bytes)),
     });
     supervisor::run(&begin, global.timeout, reporter).map_err(|error| failed(error, "nothing was changed"))
 }
@@ -127,6 +133,22 @@ impl Found {
     fn whole(&mut self, volume: &VolumeName, backup: &BackupId, reason: String) {
         self.backups += 1;
         self.ranges.push((volume.clone(), backup.clone(), DamagedRange { offset_bytes: 0, size_bytes: 0, reason }));
+    }
+
+    /// Looks whether every object that the backups need is there and as long as it should be.
+    fn look(&mut self, repository: &Repository, volume: &VolumeName, manifests: &[Manifest]) -> anyhow::Result<()> {
+        let look = QuickLook::take(repository, volume)?;
+        for manifest in manifests {
+            self.backups += 1;
+            for reason in look.damage(manifest) {
+                let range = DamagedRange { offset_bytes: 0, size_bytes: 0, reason };
+                self.ranges.push((volume.clone(), manifest.backup.clone(), range));
+            }
+        }
+        let (objects, bytes) = look.covered(manifests);
+        self.objects += objects;
+        self.bytes += bytes;
+        Ok(())
     }
 
     fn report(&self, json: bool, reporter: &mut Reporter) {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use septet_ipc::status::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Event, Failure};
+use septet_store::Counts;
 
 use crate::error::words;
 use crate::signals;
@@ -64,6 +65,16 @@ pub(crate) struct Report {
     pub(crate) usage: Usage,
     pub(crate) agents: Vec<Status>,
     pub(crate) seconds: f64,
+}
+
+impl Report {
+    /// What all processes of the run have made of objects and requests.
+    pub(crate) fn counts(&self) -> Counts {
+        self.agents.iter().fold(septet_store::counts(), |Counts { objects, requests }, agent| Counts {
+            objects: objects + agent.objects,
+            requests: requests + agent.requests,
+        })
+    }
 }
 
 /// Why a run did not end well.

@@ -67,6 +67,11 @@ pub trait Agent: Send + Sync + Sized + 'static {
         Ok(Some(table))
     }
 
+    /// The objects that it has written to the store, and the requests that it has made for that and for all else.
+    fn store_counts() -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Does what is left to do when every earlier command is done, before `end` is passed on.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ const GATHER_BYTES_MAX: usize = 2048;
 /// What all threads of an agent share.
 pub(super) struct Shared {
     pub(super) kind: AgentKind,
+    store_counts: fn() -> (u64, u64),
     pub(super) downstream: Sender,
     pub(super) releases: Arc<Releases>,
     pub(super) attached: Attached,
@@ -32,11 +33,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(kind: AgentKind, downstream: Sender, upstream: Sender) -> Arc<Self> {
+    pub(super) fn new(
+        kind: AgentKind,
+        store_counts: fn() -> (u64, u64),
+        downstream: Sender,
+        upstream: Sender,
+    ) -> Arc<Self> {
         let releases = Releases::new(Arc::new(upstream));
         let attached = Attached::new(Arc::clone(&releases));
         Arc::new(Self {
             kind,
+            store_counts,
             downstream,
             releases,
             attached,
@@ -118,6 +125,7 @@ impl Shared {
     pub(super) fn status(&self) -> Status {
         let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
         let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
+        let (objects, requests) = (self.store_counts)();
         Status {
             agent: self.kind,
             commands: sum(Gauge::commands),
@@ -126,6 +134,8 @@ impl Shared {
             stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
             workers: u32::try_from(gauges.len()).unwrap_or(u32::MAX),
             shared_bytes: self.shared_bytes(),
+            objects,
+            requests,
         }
     }
 

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use temporary::Temporary;
 use upload::DirectoryUpload;
 
-const PART_RULES: PartRules = PartRules { part_bytes: 4 << 20, parts_in_flight: 2 };
+const PART_RULES: PartRules =
+    PartRules { part_bytes: 4 << 20, parts_in_flight: 2, read_bytes: 4 << 20, objects_max: None };
 
 /// A directory of the local file system.
 pub struct Directory {

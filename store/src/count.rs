@@ -1,0 +1,28 @@
+//! How many objects and requests this process has made: what a user of a paid store asks for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static OBJECTS: AtomicU64 = AtomicU64::new(0);
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// What this process has made so far, over all its stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Objects that were written.
+    pub objects: u64,
+    /// Requests to servers, repeated ones included; a directory needs none.
+    pub requests: u64,
+}
+
+/// What this process has made so far.
+pub fn counts() -> Counts {
+    Counts { objects: OBJECTS.load(Ordering::Relaxed), requests: REQUESTS.load(Ordering::Relaxed) }
+}
+
+pub(crate) fn object() {
+    OBJECTS.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(crate) fn request() {
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
+}

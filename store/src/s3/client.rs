@@ -1,0 +1,140 @@
+//! The connection to a server: its runtime, its credentials, its certificates.
+//!
+//! Nothing here is made before a store is opened, and TLS not before the first https request: an
+//! agent that stores nothing, or nothing by TLS, pays for neither.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::url::{Location, endpoint};
+
+/// A client, and what is known of the way to its server.
+pub(super) struct Client {
+    pub(super) s3: aws_sdk_s3::Client,
+    /// Where requests go; empty: to AWS.
+    pub(super) endpoint: String,
+    /// Whether TLS guards the way.
+    pub(super) tls: bool,
+}
+
+/// Makes a client by the standard chain of settings; sends nothing to the store.
+pub(super) async fn connect(location: &Location, credentials: Option<Credentials>) -> Result<Client, String> {
+    let web = Web::new()?;
+    let from_environment = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok());
+    let given = location.endpoint.clone().or(from_environment.filter(|text| !text.is_empty()));
+    let region = match (&location.region, &given) {
+        (Some(region), _) => RegionProviderChain::first_try(Region::new(region.clone())),
+        // A server of one's own is no reason to ask Amazon's metadata service, which is not there.
+        (None, Some(_)) => RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new()),
+        (None, None) => RegionProviderChain::default_provider(),
+    };
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .region(region.or_else(Region::new("us-east-1")))
+        .http_client(web)
+        // Trying again, and noticing a stall, is for `server`.
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .load()
+        .await;
+    let chosen = given.or_else(|| config.endpoint_url().map(str::to_owned)).map(|text| endpoint(&text)).transpose()?;
+    let mut builder = aws_sdk_s3::config::Builder::from(&config)
+        // Else each payload would be hashed anew, in a way that older servers do not know.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .force_path_style(location.path_style.unwrap_or(chosen.is_some()));
+    if let Some(credentials) = credentials {
+        builder = builder.credentials_provider(credentials);
+    }
+    if let Some(endpoint) = &chosen {
+        builder = builder.endpoint_url(endpoint);
+    }
+    let tls = chosen.as_deref().is_none_or(|endpoint| endpoint.starts_with("https:"));
+    Ok(Client { s3: aws_sdk_s3::Client::from_conf(builder.build()), endpoint: chosen.unwrap_or_default(), tls })
+}
+
+/// How long a server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time.
+#[derive(Clone, Debug)]
+struct Web {
+    plain: SharedHttpClient,
+    tls: Arc<OnceLock<SharedHttpClient>>,
+    bundle: Option<Arc<Vec<u8>>>,
+}
+
+impl Web {
+    fn new() -> Result<Self, String> {
+        let path = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+        let bundle = path.map(|path| certificates(Path::new(&path))).transpose()?;
+        Ok(Self { plain: Builder::new().build_http(), tls: Arc::default(), bundle: bundle.map(Arc::new) })
+    }
+
+    fn tls(&self) -> &SharedHttpClient {
+        self.tls.get_or_init(|| {
+            let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+            let trust = self.bundle.as_ref().map(|pem| TrustStore::empty().with_pem_certificate(pem.as_slice()));
+            match trust.and_then(|trust| TlsContext::builder().with_trust_store(trust).build().ok()) {
+                Some(context) => builder.tls_context(context).build_https(),
+                None => builder.build_https(),
+            }
+        })
+    }
+}
+
+impl HttpClient for Web {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let (web, settings, components) = (self.clone(), settings.clone(), components.clone());
+        SharedHttpConnector::new(ByScheme { web, settings, components })
+    }
+}
+
+#[derive(Debug)]
+struct ByScheme {
+    web: Web,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = if request.uri().starts_with("https:") { self.web.tls() } else { &self.web.plain };
+        client.http_connector(&self.settings, &self.components).call(request)
+    }
+}
+
+/// The certificates of a file, known to be such: the SDK panics over others.
+fn certificates(path: &Path) -> Result<Vec<u8>, String> {
+    let refused = |why: String| format!("AWS_CA_BUNDLE names {}, {why}", path.display());
+    let pem = std::fs::read(path).map_err(|error| refused(format!("which can't be read: {}", error.kind())))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|_| refused("which is not a file of PEM certificates".to_owned()))?;
+    let mut roots = RootCertStore::empty();
+    if all.is_empty() || all.into_iter().any(|certificate| roots.add(certificate).is_err()) {
+        return Err(refused("which holds no certificate of a CA, or a broken one".to_owned()));
+    }
+    Ok(pem)
+}

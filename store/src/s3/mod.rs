@@ -1,0 +1,119 @@
+//! The store that is a bucket, or a prefix in one, of a server that speaks S3.
+//!
+//! Bodies go out from where they lie, in shared memory, with neither a copy nor a SHA-256; a CRC in
+//! the header guards them where the server really compares it ([`probe`]). What fails is tried again
+//! within a limit of time ([`server`]); what can't be helped becomes one line that says what to do
+//! ([`fault`]).
+
+mod body;
+mod check;
+mod client;
+mod fault;
+mod list;
+mod probe;
+mod read;
+mod server;
+mod upload;
+mod url;
+mod write;
+
+use crate::{ObjectInfo, PartRules, Store, StoreError, StoreErrorKind, Upload};
+use aws_sdk_s3::config::Credentials;
+use bytes::Bytes;
+use server::Server;
+use std::sync::Arc;
+use upload::S3Upload;
+use url::Location;
+use write::Over;
+
+/// What is on its way at once. Each has its own connection.
+const CONNECTIONS: usize = 8;
+/// An upload in parts takes two requests beside its parts. With so many of them at most, a backup's
+/// requests are its parts and a constant.
+const OBJECTS_MAX: u64 = 32;
+
+/// A bucket, or a prefix in one.
+pub struct S3 {
+    server: Arc<Server>,
+}
+
+impl S3 {
+    /// Prepares to use `s3://bucket/prefix`; nothing is sent before it is used.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, None)
+    }
+
+    /// The same with keys that are known already, instead of those of the environment.
+    pub fn open_as(url: &str, access_key: &str, secret_key: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, Some(Credentials::new(access_key, secret_key, None, None, "given")))
+    }
+
+    fn open_with(url: &str, credentials: Option<Credentials>) -> Result<Self, StoreError> {
+        let location = Location::parse(url).map_err(|why| {
+            let shown = url.split_once('?').map_or(url, |(place, _)| place);
+            let shown = shown.rsplit_once('@').map_or(shown, |_| "s3://…");
+            StoreError::explained(StoreErrorKind::Other, shown, "", "open", why)
+        })?;
+        Ok(Self { server: Arc::new(Server::new(location, credentials)?) })
+    }
+}
+
+impl Store for S3 {
+    fn url(&self) -> String {
+        self.server.location.url.clone()
+    }
+
+    fn get(&self, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+        read::get(self, key, bytes_max)
+    }
+
+    fn read_at(&self, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        read::read_at(self, key, offset_bytes, buf)
+    }
+
+    fn len(&self, key: &str) -> Result<u64, StoreError> {
+        read::len(self, key)
+    }
+
+    fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        write::put(&self.server, key, &[body], Over::Any)
+    }
+
+    fn put_if_absent(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        write::put(&self.server, key, &[body], Over::Nothing)
+    }
+
+    fn upload(&self, key: &str) -> Result<Box<dyn Upload>, StoreError> {
+        Ok(Box::new(S3Upload::new(&self.server, key)?))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        list::list(self, prefix)
+    }
+
+    fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        list::list_children(self, prefix)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        list::is_empty(self)
+    }
+
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        list::delete(self, keys)
+    }
+
+    fn note(&self) -> Result<Option<String>, StoreError> {
+        self.server.note_on_check()
+    }
+
+    fn part_rules(&self) -> PartRules {
+        let part_bytes = self.server.location.part_bytes;
+        let objects_max = Some(OBJECTS_MAX);
+        PartRules { part_bytes, parts_in_flight: CONNECTIONS, read_bytes: part_bytes as u64, objects_max }
+    }
+
+    fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {
+        list::abort_unfinished(self, prefix)
+    }
+}

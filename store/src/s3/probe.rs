@@ -1,0 +1,175 @@
+//! Which check of an upload this server really makes: found out once, by sending wrong sums, and
+//! remembered in the repository.
+//!
+//! Servers that know no CRC take a wrong one in silence. So a part and an object with a wrong sum are
+//! sent, neither of which stays, before the first real ones.
+
+use bytes::Bytes;
+
+use super::check::{CRCS, Check};
+use super::fault::Fault;
+use super::server::Server;
+use super::upload::Begun;
+use super::url::Wish;
+use super::write::{Over, put_as};
+use super::{list, upload};
+use crate::{StoreError, StoreErrorKind};
+
+/// Where the answer is kept.
+pub(super) const NOTE_KEY: &str = "s3.json";
+/// How the names of what is sent to find out begin.
+const PROBE_NAME: &str = "septet-probe-";
+/// Longer is no note of ours.
+const NOTE_BYTES_MAX: usize = 4096;
+
+impl Server {
+    /// How bodies are guarded: as wished for, or as the server can.
+    pub(super) fn check(&self) -> Result<Check, StoreError> {
+        if let Some(&check) = self.check.get() {
+            return Ok(check);
+        }
+        let wish = self.location.wish;
+        let check = match wish {
+            Wish::None => Check::None,
+            Wish::Md5 => Check::Md5,
+            Wish::Cheapest | Wish::Crc => {
+                let known = self.known().map_err(|fault| self.error(NOTE_KEY, "read", fault))?;
+                choose(wish, known, self.tls).map_err(|why| {
+                    StoreError::explained(StoreErrorKind::Other, &self.location.url, "", "write to", why)
+                })?
+            }
+        };
+        Ok(*self.check.get_or_init(|| check))
+    }
+
+    /// Says so where nothing but TLS guards what is written, and nobody has asked for that.
+    pub(super) fn note_on_check(&self) -> Result<Option<String>, StoreError> {
+        let unguarded = self.location.wish != Wish::None && self.check()? == Check::None;
+        Ok(unguarded.then(|| {
+            "the server checks no CRC of what it gets: only TLS guards uploads on their way (--upload-check md5 would, too, for more CPU)"
+                .to_owned()
+        }))
+    }
+
+    /// The cheapest check that the server makes, from the note or by trying.
+    fn known(&self) -> Result<Check, Fault> {
+        let name = format!("{}{NOTE_KEY}", self.location.prefix);
+        if let Some(check) = self.noted(&name)? {
+            return Ok(check);
+        }
+        // What a run has left that failed over this.
+        list::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
+        for check in CRCS {
+            if self.checks(check)? {
+                return self.note(&name, check);
+            }
+        }
+        let check = if self.checks(Check::Md5)? { Check::Md5 } else { Check::None };
+        self.note(&name, check)
+    }
+
+    fn noted(&self, name: &str) -> Result<Option<Check>, Fault> {
+        let body = self.call(async |_| {
+            let output = self.client.get_object().bucket(&self.location.bucket).key(name).send().await?;
+            output.body.collect().await.map_err(|error| Fault::transient(error.to_string()))
+        });
+        match body {
+            Ok(body) => Ok(parse(&body.into_bytes(), &self.endpoint)),
+            Err(fault) if fault.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn note(&self, name: &str, check: Check) -> Result<Check, Fault> {
+        let body = Bytes::from(format!(
+            "{{\"format\":1,\"endpoint\":\"{}\",\"upload_check\":\"{}\"}}\n",
+            self.endpoint,
+            check.name()
+        ));
+        let pieces = [body];
+        put_as(self, name, &pieces, &check.of(&pieces), Over::Any)?;
+        Ok(check)
+    }
+
+    /// Whether the server refuses what comes with a wrong sum, and only that.
+    fn checks(&self, check: Check) -> Result<bool, Fault> {
+        let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
+        let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
+        let (right, wrong) = (check.of(&body).as_probe(), check.of(&other).as_probe());
+        let object = refused(put_as(self, &name, &body, &wrong, Over::Any))?;
+        if !object {
+            list::delete_one(self, &name)?;
+            return Ok(false);
+        }
+        let Begun { id, repeated } = match upload::begin(self, &name, check) {
+            Ok(begun) => begun,
+            Err(fault) if fault.status == 400 || fault.status == 501 => return Ok(false),
+            Err(fault) => return Err(fault),
+        };
+        let part = refused(upload::send_part(self, &name, &id, 0, &body, &wrong).map(drop))
+            .and_then(|part| Ok(part && !refused(upload::send_part(self, &name, &id, 0, &body, &right).map(drop))?));
+        if repeated {
+            list::abort_all(self, &name)?;
+        } else {
+            list::abort(self, &name, &id)?;
+        }
+        part
+    }
+}
+
+/// Whether the server has called the bytes wrong.
+fn refused(sent: Result<(), Fault>) -> Result<bool, Fault> {
+    match sent {
+        Ok(()) => Ok(false),
+        Err(fault) if fault.status == 400 || fault.status == 501 => Ok(true),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What is done, from what is wished for and what the server can.
+fn choose(wish: Wish, known: Check, tls: bool) -> Result<Check, String> {
+    match (wish, known) {
+        (Wish::Crc, Check::Md5 | Check::None) => {
+            Err("this server does not check CRCs: use --upload-check md5".to_owned())
+        }
+        // An MD5 costs more than all the rest of an upload: where TLS guards the way, it must be asked for.
+        (_, Check::Md5 | Check::None) if tls => Ok(Check::None),
+        (_, Check::None) => Err("over plain HTTP nothing would notice a flipped bit, since this server checks no \
+            sums: use https, or --upload-check none to go without"
+            .to_owned()),
+        (_, known) => Ok(known),
+    }
+}
+
+/// The check that a note names, if it is about this endpoint.
+fn parse(note: &[u8], endpoint: &str) -> Option<Check> {
+    let text = std::str::from_utf8(note.get(..NOTE_BYTES_MAX).unwrap_or(note)).ok()?;
+    let field = |name: &str| text.split_once(&format!("\"{name}\":\""))?.1.split_once('"').map(|(value, _)| value);
+    (field("endpoint")? == endpoint).then(|| Check::from_name(field("upload_check")?))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_holds_for_its_endpoint_only() {
+        let note = br#"{"format":1,"endpoint":"http://h:1","upload_check":"crc32c"}"#;
+        assert_eq!(parse(note, "http://h:1"), Some(Check::Crc32C));
+        assert_eq!(parse(note, "http://h:2"), None);
+        for note in [&b""[..], b"{", b"\xff", br#"{"endpoint":"","upload_check":"sha9"}"#] {
+            assert_eq!(parse(note, ""), None);
+        }
+    }
+
+    #[test]
+    fn nothing_goes_unguarded_over_plain_http_unless_asked_for() {
+        assert_eq!(choose(Wish::Cheapest, Check::Crc32, false), Ok(Check::Crc32));
+        assert_eq!(choose(Wish::Cheapest, Check::Crc32, true), Ok(Check::Crc32));
+        assert_eq!(choose(Wish::Cheapest, Check::Md5, false), Ok(Check::Md5));
+        assert_eq!(choose(Wish::Cheapest, Check::Md5, true), Ok(Check::None));
+        assert_eq!(choose(Wish::Cheapest, Check::None, true), Ok(Check::None));
+        assert!(choose(Wish::Cheapest, Check::None, false).unwrap_err().contains("https"));
+        assert!(choose(Wish::Crc, Check::Md5, true).unwrap_err().contains("md5"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading objects: whole small ones, and ranges of large ones, going on where a connection broke.
+
+use super::S3;
+use super::body::Progress;
+use super::fault::{Fault, Retry, root_cause};
+use crate::{StoreError, StoreErrorKind};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+
+/// A whole object of at most `bytes_max`.
+pub(super) fn get(store: &S3, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+    let server = &store.server;
+    let name = server.name(key, "read")?;
+    let got = server.call(async |progress| {
+        let output = server.client.get_object().bucket(&server.location.bucket).key(&name).send().await?;
+        whole(output, bytes_max, &progress).await
+    });
+    got.map_err(|fault| server.error(key, "read", fault))
+}
+
+async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress) -> Result<Vec<u8>, Fault> {
+    let too_long = |bytes: u64| Fault::damaged(format!("it has {bytes} bytes, and can have {bytes_max} at most"));
+    let expected = output.content_length().and_then(|bytes| u64::try_from(bytes).ok());
+    if let Some(bytes) = expected.filter(|&bytes| bytes > bytes_max) {
+        return Err(too_long(bytes));
+    }
+    let mut body = Vec::with_capacity(usize::try_from(expected.unwrap_or(0)).unwrap_or(0));
+    while let Some(chunk) = output.body.try_next().await.map_err(|error| Fault::transient(root_cause(&error)))? {
+        progress.step();
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > bytes_max {
+            return Err(too_long(body.len() as u64));
+        }
+    }
+    match expected {
+        Some(bytes) if bytes != body.len() as u64 => {
+            Err(Fault::transient(format!("the answer has {} of {bytes} bytes", body.len())))
+        }
+        _ => Ok(body),
+    }
+}
+
+/// Fills `buf`; an object that ends too early is damaged.
+pub(super) fn read_at(store: &S3, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+    let server = &store.server;
+    let name = server.name(key, "read")?;
+    if buf.is_empty() {
+        return Ok(());
+    }
+    let failed = |fault| server.error(key, "read", fault);
+    let too_far = || failed(Fault::damaged(format!("it ends before offset {offset_bytes}")));
+    let end_bytes = offset_bytes.checked_add(buf.len() as u64).ok_or_else(too_far)?;
+    let mut filled = 0;
+    let read = server.call(async |progress| {
+        let start = offset_bytes + filled as u64;
+        let request = server.client.get_object().bucket(&server.location.bucket).key(&name);
+        let output = request.range(format!("bytes={start}-{}", end_bytes - 1)).send().await?;
+        check_range(&output, start, end_bytes)?;
+        fill(output, buf, &mut filled, &progress).await
+    });
+    read.map_err(failed)
+}
+
+/// Whether the answer is about the bytes that were asked for.
+fn check_range(output: &GetObjectOutput, start: u64, end_bytes: u64) -> Result<(), Fault> {
+    let Some((first, total)) = output.content_range().and_then(parse_range) else {
+        let text = "the server ignores ranges: a server of another make, or a proxy before it, is needed";
+        return Err(Fault::new(StoreErrorKind::Other, Retry::Never, text));
+    };
+    if let Some(total) = total.filter(|&total| total < end_bytes) {
+        return Err(Fault::damaged(format!("it ends at {total}, and should reach {end_bytes}")));
+    }
+    if first == start { Ok(()) } else { Err(Fault::transient("the server sent another range than was asked for")) }
+}
+
+/// `bytes 5-9/100`: where it starts, and how long the object is.
+fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+}
+
+/// Takes the answer as it comes: what is there already needs not be asked for again.
+async fn fill(
+    mut output: GetObjectOutput,
+    buf: &mut [u8],
+    filled: &mut usize,
+    progress: &Progress,
+) -> Result<(), Fault> {
+    while *filled < buf.len() {
+        let next = output.body.try_next().await.map_err(|error| Fault::transient(root_cause(&error)))?;
+        let Some(chunk) = next else { return Err(Fault::transient("the answer is cut short")) };
+        progress.step();
+        let room = &mut buf[*filled..];
+        let bytes = chunk.len().min(room.len());
+        room[..bytes].copy_from_slice(&chunk[..bytes]);
+        *filled += bytes;
+    }
+    Ok(())
+}
+
+/// An object's length.
+pub(super) fn len(store: &S3, key: &str) -> Result<u64, StoreError> {
+    let server = &store.server;
+    let name = server.name(key, "read")?;
+    let length = server.call(async |_| {
+        let head = server.client.head_object().bucket(&server.location.bucket).key(&name).send().await;
+        Ok(head?.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+    });
+    match length {
+        // The answer to HEAD has no body to say why.
+        Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => {
+            get(store, key, u64::MAX).map(|body| body.len() as u64)
+        }
+        length => length.map_err(|fault| server.error(key, "read", fault)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_and_nonsense_is_not() {
+        assert_eq!(parse_range("bytes 5-9/100"), Some((5, Some(100))));
+        assert_eq!(parse_range("bytes 5-9/*"), Some((5, None)));
+        for text in ["", "bytes", "bytes */5", "5-9/100", "bytes x-9/100", "bytes 5/100"] {
+            assert_eq!(parse_range(text), None, "{text}");
+        }
+    }
+}

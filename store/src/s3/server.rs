@@ -1,0 +1,202 @@
+//! One server, one bucket, and every request to it: tried again with growing, random pauses as long
+//! as that may help.
+//!
+//! The limit is on the time in which nothing moves, not on the length of a request: a large part on
+//! a slow line is no failure. The calls block the agent's thread; connections are served by threads
+//! of a runtime that belongs to the store.
+
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Credentials;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::body::Progress;
+use super::check::Check;
+use super::client;
+use super::fault::{Fault, Retry};
+use super::url::Location;
+use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
+
+/// Threads that serve the connections: one copies about 3 GB/s, and TLS does a third of that.
+const RUNTIME_THREADS: usize = 2;
+/// The first pause, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long a server that never answered is tried: a wrong address must not take long to be told.
+const UNREACHED_LIMIT: Duration = Duration::from_secs(4);
+/// How often one is tried that suddenly calls our signature wrong.
+const DISBELIEF_MAX: u32 = 3;
+
+/// A bucket, as all parts of the store use it.
+pub(super) struct Server {
+    pub(super) location: Location,
+    pub(super) client: Client,
+    pub(super) endpoint: String,
+    pub(super) tls: bool,
+    /// How bodies are guarded, once it is known.
+    pub(super) check: OnceLock<Check>,
+    runtime: Option<Runtime>,
+    reached: AtomicBool,
+    believed: AtomicBool,
+}
+
+impl Server {
+    /// Prepares everything; no request is sent.
+    pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
+        let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("s3")
+            .enable_all()
+            .build()
+            .map_err(|error| failed(format!("no threads are to be had: {error}")))?;
+        let client = runtime.block_on(client::connect(&location, credentials)).map_err(failed)?;
+        Ok(Self {
+            client: client.s3,
+            endpoint: client.endpoint,
+            tls: client.tls,
+            check: OnceLock::new(),
+            runtime: Some(runtime),
+            reached: AtomicBool::new(false),
+            believed: AtomicBool::new(false),
+            location,
+        })
+    }
+
+    /// The object's name in the bucket.
+    pub(super) fn name(&self, key: &str, doing: &'static str) -> Result<String, StoreError> {
+        check_key(key).map_err(|why| self.error(key, doing, Fault::new(StoreErrorKind::Other, Retry::Never, why)))?;
+        Ok(format!("{}{key}", self.location.prefix))
+    }
+
+    /// The same for a prefix, which may be empty.
+    pub(super) fn prefix(&self, prefix: &str, doing: &'static str) -> Result<String, StoreError> {
+        check_prefix(prefix)
+            .map_err(|why| self.error(prefix, doing, Fault::new(StoreErrorKind::Other, Retry::Never, why)))?;
+        Ok(format!("{}{prefix}", self.location.prefix))
+    }
+
+    pub(super) fn error(&self, key: &str, doing: &'static str, fault: Fault) -> StoreError {
+        let url = &self.location.url;
+        match fault.kind {
+            StoreErrorKind::NotFound | StoreErrorKind::AlreadyExists => {
+                StoreError::new(fault.kind, url, key, doing, fault.text)
+            }
+            StoreErrorKind::Unavailable => {
+                let at = if self.endpoint.is_empty() { "AWS".to_owned() } else { self.endpoint.clone() };
+                let text =
+                    format!("{} ({at}): see that the server is healthy and can be reached, then try again", fault.text);
+                StoreError::explained(fault.kind, url, key, doing, text)
+            }
+            kind => StoreError::explained(kind, url, key, doing, fault.text),
+        }
+    }
+
+    /// Makes a request, and again while that may help.
+    pub(super) fn call<T>(&self, mut make: impl AsyncFnMut(Progress) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut failing_since = None;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let progress = Progress::new();
+            let mut fault = match self.attempt(&mut make, &progress) {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            fault.attempts = attempts;
+            let since = *failing_since
+                .get_or_insert_with(|| Instant::now().checked_sub(progress.idle()).unwrap_or_else(Instant::now));
+            if !self.try_again(&fault, since) {
+                if attempts > 1 && fault.retry != Retry::Never {
+                    fault.text = format!("{}, at {attempts} attempts in {} s", fault.text, since.elapsed().as_secs());
+                }
+                return Err(fault);
+            }
+            std::thread::sleep(pause(attempts));
+        }
+    }
+
+    /// Makes a request once, for what is only a courtesy.
+    pub(super) fn call_once<T>(&self, mut make: impl AsyncFnMut(Progress) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.attempt(&mut make, &Progress::new())
+    }
+
+    fn attempt<T>(
+        &self,
+        make: &mut impl AsyncFnMut(Progress) -> Result<T, Fault>,
+        progress: &Progress,
+    ) -> Result<T, Fault> {
+        let Some(runtime) = &self.runtime else { return Err(Fault::transient("the store is closed")) };
+        count::request();
+        let result = runtime.block_on(watched(make(progress.clone()), progress, self.location.stall_limit()));
+        match &result {
+            Ok(_) => {
+                self.reached.store(true, Ordering::Relaxed);
+                self.believed.store(true, Ordering::Relaxed);
+            }
+            Err(fault) if fault.status != 0 => self.reached.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn try_again(&self, fault: &Fault, since: Instant) -> bool {
+        let limit = self.location.time_limit;
+        match fault.retry {
+            Retry::Never => false,
+            Retry::Later => since.elapsed() < limit,
+            Retry::Unreached if self.reached.load(Ordering::Relaxed) => since.elapsed() < limit,
+            Retry::Unreached => since.elapsed() < limit.min(UNREACHED_LIMIT),
+            Retry::IfBelieved => self.believed.load(Ordering::Relaxed) && fault.attempts < DISBELIEF_MAX,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Ends what does not move any more.
+async fn watched<T>(
+    request: impl Future<Output = Result<T, Fault>>,
+    progress: &Progress,
+    stall_limit: Duration,
+) -> Result<T, Fault> {
+    let mut request = pin!(request);
+    loop {
+        match timeout(stall_limit / 4, request.as_mut()).await {
+            Ok(done) => return done,
+            Err(_) if progress.idle() >= stall_limit => {
+                return Err(Fault::transient(format!("nothing moved for {} s", stall_limit.as_secs_f32())));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Twice as long each time, and a random part of that: many clients must not come back at once.
+fn pause(attempts: u32) -> Duration {
+    let full = PAUSE_MIN.saturating_mul(1 << attempts.min(16)).min(PAUSE_MAX);
+    full.mul_f64(0.25 + 0.75 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_differ() {
+        assert!(pause(1) <= PAUSE_MIN * 2 && pause(1) >= PAUSE_MIN / 2);
+        assert!((1..200).all(|attempts| pause(attempts) <= PAUSE_MAX));
+        assert!(pause(100) > PAUSE_MAX / 5 && (0..20).any(|_| pause(100) != pause(100)));
+    }
+}

@@ -1,0 +1,82 @@
+//! A repository in a bucket, driven through the real binary.
+
+use std::path::Path;
+
+use septet_store::Store;
+use serde_json::Value;
+
+use super::Server;
+use crate::run::{Outcome, Septet};
+use crate::{Scratch, assert_bytes};
+
+/// A repository in a bucket, seen through one server (or a proxy before it).
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    server: Server,
+    /// Bucket, prefix and options, as they stand after `s3://`.
+    place: String,
+}
+
+impl Bucket {
+    /// The repository at `place`.
+    pub fn at(server: &Server, place: &str) -> Self {
+        Self { server: server.clone(), place: place.to_owned() }
+    }
+
+    /// The same repository through another address.
+    pub fn through(&self, server: &Server) -> Self {
+        Self::at(server, &self.place)
+    }
+
+    /// A command on it: the words, then `--repo`.
+    pub fn septet(&self, words: &[&str]) -> Septet {
+        self.server.septet(words).arg("--repo").arg(format!("s3://{}", self.place))
+    }
+
+    /// `septet backup` of `source` as backup `id` of the volume `vol` in blocks of 64 KiB, not run yet.
+    pub fn backup_command(&self, id: &str, source: &Path, args: &[&str]) -> Septet {
+        let common = ["backup", "--json", "--volume", "vol", "--id", id];
+        self.septet(&common).args(args).arg(source)
+    }
+
+    /// The same; must succeed. Its summary.
+    pub fn backup(&self, id: &str, source: &Path, args: &[&str]) -> Value {
+        self.backup_command(id, source, args).ok().summary()
+    }
+
+    /// Asserts that backup `id` restores to exactly `expected`; gives the summary.
+    pub fn assert_restores(&self, id: &str, expected: &[u8]) -> Value {
+        let scratch = Scratch::in_memory();
+        let target = scratch.path("restored");
+        let outcome = self.septet(&["restore", "--json", &format!("vol/{id}")]).arg(&target).ok();
+        assert_bytes(&target, expected);
+        outcome.summary()
+    }
+
+    /// The ids of the backups that are listed.
+    pub fn listed(&self) -> Vec<String> {
+        let events = self.septet(&["list", "--json"]).ok().events();
+        events.iter().map(|line| line["backup"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Deletes a backup; must succeed.
+    pub fn delete(&self, id: &str) -> Outcome {
+        self.septet(&["delete", "--json", &format!("vol/{id}")]).ok()
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> impl Store + use<> {
+        self.server.store(&self.place)
+    }
+
+    /// The keys of all objects.
+    pub fn objects(&self) -> Vec<String> {
+        let objects = self.store().list("").unwrap_or_else(|error| panic!("{error}"));
+        objects.into_iter().map(|object| object.key).collect()
+    }
+
+    /// Whether uploads were begun and never ended; ends them.
+    pub fn unfinished(&self) -> u64 {
+        self.store().abort_unfinished("").unwrap_or_else(|error| panic!("{error}"))
+    }
+}

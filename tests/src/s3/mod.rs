@@ -1,0 +1,87 @@
+//! Servers that speak S3, for tests that need one: which one is a parameter.
+//!
+//! A [`Server`] is an address and keys. Where it comes from ([`Seaweed`], or a cluster of Ceph's) is
+//! of no concern to the tests that run against it.
+
+mod bucket;
+mod cases;
+mod conformance;
+mod proxy;
+mod seaweed;
+
+pub use bucket::Bucket;
+pub use cases::round_trip;
+pub use conformance::conformance;
+pub use proxy::{Fault, Proxy, Request, Times};
+pub use seaweed::Seaweed;
+
+use std::path::Path;
+use std::process::Command;
+
+use septet_store::S3;
+
+use crate::command;
+use crate::run::{Septet, septet};
+
+/// A server that is running, and one who may do everything there.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `http://HOST:PORT`.
+    pub endpoint: String,
+    /// The access key.
+    pub access_key: String,
+    /// The secret key.
+    pub secret_key: String,
+}
+
+impl Server {
+    /// Makes a bucket.
+    pub fn make_bucket(&self, bucket: &str) {
+        self.curl("PUT", bucket);
+    }
+
+    /// One plain request, signed by curl and not by us.
+    pub fn curl(&self, method: &str, path: &str) -> String {
+        let url = format!("{}/{path}", self.endpoint);
+        let user = format!("{}:{}", self.access_key, self.secret_key);
+        let args =
+            ["-sS", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, "-X", method, &url];
+        command("curl", &args)
+    }
+
+    /// The store at `place` (a bucket, a prefix, options).
+    pub fn store(&self, place: &str) -> S3 {
+        S3::open_as(&self.url(place), &self.access_key, &self.secret_key).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The URL of a place, with the endpoint in it.
+    pub fn url(&self, place: &str) -> String {
+        let sign = if place.contains('?') { '&' } else { '?' };
+        format!("s3://{place}{sign}endpoint={}", self.endpoint)
+    }
+
+    /// A command of `septet` with this server's keys and endpoint in its environment.
+    pub fn septet(&self, words: &[&str]) -> Septet {
+        self.environment().into_iter().fold(septet(words), |septet, (name, value)| septet.env(name, value))
+    }
+
+    /// What the environment must say for this server.
+    pub fn environment(&self) -> [(&'static str, String); 6] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", self.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_key.clone()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            // What the machine's user has set must not decide what a test finds.
+            ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        ]
+    }
+}
+
+/// A program of the Python environment that `tests/setup` makes.
+fn from_venv(name: &str) -> Command {
+    let path = crate::target_dir().join("venv/bin").join(name);
+    assert!(Path::exists(&path), "{} is missing: run tests/setup", path.display());
+    Command::new(path)
+}

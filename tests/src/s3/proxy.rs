@@ -1,0 +1,323 @@
+//! A proxy before a real server that misbehaves on request: once, or from some request on.
+//!
+//! It takes HTTP/1.1 apart just enough to know where a request ends. Each request gets a connection
+//! of its own to the server, and each answer ends the client's.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
+
+use super::Server;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The server is not asked; the answer is this status and this code of S3.
+    Answer(u16, &'static str),
+    /// The connection is reset in the middle of the request.
+    ResetRequest,
+    /// The server gets the request, and the connection is reset before the answer.
+    LoseAnswer,
+    /// The connection is reset in the middle of the answer.
+    ResetAnswer,
+    /// The answer ends early, in good order.
+    CutAnswer,
+    /// The answer promises more bytes than come.
+    LongerAnswer,
+    /// Nothing comes, and the connection stays.
+    Stall,
+    /// One bit of the request's body flips.
+    FlipRequest,
+    /// One bit of the answer's body flips.
+    FlipAnswer,
+}
+
+/// Which requests are hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// The one.
+    Once,
+    /// It, and all after it.
+    FromThenOn,
+}
+
+/// A request, as far as faults are chosen by it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `GET`, `PUT` …
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Whether it depends on what is there (`If-None-Match`).
+    pub conditional: bool,
+}
+
+type Choice = fn(&Request) -> bool;
+
+#[derive(Debug)]
+struct Plan {
+    fault: Fault,
+    times: Times,
+    /// The number of the first that is hit among those that are chosen, from 0.
+    first: u64,
+    choice: Choice,
+    seen: u64,
+    hit: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Option<Plan>,
+    requests: Vec<Request>,
+}
+
+/// The proxy; dropped, it is gone.
+#[derive(Debug)]
+pub struct Proxy {
+    server: Server,
+    state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Starts one before `server`.
+    pub fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the proxy");
+        let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+        let upstream = server.endpoint.trim_start_matches("http://").to_owned();
+        let (state, stop) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
+        let thread = std::thread::spawn({
+            let (state, stop) = (Arc::clone(&state), Arc::clone(&stop));
+            move || {
+                for client in listener.incoming().flatten() {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let connection =
+                        Connection { upstream: upstream.clone(), state: state.clone(), stop: stop.clone() };
+                    // A connection that breaks is what this is for.
+                    std::thread::spawn(move || connection.serve(client));
+                }
+            }
+        });
+        Self { server: Server { endpoint, ..server.clone() }, state, stop, thread: Some(thread) }
+    }
+
+    /// The server as it looks through the proxy.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// From now on `fault` hits request number `first` (from 0) of those that `choice` takes.
+    pub fn inject(&self, fault: Fault, times: Times, first: u64, choice: Choice) {
+        let mut state = self.state.lock().expect("the proxy's state");
+        state.requests.clear();
+        state.plan = Some(Plan { fault, times, first, choice, seen: 0, hit: 0 });
+    }
+
+    /// Ends the misbehaviour; how many requests were hit.
+    pub fn behave(&self) -> u64 {
+        self.state.lock().expect("the proxy's state").plan.take().map_or(0, |plan| plan.hit)
+    }
+
+    /// The requests since the last call.
+    pub fn requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.lock().expect("the proxy's state").requests)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the thread that waits for a connection.
+        let _ = TcpStream::connect(self.server.endpoint.trim_start_matches("http://"));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Connection {
+    upstream: String,
+    state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A request's or an answer's head, and what was read beyond it.
+struct Head {
+    lines: Vec<String>,
+    rest: Vec<u8>,
+}
+
+impl Connection {
+    fn serve(&self, mut client: TcpStream) {
+        if let Some(head) = read_head(&mut client) {
+            let _ = self.request(&mut client, head);
+        }
+    }
+
+    fn request(&self, client: &mut TcpStream, head: Head) -> std::io::Result<()> {
+        let fault = self.fault(&head);
+        let mut body = head.rest.clone();
+        let length = head.length().unwrap_or(0);
+        if fault == Some(Fault::ResetRequest) {
+            read_to(client, &mut body, length / 2)?;
+            return reset(client);
+        }
+        read_to(client, &mut body, length)?;
+        match fault {
+            Some(Fault::Answer(status, code)) => return answer(client, status, code),
+            Some(Fault::Stall) => return self.stall(client),
+            Some(Fault::FlipRequest) => flip(&mut body),
+            _ => {}
+        }
+        let mut server = TcpStream::connect(&self.upstream)?;
+        server.write_all(&head.closing())?;
+        server.write_all(&body)?;
+        let mut whole = Vec::new();
+        server.read_to_end(&mut whole)?;
+        if fault == Some(Fault::LoseAnswer) {
+            return reset(client);
+        }
+        pass_on(client, whole, fault)
+    }
+
+    /// Notes the request, and looks whether it is to be hit.
+    fn fault(&self, head: &Head) -> Option<Fault> {
+        let mut words = head.lines.first().map(String::as_str).unwrap_or_default().split(' ');
+        let mut word = || words.next().unwrap_or_default().to_owned();
+        let request = Request { method: word(), target: word(), conditional: head.header("if-none-match").is_some() };
+        let mut state = self.state.lock().expect("the proxy's state");
+        state.requests.push(request.clone());
+        let plan = state.plan.as_mut().filter(|plan| (plan.choice)(&request))?;
+        let number = plan.seen;
+        plan.seen += 1;
+        let hit = number == plan.first || (number > plan.first && plan.times == Times::FromThenOn);
+        plan.hit += u64::from(hit);
+        hit.then_some(plan.fault)
+    }
+
+    /// Holds the connection until the client has had enough.
+    fn stall(&self, client: &mut TcpStream) -> std::io::Result<()> {
+        client.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let until = Instant::now() + Duration::from_secs(120);
+        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
+            match client.read(&mut [0; 1]) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Head {
+    fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self
+            .lines
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
+
+    fn length(&self) -> Option<usize> {
+        self.header("content-length")?.parse().ok()
+    }
+
+    /// The head, asking for the connection to end after the answer.
+    fn closing(&self) -> Vec<u8> {
+        let kept = self.lines.iter().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+        let mut text = kept.cloned().collect::<Vec<_>>().join("\r\n");
+        text.push_str("\r\nConnection: close\r\n\r\n");
+        text.into_bytes()
+    }
+}
+
+fn read_head(stream: &mut TcpStream) -> Option<Head> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            return Some(Head {
+                lines: text.split("\r\n").map(str::to_owned).collect(),
+                rest: bytes.split_off(end + 4),
+            });
+        }
+        let mut more = [0; 16 << 10];
+        let count = stream.read(&mut more).ok().filter(|&count| count > 0)?;
+        bytes.extend_from_slice(&more[..count]);
+    }
+}
+
+fn read_to(stream: &mut TcpStream, body: &mut Vec<u8>, length: usize) -> std::io::Result<()> {
+    let have = body.len();
+    if have < length {
+        body.resize(length, 0);
+        stream.read_exact(&mut body[have..])?;
+    }
+    Ok(())
+}
+
+/// Hands on an answer, whole or spoilt.
+fn pass_on(client: &mut TcpStream, mut whole: Vec<u8>, fault: Option<Fault>) -> std::io::Result<()> {
+    let body = whole.windows(4).position(|four| four == b"\r\n\r\n").map_or(whole.len(), |end| end + 4);
+    let half = body + (whole.len() - body) / 2;
+    match fault {
+        Some(Fault::FlipAnswer) => flip(&mut whole[body..]),
+        Some(Fault::CutAnswer) => whole.truncate(half),
+        Some(Fault::LongerAnswer) => whole = longer(&whole, body),
+        Some(Fault::ResetAnswer) => {
+            client.write_all(&whole[..half])?;
+            return reset(client);
+        }
+        _ => {}
+    }
+    client.write_all(&whole)
+}
+
+/// The same with a `Content-Length` of ten more.
+fn longer(whole: &[u8], body: usize) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&whole[..body]).into_owned();
+    let lines = text.split("\r\n").map(|line| match line.split_once(':') {
+        Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+            format!("{name}: {}", value.trim().parse::<u64>().unwrap_or(0) + 10)
+        }
+        _ => line.to_owned(),
+    });
+    let head = lines.collect::<Vec<_>>().join("\r\n");
+    [head.as_bytes(), &whole[body..]].concat()
+}
+
+fn flip(bytes: &mut [u8]) {
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 0x10;
+    }
+}
+
+/// Closes a connection as a crash does.
+fn reset(client: &TcpStream) -> std::io::Result<()> {
+    set_socket_linger(client, Some(Duration::ZERO))?;
+    Ok(())
+}
+
+fn answer(client: &mut TcpStream, status: u16, code: &str) -> std::io::Result<()> {
+    let body = if code.is_empty() {
+        String::new()
+    } else {
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the test</Message></Error>")
+    };
+    let length = body.len();
+    write!(
+        client,
+        "HTTP/1.1 {status} Test\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}

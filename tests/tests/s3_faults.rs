@@ -1,0 +1,259 @@
+//! A server that misbehaves: each fault at many points of a backup and of a restore.
+//!
+//! What passes is tried again and nothing shows; what does not pass is told in one line. After each
+//! run the earlier backup restores bit for bit, no half-made one is listed, and what was left goes
+//! with the next run.
+
+use std::path::PathBuf;
+
+use septet_tests::Scratch;
+use septet_tests::content::noise;
+use septet_tests::s3::{Bucket, Fault, Proxy, Request, Seaweed, Times};
+use serde_json::Value;
+
+/// Small parts and segments, so that a small volume makes many requests; and an end to trying.
+const PLACE: &str = "bucket/repo?part-size=5&time-limit=";
+const VOLUME_BYTES: usize = 14 << 20;
+
+struct Scene {
+    seaweed: Seaweed,
+    proxy: Proxy,
+    scratch: Scratch,
+    content: Vec<u8>,
+    runs: u32,
+}
+
+impl Scene {
+    /// A server with one backup, `base`, of volume `vol`.
+    fn new() -> Self {
+        let seaweed = Seaweed::start();
+        seaweed.server().make_bucket("bucket");
+        let proxy = Proxy::before(seaweed.server());
+        let scratch = Scratch::in_memory();
+        let content = noise(1, VOLUME_BYTES);
+        let scene = Self { seaweed, proxy, scratch, content, runs: 0 };
+        scene.direct().backup("base", &scene.volume("volume", &scene.content), &["--segment-size", "6MiB"]);
+        scene
+    }
+
+    fn volume(&self, name: &str, content: &[u8]) -> PathBuf {
+        self.scratch.file(name, content)
+    }
+
+    fn direct(&self) -> Bucket {
+        Bucket::at(self.seaweed.server(), &format!("{PLACE}20"))
+    }
+
+    fn proxied(&self, limit_seconds: u32) -> Bucket {
+        Bucket::at(self.proxy.server(), &format!("{PLACE}{limit_seconds}"))
+    }
+
+    /// A full backup while `fault` hits request `first`; its id, whether it was hit, and how it ended.
+    fn back_up(
+        &mut self,
+        fault: Fault,
+        times: Times,
+        first: u64,
+        choice: fn(&Request) -> bool,
+        limit_seconds: u32,
+    ) -> Run {
+        self.runs += 1;
+        let id = format!("run{}", self.runs);
+        self.proxy.inject(fault, times, first, choice);
+        let args = ["--full", "--segment-size", "6MiB", "--compression", "none"];
+        let outcome = self.proxied(limit_seconds).backup_command(&id, &self.scratch.path("volume"), &args).run();
+        let hits = self.proxy.behave();
+        println!(
+            "{fault:?} at {first}, {times:?}: {hits} hits, status {:?}: {}",
+            outcome.status,
+            outcome.stderr.trim()
+        );
+        Run { id, hits, status: outcome.status.expect("an exit status"), stderr: outcome.stderr }
+    }
+
+    /// Nothing but whole backups is to be seen, and the first one is as it was.
+    fn check(&self, whole: &[&str]) {
+        let repo = self.direct();
+        let mut listed = repo.listed();
+        listed.sort();
+        let mut expected = [&["base"], whole].concat();
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+        repo.assert_restores("base", &self.content);
+        for id in whole {
+            repo.assert_restores(id, &self.content);
+        }
+    }
+
+    /// The next run clears away what was left; after a deletion of all, nothing is there any more.
+    fn check_nothing_left(&self) {
+        // By the way that was disturbed: what a server checks is found out for each endpoint anew.
+        let repo = self.proxied(20);
+        repo.backup("last", &self.scratch.path("volume"), &[]);
+        for id in repo.listed() {
+            repo.delete(&id);
+        }
+        assert_eq!(repo.objects(), ["septet.json"]);
+        assert_eq!(repo.unfinished(), 0, "uploads that nobody aborted");
+    }
+}
+
+struct Run {
+    id: String,
+    hits: u64,
+    status: i32,
+    stderr: String,
+}
+
+fn any(_: &Request) -> bool {
+    true
+}
+
+fn is_write(request: &Request) -> bool {
+    request.method == "PUT" || request.method == "POST"
+}
+
+/// Hits each of many requests once with something that passes: the backup must succeed all the same.
+fn passes(fault: Fault, choice: fn(&Request) -> bool) {
+    let mut scene = Scene::new();
+    let mut hit = 0;
+    for first in [0, 1, 2, 3, 5, 8, 11, 14, 17] {
+        let run = scene.back_up(fault, Times::Once, first, choice, 20);
+        assert_eq!(run.status, 0, "{fault:?} at request {first}: {}", run.stderr);
+        hit += run.hits;
+        scene.check(&[&run.id]);
+        scene.direct().delete(&run.id);
+    }
+    assert!(hit >= 5, "only {hit} requests were hit");
+    scene.check_nothing_left();
+}
+
+#[test]
+fn an_error_500_passes() {
+    passes(Fault::Answer(500, "InternalError"), any);
+}
+
+#[test]
+fn slow_down_passes() {
+    passes(Fault::Answer(503, "SlowDown"), any);
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_request_passes() {
+    passes(Fault::ResetRequest, is_write);
+}
+
+#[test]
+fn a_lost_answer_passes_though_the_request_was_obeyed() {
+    passes(Fault::LoseAnswer, any);
+}
+
+#[test]
+fn a_reset_in_the_middle_of_an_answer_passes() {
+    passes(Fault::ResetAnswer, any);
+}
+
+#[test]
+fn a_cut_answer_passes() {
+    passes(Fault::CutAnswer, |request| request.method != "DELETE");
+}
+
+#[test]
+fn an_answer_that_promises_more_passes() {
+    passes(Fault::LongerAnswer, |request| request.method == "GET" || request.method == "POST");
+}
+
+#[test]
+fn a_stall_passes() {
+    passes(Fault::Stall, |request| request.target.contains("/vol/"));
+}
+
+#[test]
+fn a_bit_that_flips_on_the_way_up_is_noticed_and_sent_again() {
+    passes(Fault::FlipRequest, |request| request.method == "PUT");
+}
+
+/// Hits all requests from some point on: the backup fails, says why, and leaves nothing half-made.
+fn fails(fault: Fault, times: Times, words: &str) {
+    let mut scene = Scene::new();
+    let mut failed = 0;
+    for first in [0, 2, 4, 7, 10, 13] {
+        let run = scene.back_up(fault, times, first, any, 2);
+        assert!(run.hits > 0, "request {first} was never made");
+        if run.status == 0 {
+            // All that was left to do was to look.
+            scene.check(&[&run.id]);
+            continue;
+        }
+        let errors: Vec<_> = run.stderr.lines().filter(|line| line.contains("error:")).collect();
+        assert_eq!((run.status, errors.len()), (1, 1), "{}", run.stderr);
+        assert!(errors[0].contains(words), "{fault:?} at {first}: {words:?} is not in {:?}", errors[0]);
+        failed += 1;
+        scene.check(&[]);
+    }
+    assert!(failed >= 5, "{failed} runs failed");
+    scene.check_nothing_left();
+}
+
+#[test]
+fn what_does_not_pass_is_told() {
+    for (status, code, words) in [
+        (403, "AccessDenied", "give this key the rights"),
+        (400, "ExpiredToken", "get new ones"),
+        (403, "RequestTimeTooSkewed", "clocks"),
+        (404, "NoSuchBucket", "no such bucket"),
+        (301, "PermanentRedirect", "AWS_REGION"),
+        (403, "QuotaExceeded", "quota"),
+        (503, "SlowDown", "SlowDown"),
+    ] {
+        fails(Fault::Answer(status, code), Times::FromThenOn, words);
+    }
+}
+
+#[test]
+fn a_server_that_is_silent_or_gone_is_told() {
+    fails(Fault::Stall, Times::FromThenOn, "nothing moved");
+    fails(Fault::ResetRequest, Times::FromThenOn, "can be reached");
+}
+
+#[test]
+fn a_restore_goes_on_where_it_was_broken_off() {
+    let scene = Scene::new();
+    let reads = |request: &Request| request.method == "GET" && request.target.contains("segments");
+    let faults = [
+        Fault::Answer(500, "InternalError"),
+        Fault::Answer(503, "SlowDown"),
+        Fault::ResetAnswer,
+        Fault::CutAnswer,
+        Fault::LongerAnswer,
+        Fault::LoseAnswer,
+        Fault::Stall,
+    ];
+    for fault in faults {
+        for first in [0, 1, 2] {
+            scene.proxy.inject(fault, Times::Once, first, reads);
+            scene.proxied(10).assert_restores("base", &scene.content);
+            assert_eq!(scene.proxy.behave(), 1, "{fault:?} at {first}");
+        }
+    }
+}
+
+#[test]
+fn a_bit_that_flips_on_the_way_down_is_never_restored() {
+    let scene = Scene::new();
+    for first in 0..8 {
+        scene.proxy.inject(Fault::FlipAnswer, Times::Once, first, |request| request.method == "GET");
+        let target = scene.scratch.path("restored");
+        let outcome = scene.proxied(5).septet(&["restore", "--json", "vol/base"]).arg(&target).run();
+        if outcome.status == Some(0) {
+            assert!(std::fs::read(&target).unwrap() == scene.content, "request {first}: wrong bytes were restored");
+            let summary: Value = outcome.summary();
+            assert_eq!(summary["damaged"].as_array().map(Vec::len), Some(0));
+        } else {
+            assert!(!target.exists(), "a target that is not whole was left");
+        }
+        let _ = std::fs::remove_file(&target);
+        scene.proxy.behave();
+    }
+    scene.check(&[]);
+}
