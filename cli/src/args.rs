@@ -102,7 +102,7 @@ pub(crate) struct Ceph {
 
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// What to back up: a file, a block device, or rbd:POOL/IMAGE[@SNAPSHOT]
+    /// What to back up: a file, a block device, rbd:POOL/IMAGE or rbd:POOL/IMAGE@SNAPSHOT
     pub(crate) source: PathBuf,
 
     #[command(flatten)]

@@ -66,7 +66,8 @@ impl Request {
 pub(crate) fn crc32_base64(body: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits = u64::from(crc32fast::hash(body)) << 4;
-    let letters = (0..6).rev().map(|at| char::from(LETTERS[(bits >> (6 * at)) as usize & 63]));
+    let digit = |at: u32| usize::from(((bits >> (6 * at)) & 63).to_le_bytes()[0]);
+    let letters = (0..6).rev().map(|at| char::from(LETTERS[digit(at)]));
     letters.chain("==".chars()).collect()
 }
 

@@ -89,7 +89,7 @@ pub(super) fn restore(
         length_bytes,
         volume_bytes: manifest.volume_bytes,
         block_bytes: manifest.block_bytes,
-        streams: args.streams.unwrap_or_else(|| if far { 8 } else { 4 }),
+        streams: args.streams.unwrap_or(if far { 8 } else { 4 }),
         pool_bytes: pool_bytes(&repository, Some(length_bytes)),
         rbd: rbd::restore(&target, args.create, &manifest)?,
     });

@@ -59,7 +59,7 @@ fn steps(store: &dyn Store, small: &str, large: &str, prefix: &str) -> anyhow::R
 
 /// Two parts, the last one first.
 fn multipart(store: &dyn Store, key: &str) -> anyhow::Result<String> {
-    let content: Vec<u8> = (0..PART_BYTES + 1000).map(|at| (at % 251) as u8).collect();
+    let content: Vec<u8> = (0..=250).cycle().take(PART_BYTES + 1000).collect();
     let (first, last) = content.split_at(PART_BYTES);
     let upload = store.upload(key)?;
     upload.put_part(1, PART_BYTES as u64, vec![Bytes::copy_from_slice(last)])?;

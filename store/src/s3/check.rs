@@ -70,7 +70,7 @@ pub(super) struct Sum {
 
 impl Sum {
     /// The same sum, sent to see what the server makes of it.
-    pub(super) fn as_probe(self) -> Self {
+    pub(super) fn into_probe(self) -> Self {
         Self { is_probe: true, ..self }
     }
 

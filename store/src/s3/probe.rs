@@ -95,7 +95,7 @@ impl Server {
     fn checks(&self, check: Check) -> Result<bool, Fault> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
-        let (right, wrong) = (check.of(&body).as_probe(), check.of(&other).as_probe());
+        let (right, wrong) = (check.of(&body).into_probe(), check.of(&other).into_probe());
         let object = refused(put_as(self, &name, &body, &wrong, Over::Any))?;
         if !object {
             list::delete_one(self, &name)?;

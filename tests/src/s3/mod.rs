@@ -46,7 +46,7 @@ impl Server {
         let user = format!("{}:{}", self.access_key, self.secret_key);
         let args =
             ["-sS", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, "-X", method, &url];
-        command("curl", &args)
+        command("curl", args)
     }
 
     /// The store at `place` (a bucket, a prefix, options).
