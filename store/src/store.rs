@@ -57,7 +57,8 @@ pub trait Store: Send + Sync {
     /// All objects under `prefix` (empty, or ending in `/`), sorted by key; unfinished uploads don't show.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError>;
 
-    /// The names one level below `prefix` that hold objects of their own, sorted, without slashes.
+    /// The names one level below `prefix` that hold objects of their own, sorted, without slashes. Some
+    /// servers go on naming those in which nothing lies any more.
     fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
     /// Whether nobody has put anything here, foreign files included: what a new repository may begin in.

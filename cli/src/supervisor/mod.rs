@@ -192,6 +192,7 @@ impl Run {
         // When the whole machine or this process stood still, nobody's silence means anything.
         if now - self.last_tick > self.timeout.min(Duration::from_secs(2)) / 2 + TICK {
             self.members.iter_mut().for_each(|member| member.last_sign = now);
+            self.last_step.1 = now;
         }
         self.last_tick = now;
         self.meter.sample(&self.members, now);

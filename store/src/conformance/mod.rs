@@ -29,6 +29,12 @@ fn kind<T: std::fmt::Debug>(result: Result<T, StoreError>) -> StoreErrorKind {
     error.kind()
 }
 
+/// The names below `prefix` under which something lies.
+fn children(store: &dyn Store, prefix: &str) -> Vec<String> {
+    let names = store.list_children(prefix).unwrap().into_iter();
+    names.filter(|name| !store.list(&format!("{prefix}{name}/")).unwrap().is_empty()).collect()
+}
+
 fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|object| object.key).collect()
 }
