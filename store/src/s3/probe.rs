@@ -19,6 +19,8 @@ use crate::{StoreError, StoreErrorKind};
 pub(super) const NOTE_KEY: &str = "s3.json";
 /// How the names of what is sent to find out begin.
 const PROBE_NAME: &str = "septet-probe-";
+/// How often others may be in the way of finding out.
+const SWEPT_MAX: u32 = 20;
 /// Longer is no note of ours.
 const NOTE_BYTES_MAX: usize = 4096;
 
@@ -59,13 +61,29 @@ impl Server {
         }
         // What a run has left that failed over this.
         list::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
+        let mut found = self.find_out();
+        // Others that find out at the same time sweep, too, each once: what they have swept away here is
+        // tried again, unless one of them has noted the answer by then.
+        for _ in 0..SWEPT_MAX {
+            match found {
+                Err(fault) if fault.code == "NoSuchUpload" => {}
+                found => return found.and_then(|check| self.note(&name, check)),
+            }
+            if let Some(check) = self.noted(&name)? {
+                return Ok(check);
+            }
+            found = self.find_out();
+        }
+        found.and_then(|check| self.note(&name, check))
+    }
+
+    fn find_out(&self) -> Result<Check, Fault> {
         for check in CRCS {
             if self.checks(check)? {
-                return self.note(&name, check);
+                return Ok(check);
             }
         }
-        let check = if self.checks(Check::Md5)? { Check::Md5 } else { Check::None };
-        self.note(&name, check)
+        Ok(if self.checks(Check::Md5)? { Check::Md5 } else { Check::None })
     }
 
     fn noted(&self, name: &str) -> Result<Option<Check>, Fault> {
