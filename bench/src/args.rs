@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Back up an RBD image, whole and when 1 % has changed, beside `rbd export` and `rbd export | lz4 -1`
     Rbd {
         #[command(flatten)]
-        rbd: Rbd,
+        rbd: Image,
         /// The septet to measure, instead of the one built from this tree
         #[arg(long)]
         septet: Option<PathBuf>,
@@ -91,7 +91,7 @@ pub(crate) enum Command {
 
 /// The image in a Ceph cluster.
 #[derive(Args)]
-pub(crate) struct Rbd {
+pub(crate) struct Image {
     /// The cluster's configuration file
     #[arg(long, env = "CEPH_CONF")]
     pub(crate) conf: PathBuf,

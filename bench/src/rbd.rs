@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::args::Rbd;
+use crate::args::Image;
 use crate::bare::{self, Work};
 use crate::data::random::Stream;
 use crate::machine::Machine;
@@ -57,7 +57,7 @@ pub(crate) struct RbdReport {
 ///
 /// # Errors
 /// No cluster, too little room, or a step that fails.
-pub(crate) fn measure(args: &Rbd, septet: &Path) -> anyhow::Result<RbdReport> {
+pub(crate) fn measure(args: &Image, septet: &Path) -> anyhow::Result<RbdReport> {
     workspace::make_room(&args.dir, args.size.0.saturating_mul(2))?;
     let bench = Bench { args, image: format!("{}/septet-bench-{}", args.pool, std::process::id()) };
     let file = args.dir.join("rbd.img");
@@ -72,7 +72,7 @@ pub(crate) fn measure(args: &Rbd, septet: &Path) -> anyhow::Result<RbdReport> {
 }
 
 struct Bench<'a> {
-    args: &'a Rbd,
+    args: &'a Image,
     image: String,
 }
 

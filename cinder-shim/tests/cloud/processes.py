@@ -131,7 +131,9 @@ class Held:
     def kill_all(self) -> None:
         """Ends all its processes at once, as the end of their machine would."""
         for pid in self.processes:
-            os.kill(pid, signal.SIGKILL)
+            # An agent may have ended with its supervisor, which came before it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait_gone(self) -> None:
         """Returns when none of its processes is left."""
