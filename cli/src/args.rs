@@ -220,7 +220,7 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) keep_going: bool,
 
-    /// How many reads and writes go on at once [default: 4, from S3 8]
+    /// How many reads and writes go on at once [default: 4, from S3 as many as there are connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) streams: Option<u32>,
 
@@ -260,9 +260,9 @@ pub(crate) struct Verify {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// How many segments are read at once
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) streams: u32,
+    /// How many reads go on at once [default: 4, from S3 as many as there are connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: Option<u32>,
 
     /// Print JSON lines instead of a progress bar; the last is the summary
     #[arg(long)]

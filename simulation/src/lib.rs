@@ -5,9 +5,7 @@
 //! seed stands for one order, so a failure can be replayed.
 
 mod ring;
-mod rng;
 mod world;
 
 pub use ring::{Ring, Stopped};
-pub use rng::Rng;
 pub use world::World;

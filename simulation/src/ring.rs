@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use fastrand::Rng;
 use septet_agent_backupreader::Backupreader;
 use septet_agent_checksum::Checksum;
 use septet_agent_compressor::Compressor;
@@ -15,8 +16,6 @@ use septet_agent_s3worker::S3worker;
 use septet_agent_volumewriter::Volumewriter;
 use septet_ipc::shm::Table;
 use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
-
-use crate::Rng;
 
 /// The run did not get to its end.
 #[derive(Debug)]
@@ -121,7 +120,7 @@ impl Ring {
 
     /// Lets a stage handle any one of the things that wait for it.
     fn step(&mut self, stage: usize) -> Result<(), Stopped> {
-        let any = self.rng.below(self.waiting[stage].len());
+        let any = self.rng.usize(..self.waiting[stage].len());
         let item = self.waiting[stage].swap_remove(any);
         let output = Mutex::default();
         self.stages[stage].take(item, &output).map_err(Stopped)?;
@@ -131,7 +130,7 @@ impl Ring {
     /// A stage that has something to do.
     fn any_busy(&mut self) -> Option<usize> {
         let busy: Vec<usize> = (0..self.waiting.len()).filter(|&stage| !self.waiting[stage].is_empty()).collect();
-        (!busy.is_empty()).then(|| busy[self.rng.below(busy.len())])
+        (!busy.is_empty()).then(|| busy[self.rng.usize(..busy.len())])
     }
 
     /// Hands a stage's results to the next one, or to the master.

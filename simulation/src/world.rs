@@ -5,13 +5,14 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fastrand::Rng;
 use septet_format::{BackupId, Pending, VolumeName, keys};
 use septet_ipc::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, VerifyJob};
 use septet_repository::{BackupReader, Repository, clean, pending};
 use septet_store::{Memory, Stop, Store};
 use tempfile::TempDir;
 
-use crate::{Ring, Rng, Stopped};
+use crate::{Ring, Stopped};
 
 const BLOCK_BYTES: u32 = 64 << 10;
 /// A volume has this many blocks at most, so that all of them have room in a pool: nobody waits.
@@ -44,7 +45,7 @@ impl World {
             repository,
             volume: "vol".parse().expect("a name"),
             scratch: tempfile::tempdir_in("/dev/shm").expect("a scratch directory"),
-            rng: Rng::new(seed),
+            rng: Rng::with_seed(seed),
             content: Vec::new(),
             whole: BTreeMap::new(),
             doubtful: BTreeMap::new(),
@@ -71,7 +72,7 @@ impl World {
 
     /// Does something that a user may do; nothing if the store has stopped.
     pub fn act(&mut self) {
-        match self.rng.below(6) {
+        match self.rng.usize(..6) {
             0 | 1 => self.delete_any(),
             2 => self.clean(),
             kind => self.back_up(kind == 3),
@@ -87,23 +88,19 @@ impl World {
     /// Writes to the volume: blocks of noise, of text and of zeros, and now and then another size.
     fn change(&mut self) {
         let block = BLOCK_BYTES as usize;
-        if self.content.is_empty() || self.rng.below(4) == 0 {
-            let bytes = self.rng.below(BLOCKS_MAX * block) + 1;
+        if self.content.is_empty() || self.rng.usize(..4) == 0 {
+            let bytes = self.rng.usize(..BLOCKS_MAX * block) + 1;
             self.content.resize(bytes, 0);
         }
-        for _ in 0..=self.rng.below(4) {
-            let start = self.rng.below(self.content.len().div_ceil(block)) * block;
+        for _ in 0..=self.rng.usize(..4) {
+            let start = self.rng.usize(..self.content.len().div_ceil(block)) * block;
             let end = (start + block).min(self.content.len());
-            let (kind, mut noise) = (self.rng.below(3), self.rng.clone());
-            for chunk in self.content[start..end].chunks_mut(8) {
-                let bytes = match kind {
-                    0 => noise.next_u64().to_le_bytes(),
-                    1 => *b"the text",
-                    _ => [0; 8],
-                };
-                chunk.copy_from_slice(&bytes[..chunk.len()]);
+            let block = &mut self.content[start..end];
+            match self.rng.usize(..3) {
+                0 => self.rng.fill(block),
+                1 => block.fill(b't'),
+                _ => block.fill(0),
             }
-            self.rng.next_u64();
         }
     }
 
@@ -156,7 +153,7 @@ impl World {
     pub fn delete_any(&mut self) {
         let backups: Vec<BackupId> = self.whole.keys().cloned().collect();
         if !backups.is_empty() {
-            let any = self.rng.below(backups.len());
+            let any = self.rng.usize(..backups.len());
             self.delete(&backups[any]);
         }
     }
@@ -173,7 +170,7 @@ impl World {
     }
 
     fn ring(&mut self, begin: Begin) -> Result<(), Stopped> {
-        let rng = Rng::new(self.rng.next_u64());
+        let rng = Rng::with_seed(self.rng.u64(..));
         Ring::start(begin, rng)?.run()
     }
 
@@ -227,7 +224,7 @@ impl World {
         if backups.is_empty() {
             return;
         }
-        let backup = &backups[self.rng.below(backups.len())];
+        let backup = &backups[self.rng.usize(..backups.len())];
         let (content, target) = (self.whole[backup].clone(), self.scratch.path().join("target"));
         let job = RestoreJob {
             repo: self.store.url(),

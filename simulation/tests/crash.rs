@@ -5,7 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use septet_simulation::{Rng, World};
+use fastrand::Rng;
+use septet_simulation::World;
 use septet_store::Stop;
 
 /// A life in which each kind of thing happens.
@@ -47,14 +48,14 @@ fn number(variable: &str) -> Option<u64> {
 
 /// A life of a few actions, in which the store stops `stops` times, and what is left is looked at.
 fn live(seed: u64) {
-    let mut rng = Rng::new(!seed);
+    let mut rng = Rng::with_seed(!seed);
     let mut world = World::new(seed);
     for _ in 0..3 {
-        for _ in 0..rng.below(3) {
+        for _ in 0..rng.usize(..3) {
             world.act();
         }
-        let at = world.changes() + 1 + rng.below(24) as u64;
-        world.stop_at(Stop { at, applied: rng.below(2) == 0 });
+        let at = world.changes() + 1 + rng.usize(..24) as u64;
+        world.stop_at(Stop { at, applied: rng.usize(..2) == 0 });
         while !world.has_stopped() {
             world.act();
         }

@@ -14,6 +14,13 @@ pub struct Counts {
     pub requests: u64,
 }
 
+impl From<Counts> for (u64, u64) {
+    /// Objects, and requests: as an agent reports them.
+    fn from(counts: Counts) -> Self {
+        (counts.objects, counts.requests)
+    }
+}
+
 /// What this process has made so far.
 pub fn counts() -> Counts {
     Counts { objects: OBJECTS.load(Ordering::Relaxed), requests: REQUESTS.load(Ordering::Relaxed) }

@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run::{Septet, septet};
+use crate::s3::Server;
 use crate::{binary, build_rbd_binary, command, is_alive, workspace_dir};
 
 /// The cluster, in the hands of one test.
@@ -43,18 +44,20 @@ impl Ceph {
         build_rbd_binary();
         // Sockets lie in it, whose paths must be short.
         let directory = std::env::temp_dir().join(format!("septet-ceph-{}", parent_id()));
-        let lock = |name: &str, how| {
-            let file = File::create(directory.with_extension(name)).expect("a lock in the temporary directory");
-            flock(&file, how).expect("locking the cluster");
-            file
-        };
-        let start = lock("start", FlockOperation::LockExclusive);
-        if !directory.join("env").exists() {
-            script("up", &directory, &[("LIFE_OF", &parent_id().to_string())]);
-        }
-        drop(start);
-        let _lock = lock("lock", share);
+        start_once(&directory, "up", "env");
+        let _lock = lock(&directory, "lock", share);
         Self { directory, _lock }
+    }
+
+    /// Its S3 gateway, radosgw, which the first test that wants it starts.
+    pub fn gateway(&self) -> Server {
+        start_once(&self.directory, "rgw", "rgw/user.json");
+        let env = fs::read_to_string(self.directory.join("env")).expect("what tests/ceph says of the cluster");
+        let said = |name: &str| {
+            let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_else(|| panic!("tests/ceph does not say {name}")).to_owned()
+        };
+        Server { endpoint: said("S3_ENDPOINT"), access_key: said("S3_ACCESS_KEY"), secret_key: said("S3_SECRET_KEY") }
     }
 
     /// Its configuration file.
@@ -117,6 +120,20 @@ impl Ceph {
         }
         script(&daemon[..3], &self.directory, &[]);
     }
+}
+
+/// `tests/ceph ACTION`, unless `mark` is in the cluster's directory, which it leaves there.
+fn start_once(directory: &Path, action: &str, mark: &str) {
+    let _start = lock(directory, "start", FlockOperation::LockExclusive);
+    if !directory.join(mark).exists() {
+        script(action, directory, &[("LIFE_OF", &parent_id().to_string())]);
+    }
+}
+
+fn lock(directory: &Path, name: &str, how: FlockOperation) -> File {
+    let file = File::create(directory.with_extension(name)).expect("a lock in the temporary directory");
+    flock(&file, how).expect("locking the cluster");
+    file
 }
 
 fn script(action: &str, directory: &Path, variables: &[(&str, &str)]) {

@@ -28,8 +28,7 @@ impl Agent for Backupreader {
     const KIND: AgentKind = AgentKind::Backupreader;
 
     fn store_counts() -> (u64, u64) {
-        let counts = septet_store::counts();
-        (counts.objects, counts.requests)
+        septet_store::counts().into()
     }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {

@@ -26,8 +26,7 @@ impl Agent for Datawriter {
     const KIND: AgentKind = AgentKind::Datawriter;
 
     fn store_counts() -> (u64, u64) {
-        let counts = septet_store::counts();
-        (counts.objects, counts.requests)
+        septet_store::counts().into()
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
@@ -49,7 +48,7 @@ impl Agent for Datawriter {
     }
 
     fn weight(&self, work: &Work) -> Weight {
-        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
+        Weight::of_payload(work)
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {

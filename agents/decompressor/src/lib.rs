@@ -49,7 +49,7 @@ impl Agent for Decompressor {
     }
 
     fn weight(&self, work: &Work) -> Weight {
-        if work.slot.is_none() { Weight::Light } else { Weight::Computes }
+        Weight::of_payload(work)
     }
 
     fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {

@@ -22,8 +22,7 @@ impl Agent for S3worker {
     const KIND: AgentKind = AgentKind::S3worker;
 
     fn store_counts() -> (u64, u64) {
-        let counts = septet_store::counts();
-        (counts.objects, counts.requests)
+        septet_store::counts().into()
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {

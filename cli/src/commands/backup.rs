@@ -32,6 +32,12 @@ pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> 
     wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
 }
 
+/// How many reads of the repository go on at once, if the user does not say.
+pub(super) fn streams(repository: &Repository, given: Option<u32>) -> u32 {
+    let of_store = u32::try_from(repository.store().part_rules().parts_in_flight).unwrap_or(u32::MAX);
+    given.unwrap_or(of_store.max(4))
+}
+
 /// It travels with the job, in one line, and is a part of the manifest.
 const METADATA_BYTES_MAX: u64 = 256 << 10;
 

@@ -9,7 +9,7 @@ use septet_repository::Repository;
 use septet_volume::RbdUrl;
 use serde_json::json;
 
-use super::backup::{failed, pool_bytes};
+use super::backup::{failed, pool_bytes, streams};
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
@@ -76,7 +76,6 @@ pub(super) fn restore(
     let manifest = repository.find(&args.backup)?;
     let length_bytes = length(args, &manifest)?;
     check_target(&target, &repo, &manifest, args.overwrite)?;
-    let far = repo.starts_with("s3://");
     let begin = Begin::Restore(RestoreJob {
         repo,
         volume: manifest.volume.clone(),
@@ -89,7 +88,7 @@ pub(super) fn restore(
         length_bytes,
         volume_bytes: manifest.volume_bytes,
         block_bytes: manifest.block_bytes,
-        streams: args.streams.unwrap_or(if far { 8 } else { 4 }),
+        streams: streams(&repository, args.streams),
         pool_bytes: pool_bytes(&repository, Some(length_bytes)),
         rbd: rbd::restore(&target, args.create, &manifest)?,
     });

@@ -13,7 +13,7 @@ use septet_repository::Repository;
 use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
 use serde_json::json;
 
-use super::backup::{failed, pool_bytes};
+use super::backup::{failed, pool_bytes, streams};
 use super::place;
 use crate::args;
 use crate::args::Global;
@@ -102,7 +102,7 @@ fn read_segments(
         volume: volume.clone(),
         backups,
         block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
-        streams: args.streams,
+        streams: streams(repository, args.streams),
         pool_bytes: pool_bytes(repository, Some(bytes)),
     });
     supervisor::run(&begin, global.timeout, reporter).map_err(|error| failed(error, "nothing was changed"))

@@ -92,6 +92,13 @@ pub enum Weight {
     Waits,
 }
 
+impl Weight {
+    /// Of an agent that computes over the payload, if there is one.
+    pub fn of_payload(work: &Work) -> Self {
+        if work.slot.is_none() { Self::Light } else { Self::Computes }
+    }
+}
+
 /// Where a handler's results go.
 pub trait Output: Sync {
     /// Sends an extent, and the responsibility for its slot, to the next agent.

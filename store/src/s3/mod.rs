@@ -26,8 +26,6 @@ use upload::S3Upload;
 use url::Location;
 use write::Over;
 
-/// What is on its way at once. Each has its own connection.
-const CONNECTIONS: usize = 8;
 /// An upload in parts takes two requests beside its parts. With so many of them at most, a backup's
 /// requests are its parts and a constant.
 const OBJECTS_MAX: u64 = 32;
@@ -108,9 +106,9 @@ impl Store for S3 {
     }
 
     fn part_rules(&self) -> PartRules {
-        let part_bytes = self.server.location.part_bytes;
+        let Location { part_bytes, connections, .. } = self.server.location;
         let objects_max = Some(OBJECTS_MAX);
-        PartRules { part_bytes, parts_in_flight: CONNECTIONS, read_bytes: part_bytes as u64, objects_max }
+        PartRules { part_bytes, parts_in_flight: connections, read_bytes: part_bytes as u64, objects_max }
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {

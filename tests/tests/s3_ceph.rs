@@ -1,0 +1,20 @@
+//! Ceph's S3 gateway: the suite that the directory and SeaweedFS pass, and a repository from end to end.
+
+use septet_tests::Ceph;
+use septet_tests::s3::{conformance, round_trip};
+
+#[test]
+fn radosgw_passes_what_the_directory_passes() {
+    let ceph = Ceph::shared();
+    let gateway = ceph.gateway();
+    gateway.make_bucket("suite");
+    conformance(&gateway, "suite");
+}
+
+#[test]
+fn a_bucket_of_radosgw_does_all_that_a_directory_does() {
+    let ceph = Ceph::shared();
+    let gateway = ceph.gateway();
+    gateway.make_bucket("bucket");
+    round_trip(&gateway, "bucket");
+}
