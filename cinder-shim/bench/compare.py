@@ -51,10 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--septet", type=Path, required=True)
     parser.add_argument("--size-gb", type=int, default=4)
-    parser.add_argument("--drivers", default="septet,posix-zlib,posix-zstd")
+    parser.add_argument("--drivers", default="septet,posix-zlib,posix-zstd", help="also septet-s3, s3-zlib, s3-zstd")
+    parser.add_argument("--dir", default="/var/tmp", help="where volumes and backups are: on a slow disk, all are slow")
     arguments = parser.parse_args()
     processes.time_limit_seconds = 3600
-    directory = Path(tempfile.mkdtemp(prefix="septet-cinder-bench-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="septet-cinder-bench-", dir=arguments.dir))
     directory.chmod(0o755)
     rabbit = RabbitMQ(directory / "rabbitmq", ["bench"])
     database = PostgreSQL(directory / "postgresql")
