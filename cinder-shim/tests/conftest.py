@@ -85,7 +85,6 @@ def clouds(directory: Path, septet: Path, store: Store) -> Iterator[dict[str, De
             "septet_binary": septet,
             "septet_repository": store.repository,
             "septet_environment_file": environment_file(directory, {**store.environment, "CEPH_CONF": str(ceph.conf)}),
-            "septet_timeout": 60,
         }
         sync(directory, database)
         rabbit.wait()

@@ -66,7 +66,8 @@ class Command:
             LOG.error("%s ended with status %s and said:\n%s", line, status, "\n".join(output.text))
             raise CommandError(output.error or how_it_ended(self.binary, status))
         if output.summary.get("event"):
-            LOG.info("%s: %s", line, output.summary)
+            # What each agent did is for septet's own developers.
+            LOG.info("%s: %s", line, {name: value for name, value in output.summary.items() if name != "agents"})
         return output.summary
 
     def _start(self, line: list[str]) -> subprocess.Popen[bytes]:

@@ -60,6 +60,10 @@ class Service:
         self.process.kill()
         self.process.wait()
 
+    def memory_peak_mib(self) -> int:
+        """The most memory that the process itself has had so far."""
+        return int(status_of(self.pid)["VmHWM"].split()[0]) >> 10
+
     def log(self) -> str:
         """What it has said so far."""
         return self.output.read_text(errors="replace")
@@ -143,4 +147,4 @@ class Held:
 
     def wait_gone(self) -> None:
         """Returns when none of its processes is left."""
-        wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}", 30)
+        wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}")

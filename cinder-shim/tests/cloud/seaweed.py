@@ -25,7 +25,7 @@ class Seaweed(Store):
         # SeaweedFS listens on each and 10,000 above.
         self.ports = {name: free_port(and_above=10_000) for name in ("master", "volume", "filer", "s3")}
         endpoint = f"http://127.0.0.1:{self.ports['s3']}"
-        self.repository = f"s3://{BUCKET}/{PREFIX}?time-limit=10"
+        self.repository = f"s3://{BUCKET}/{PREFIX}"
         self.environment = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": KEY,
