@@ -50,7 +50,8 @@ def test_an_image_in_use_is_read_itself_through_a_snapshot(away: Deployment, tmp
         used.write(b"later" * 1024, 128 * MIB)
     assert seen == set(images)
     assert [name.endswith(f"+{source}+{backup}") for name in image.snapshots()] == [True]
-    assert bytes_read(away, backup) <= 3 * MIB
+    # An object of 4 MiB at most, and beside it one block in a hundred to prove what Ceph says.
+    assert bytes_read(away, backup) <= (4 + size_gb * 1024 // 100 + 1) * MIB
     volumes.assert_same(away.volume(api.restore(backup)), kept)
 
 
