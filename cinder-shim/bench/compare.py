@@ -17,11 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud import processes, volumes
+from cloud.backends import Loop
 from cloud.deployment import Deployment, sync
-from cloud.processes import Service, status_of
+from cloud.processes import Service
+from cloud.seaweed import BUCKET, KEY, SECRET, Seaweed
 from cloud.servers import PostgreSQL, RabbitMQ
+from cloud.volumes import Volume
 
 POSIX = {"backup_driver": "cinder.backup.drivers.posix.PosixBackupDriver"}
+S3 = {
+    "backup_driver": "cinder.backup.drivers.s3.S3BackupDriver",
+    "backup_s3_store_access_key": KEY,
+    "backup_s3_store_secret_key": SECRET,
+    "backup_s3_store_bucket": BUCKET,
+}
 STEPS = ("full", "incremental", "restore")
 PIECE_BYTES = 64 << 10
 # Of the volume, between full and incremental.
@@ -35,6 +44,12 @@ class Cost:
 
     wall_seconds: float
     cpu_seconds: float
+    # Of the wall time, what septet's own run took.
+    septet_seconds: float | None = None
+
+    def __str__(self) -> str:
+        own = f" (septet {self.septet_seconds:.1f} s)" if self.septet_seconds else ""
+        return f"{self.wall_seconds:.1f} s{own}, CPU {self.cpu_seconds:.1f} s"
 
 
 def main() -> None:
@@ -42,37 +57,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--septet", type=Path, required=True)
     parser.add_argument("--size-gb", type=int, default=4)
-    parser.add_argument("--drivers", default="septet,posix-zlib,posix-zstd")
+    parser.add_argument("--drivers", default="septet,posix-zlib,posix-zstd", help="also septet-s3, s3-zlib, s3-zstd")
+    parser.add_argument("--dir", default="/var/tmp", help="where volumes and backups are: on a slow disk, all are slow")
     arguments = parser.parse_args()
     processes.time_limit_seconds = 3600
-    directory = Path(tempfile.mkdtemp(prefix="septet-cinder-bench-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="septet-cinder-bench-", dir=arguments.dir))
     directory.chmod(0o755)
     rabbit = RabbitMQ(directory / "rabbitmq", ["bench"])
     database = PostgreSQL(directory / "postgresql")
-    servers = [rabbit, database]
+    seaweed = Seaweed(directory)
+    servers = [rabbit, database, seaweed]
     try:
         sync(directory, database)
         rabbit.wait()
-        cloud = Deployment("bench", directory, rabbit, database, {})
+        cloud = Deployment("bench", directory, rabbit, database, Loop(directory / "volumes"), {})
         servers.insert(0, cloud)
         print(f"| {arguments.size_gb} GiB, half noise, half text | full | incremental (5 %) | restore | memory |")
         print("|---|---|---|---|---|", flush=True)
         for name in arguments.drivers.split(","):
-            measure(cloud, name, options(name, arguments.septet, directory), arguments.size_gb)
+            measure(cloud, name, options(name, arguments.septet, directory, seaweed), arguments.size_gb)
     finally:
         for server in servers:
             server.stop()
         shutil.rmtree(directory)
 
 
-def options(name: str, septet: Path, directory: Path) -> dict[str, str | Path]:
-    """The part of cinder.conf for a driver."""
+def options(name: str, septet: Path, directory: Path, seaweed: Seaweed) -> dict[str, str | Path]:
+    """The part of cinder.conf for a driver, named after it, the storage, and how it compresses."""
     stored = directory / name
     stored.mkdir()
-    if name == "septet":
-        return {"septet_binary": septet, "septet_repository": stored}
-    algorithm = name.removeprefix("posix-")
-    return {**POSIX, "backup_posix_path": stored, "backup_compression_algorithm": algorithm}
+    driver, _, how = name.partition("-")
+    match driver:
+        case "septet" if how == "s3":
+            environment = stored / "septet.env"
+            environment.write_text("".join(f"{key}={value}\n" for key, value in seaweed.environment.items()))
+            environment.chmod(0o600)
+            place = {"septet_repository": seaweed.repository, "septet_environment_file": environment}
+            return {"septet_binary": septet, **place}
+        case "septet":
+            return {"septet_binary": septet, "septet_repository": stored}
+        case "s3":
+            endpoint = {"backup_s3_endpoint_url": seaweed.environment["AWS_ENDPOINT_URL"]}
+            return {**S3, **endpoint, "backup_compression_algorithm": how}
+    return {**POSIX, "backup_posix_path": stored, "backup_compression_algorithm": how}
 
 
 def measure(cloud: Deployment, name: str, conf: dict[str, str | Path], size_gb: int) -> None:
@@ -88,14 +115,15 @@ def measure(cloud: Deployment, name: str, conf: dict[str, str | Path], size_gb: 
     costs.append(timed(service, lambda: backups.append(cloud.api.back_up(source, incremental=True, **zone))))
     costs.append(timed(service, lambda: cloud.api.restore(backups[0]["id"], target)))
     volumes.assert_same(cloud.volume(target), cloud.volume(source))
-    peak_mib = int(status_of(service.pid)["VmHWM"].split()[0]) >> 10
     septet_bytes = [int(peak) for peak in re.findall(r"'memory_peak_bytes': (\d+)", service.log())]
     own = f" + {max(septet_bytes) >> 20} MiB in septet" if septet_bytes else ""
-    cells = [f"{cost.wall_seconds:.1f} s, CPU {cost.cpu_seconds:.1f} s" for cost in costs]
-    print(f"| {name} | {' | '.join(cells)} | {peak_mib} MiB{own} |", flush=True)
-    cloud.stop_backup(name)
+    runs = re.findall(r"septet_cinder.command .*'(?:backup|restore)', '--json'.*'seconds': ([\d.]+)", service.log())
+    for cost, seconds in zip(costs, runs, strict=False):
+        cost.septet_seconds = float(seconds)
+    print(f"| {name} | {' | '.join(map(str, costs))} | {service.memory_peak_mib()} MiB{own} |", flush=True)
+    cloud.kill_backup(name)
     for volume in (source, target):
-        cloud.volume(volume).unlink()
+        cloud.api.delete_volume(volume)
 
 
 def timed(service: Service, step: Callable[[], object]) -> Cost:
@@ -112,9 +140,9 @@ def cpu(pid: int) -> float:
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
-def fill(path: Path, size_gb: int) -> None:
+def fill(volume: Volume, size_gb: int) -> None:
     """Fills the volume: each piece is half noise, half text."""
-    with path.open("r+b") as file:
+    with volume.editing() as path, path.open("r+b") as file:
         for number in range(size_gb * GIB // PIECE_BYTES):
             file.write(os.urandom(PIECE_BYTES // 2) + text(number))
 
@@ -126,11 +154,11 @@ def text(number: int) -> bytes:
     return lines.ljust(PIECE_BYTES // 2, b".")[: PIECE_BYTES // 2]
 
 
-def change(path: Path, size_gb: int) -> None:
+def change(volume: Volume, size_gb: int) -> None:
     """Changes some of the volume's MiB, each as a whole."""
     numbers = range(size_gb * GIB // volumes.MIB)
     for number in random.Random(2).sample(numbers, int(len(numbers) * CHANGED_SHARE)):
-        volumes.write(path, number, 1)
+        volume.write(number, 1)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
-"""What the tests share: the servers, the storage, and two clouds that use one repository."""
+"""What the tests share: the servers, the storage, and two clouds that use one repository.
+
+`home` has block devices and two backup hosts, `away` has images of Ceph and one. Each knows of the other's backups
+only what is imported.
+"""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cloud import processes
+from cloud.backends import Loop
+from cloud.ceph import Rbd
 from cloud.deployment import Deployment, sync
 from cloud.seaweed import Seaweed
 from cloud.servers import PostgreSQL, RabbitMQ
@@ -18,7 +25,7 @@ STORES: dict[str, type[Store]] = {"directory": Directory, "s3": Seaweed}
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the tests."""
     parser.addoption("--septet", type=Path, default="septet", help="the septet binary")
-    parser.addoption("--store", default="directory", choices=sorted(STORES), help="where backups are stored")
+    parser.addoption("--store", default="s3", choices=sorted(STORES), help="where backups are stored")
     parser.addoption("--size-gb", default=1, type=int, help="the size of the volumes")
     parser.addoption("--data-mib", default=128, type=int, help="how much data is in them")
 
@@ -68,41 +75,58 @@ def store(request: pytest.FixtureRequest, directory: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def clouds(directory: Path, septet: Path, store: Store) -> Iterator[dict[str, Deployment]]:
-    """Two clouds, `home` with two backup hosts and `away` with one."""
-    rabbit = RabbitMQ(directory / "rabbitmq", ["home", "away"])
-    database = PostgreSQL(directory / "postgresql")
-    environment = directory / "septet.env"
-    environment.write_text("".join(f"{name}={value}\n" for name, value in store.environment.items()))
-    environment.chmod(0o600)
-    options = {
-        "septet_binary": septet,
-        "septet_repository": store.repository,
-        "septet_environment_file": environment,
-        "septet_timeout": 60,
-    }
-    sync(directory, database)
-    rabbit.wait()
-    clouds = {name: Deployment(name, directory, rabbit, database, options) for name in ("home", "away")}
+    """Both clouds. What takes long to start does so at the same time."""
+    ceph = Rbd(directory)
+    servers: list[Any] = [ceph]
     try:
+        servers.insert(0, rabbit := RabbitMQ(directory / "rabbitmq", ["home", "away"]))
+        servers.insert(0, database := PostgreSQL(directory / "postgresql"))
+        options = {
+            "septet_binary": septet,
+            "septet_repository": store.repository,
+            "septet_environment_file": environment_file(directory, {**store.environment, "CEPH_CONF": str(ceph.conf)}),
+        }
+        sync(directory, database)
+        rabbit.wait()
+        loop = Loop(directory / "volumes")
+        home = Deployment("home", directory, rabbit, database, loop, options)
+        servers.insert(0, home)
         patient = {"backup_manager": "septet_cinder.manager.BackupManager"}
-        clouds["home"].start_backup("one", wait=False, storage_availability_zone="nova", **patient)
-        clouds["home"].start_backup("two", wait=False, storage_availability_zone="two")
-        clouds["away"].start_backup("far", wait=False, septet_independent_backups=True)
-        for cloud in clouds.values():
-            cloud.wait_ready()
-        yield clouds
+        home.start_backup("one", wait=False, **patient)
+        home.start_backup("two", wait=False, storage_availability_zone="two", septet_independent_backups=True)
+        ceph.wait()
+        away = Deployment("away", directory, rabbit, database, ceph, options)
+        servers.insert(0, away)
+        away.start_backup("one", wait=False)
+        home.wait_ready()
+        away.wait_ready()
+        yield {"home": home, "away": away}
     finally:
-        for server in (*clouds.values(), rabbit, database):
+        for server in servers:
             server.stop()
+
+
+def environment_file(directory: Path, environment: dict[str, str]) -> Path:
+    """What septet is to have in its environment, for nobody else to see."""
+    path = directory / "septet.env"
+    path.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+    path.chmod(0o600)
+    return path
 
 
 @pytest.fixture
 def home(clouds: dict[str, Deployment]) -> Deployment:
-    """The cloud in which most happens."""
+    """The cloud with block devices."""
     return clouds["home"]
 
 
 @pytest.fixture
 def away(clouds: dict[str, Deployment]) -> Deployment:
-    """Another cloud, which knows of the first only what is imported."""
+    """The cloud with images of Ceph."""
     return clouds["away"]
+
+
+@pytest.fixture
+def cloud(request: pytest.FixtureRequest, clouds: dict[str, Deployment]) -> Deployment:
+    """The one with block devices, unless the test is marked with `on_both`."""
+    return clouds[getattr(request, "param", "home")]

@@ -13,15 +13,16 @@ from cloud import volumes
 from cloud.deployment import Deployment
 from cloud.processes import Held, wait_until
 from cloud.stores import Store
+from marks import on_both
 
 FAIL_REASON_CHARACTERS_MAX = 255
 
 
 @pytest.fixture
-def source(home: Deployment, size_gb: int, data_mib: int) -> str:
+def source(cloud: Deployment, size_gb: int, data_mib: int) -> str:
     """A volume with something in it."""
-    id = home.api.create_volume(size_gb, "source")
-    volumes.write(home.volume(id), 1, data_mib)
+    id = cloud.api.create_volume(size_gb, "source")
+    cloud.volume(id).write(1, data_mib)
     return id
 
 
@@ -49,7 +50,7 @@ def assert_a_sentence(reason: str) -> None:
 def test_progress_is_told(home: Deployment, source: str) -> None:
     """Notifications say how far a backup is, while it runs and when it is done."""
     backup = home.api.start_backup(source)
-    held = Held(home.backups["one"], "reader")
+    held = Held.backup(home.backups["one"])
     found = re.compile(r"backup\.createprogress .*?\] (\{.*)")
 
     def percents() -> list[int]:
@@ -62,58 +63,64 @@ def test_progress_is_told(home: Deployment, source: str) -> None:
     assert percents()[-1] == 100
 
 
-def test_a_running_backup_is_cancelled_by_its_deletion(home: Deployment, store: Store, source: str) -> None:
+@on_both
+def test_a_running_backup_is_cancelled_by_its_deletion(cloud: Deployment, store: Store, source: str) -> None:
     """A forced deletion stops the run, and takes what it has stored so far."""
-    backup = home.api.start_backup(source)
-    held = Held(home.backups["one"], "reader")
+    backup = cloud.api.start_backup(source)
+    held = Held.backup(cloud.backups["one"])
     assert remains(store, source)
-    home.api.delete_backup(backup, force=True)
+    cloud.api.delete_backup(backup, force=True)
     held.wait_gone()
-    home.api.wait("volume", source, "available")
+    cloud.api.wait("volume", source, "available")
     assert not remains(store, source)
-    home.api.back_up(source)
+    cloud.api.back_up(source)
 
 
-def test_a_running_restore_is_cancelled_by_a_reset(home: Deployment, source: str, size_gb: int) -> None:
+@on_both
+def test_a_running_restore_is_cancelled_by_a_reset(cloud: Deployment, source: str, size_gb: int) -> None:
     """Whoever sets the backup's status during a restore stops it; the volume is in error, the backup is not."""
-    backup = home.api.back_up(source)["id"]
-    target = home.api.create_volume(size_gb, "target")
-    home.api.start_restore(backup, target)
-    held = Held(home.backups["one"], "volumewriter")
-    home.api.action("backup", backup, "os-reset_status", status="available")
+    backup = cloud.api.back_up(source)["id"]
+    target = cloud.api.create_volume(size_gb, "target")
+    cloud.api.start_restore(backup, target)
+    held = Held.restore(cloud.backups["one"], cloud.volume(target))
+    cloud.api.action("backup", backup, "os-reset_status", status="available")
     held.wait_gone()
-    home.api.wait("volume", target, "error")
-    volumes.assert_same(home.volume(home.api.restore(backup)), home.volume(source))
+    cloud.api.wait("volume", target, "error")
+    volumes.assert_same(cloud.volume(cloud.api.restore(backup)), cloud.volume(source))
 
 
-def test_a_backup_service_that_is_killed_takes_its_backup_with_it(home: Deployment, store: Store, source: str) -> None:
+@on_both
+def test_a_backup_service_that_is_killed_takes_its_backup_with_it(cloud: Deployment, store: Store, source: str) -> None:
     """After kill -9 nobody reads on, nothing is left, and after the restart all is said and works."""
-    backup = home.api.start_backup(source)
-    held = Held(home.backups["one"], "reader")
-    home.backups["one"].kill_alone()
+    backup = cloud.api.start_backup(source)
+    held = Held.backup(cloud.backups["one"])
+    cloud.backups["one"].kill_alone()
     held.wait_gone()
     assert not remains(store, source)
-    home.restart_backup("one")
-    assert "restart" in home.api.wait("backup", backup, "error")["fail_reason"]
-    home.api.wait("volume", source, "available")
-    home.api.delete_backup(backup)
-    home.api.back_up(source)
+    cloud.restart_backup("one")
+    assert "restart" in cloud.api.wait("backup", backup, "error")["fail_reason"]
+    cloud.api.wait("volume", source, "available")
+    cloud.api.delete_backup(backup)
+    cloud.api.back_up(source)
 
 
-def test_a_backup_service_that_is_killed_takes_its_restore_with_it(home: Deployment, source: str, size_gb: int) -> None:
+@on_both
+def test_a_backup_service_that_is_killed_takes_its_restore_with_it(
+    cloud: Deployment, source: str, size_gb: int
+) -> None:
     """After kill -9 nobody writes on, and the restore can be made again."""
-    backup = home.api.back_up(source)["id"]
-    target = home.api.create_volume(size_gb, "target")
-    home.api.start_restore(backup, target)
-    held = Held(home.backups["one"], "volumewriter")
-    home.backups["one"].kill_alone()
+    backup = cloud.api.back_up(source)["id"]
+    target = cloud.api.create_volume(size_gb, "target")
+    cloud.api.start_restore(backup, target)
+    held = Held.restore(cloud.backups["one"], cloud.volume(target))
+    cloud.backups["one"].kill_alone()
     held.wait_gone()
-    home.restart_backup("one")
-    home.api.wait("volume", target, "error_restoring")
-    home.api.wait("backup", backup, "available")
-    home.api.action("volume", target, "os-reset_status", status="available")
-    home.api.restore(backup, target)
-    volumes.assert_same(home.volume(target), home.volume(source))
+    cloud.restart_backup("one")
+    cloud.api.wait("volume", target, "error_restoring")
+    cloud.api.wait("backup", backup, "available")
+    cloud.api.action("volume", target, "os-reset_status", status="available")
+    cloud.api.restore(backup, target)
+    volumes.assert_same(cloud.volume(target), cloud.volume(source))
 
 
 def test_a_deletion_goes_on_after_a_restart(home: Deployment, store: Store, source: str) -> None:
@@ -131,14 +138,14 @@ def test_a_host_that_dies_leaves_nothing_that_hurts(home: Deployment, store: Sto
     """Another host of its availability zone restores what it has made, and clears away what it was at."""
     whole = home.api.back_up(source, availability_zone="two")["id"]
     half = home.api.start_backup(source, availability_zone="two", incremental=True)
-    held = Held(home.backups["two"], "reader")
+    held = Held.backup(home.backups["two"])
     home.backups["two"].kill_alone()
     held.kill_all()
     held.wait_gone()
     home.backups.pop("two")
     assert any(half in key for key in remains(store, source))
     home.wait_down("two")
-    home.start_backup("three", storage_availability_zone="two")
+    home.start_backup("three", storage_availability_zone="two", septet_independent_backups=True)
     volumes.assert_same(home.volume(home.api.restore(whole)), home.volume(source))
     home.api.action("backup", half, "os-reset_status", status="error")
     home.api.wait("backup", half, "error")
@@ -159,7 +166,7 @@ def test_storage_that_is_away_and_comes_back(home: Deployment, store: Store, sou
         home.api.start_restore(backup, target)
         home.api.wait("volume", target, "error_restoring")
         assert_a_sentence(home.api.wait("backup", backup, "available")["fail_reason"])
-        home.stop_backup("one")
+        home.kill_backup("one")
         service = home.restart_backup("one", wait=False)
         said = "The backup service stays down: "
         wait_until(lambda: said in service.log(), "the reason in the log")
@@ -168,6 +175,17 @@ def test_storage_that_is_away_and_comes_back(home: Deployment, store: Store, sou
     home.wait_ready()
     home.api.delete_backup(failed)
     home.api.back_up(source, incremental=True)
+
+
+def test_storage_that_restarts_in_the_middle_of_a_backup(home: Deployment, store: Store, source: str) -> None:
+    """A backup outlives it, and is whole."""
+    backup = home.api.start_backup(source)
+    held = Held.backup(home.backups["one"])
+    with taken_away(store):
+        pass
+    held.go_on()
+    home.api.wait("backup", backup, "available")
+    volumes.assert_same(home.volume(home.api.restore(backup)), home.volume(source))
 
 
 def test_a_damaged_backup_is_not_restored(home: Deployment, store: Store, source: str, size_gb: int) -> None:
@@ -182,29 +200,29 @@ def test_a_damaged_backup_is_not_restored(home: Deployment, store: Store, source
     assert "damaged" in reason
 
 
-def test_the_driver_before_and_after(away: Deployment, tmp_path: Path, size_gb: int) -> None:
+def test_the_driver_before_and_after(home: Deployment, tmp_path: Path, size_gb: int) -> None:
     """After a change from the stock driver the next backup is full, and the old one restores with the old driver."""
-    api = away.api
+    api = home.api
     posix = {
         "backup_driver": "cinder.backup.drivers.posix.PosixBackupDriver",
         "backup_posix_path": tmp_path,
         "backup_compression_algorithm": "none",
     }
     zone = {"availability_zone": "changes"}
-    away.start_backup("changing", storage_availability_zone="changes", **posix)
+    home.start_backup("changing", storage_availability_zone="changes", **posix)
     source = api.create_volume(size_gb, "source")
-    volumes.write(away.volume(source), 1, 4)
-    kept = volumes.copy(away.volume(source), tmp_path / "kept")
+    home.volume(source).write(1, 4)
+    kept = home.volume(source).keep(tmp_path / "kept")
     old = api.back_up(source, **zone)["id"]
 
-    away.stop_backup("changing")
-    away.start_backup("changing", storage_availability_zone="changes")
-    volumes.write(away.volume(source), 2, 4)
+    home.kill_backup("changing")
+    home.start_backup("changing", storage_availability_zone="changes")
+    home.volume(source).write(2, 4)
     new = api.back_up(source, incremental=True, **zone)
     assert not new["is_incremental"]
-    volumes.assert_same(away.volume(api.restore(new["id"])), away.volume(source))
+    volumes.assert_same(home.volume(api.restore(new["id"])), home.volume(source))
 
-    away.stop_backup("changing")
-    away.start_backup("changing", storage_availability_zone="changes", **posix)
-    volumes.assert_same(away.volume(api.restore(old)), kept)
-    away.stop_backup("changing")
+    home.kill_backup("changing")
+    home.start_backup("changing", storage_availability_zone="changes", **posix)
+    volumes.assert_same(home.volume(api.restore(old)), kept)
+    home.kill_backup("changing")

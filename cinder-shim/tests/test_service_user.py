@@ -19,8 +19,9 @@ def test_septet_needs_no_root(directory: Path, septet: Path) -> None:
     file = directory / "device"
     file.touch()
     os.truncate(file, 64 * volumes.MIB)
-    volumes.write(file, 1, 8)
-    kept = volumes.copy(file, directory / "kept")
+    volume = volumes.FileVolume(file)
+    volume.write(1, 8)
+    kept = volume.keep(directory / "kept")
 
     def as_nobody(*words: str) -> None:
         user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
@@ -33,9 +34,9 @@ def test_septet_needs_no_root(directory: Path, septet: Path) -> None:
         os.chown(device, NOBODY, -1)
         as_nobody("smoke")
         as_nobody("backup", device, "--volume", "v", "--id", "b")
-        volumes.write(file, 1, 8)
+        volume.write(1, 8)
         as_nobody("restore", "v/b", device, "--overwrite")
     finally:
         os.chown(device, owner, -1)
         loop_driver.detach(file)
-    volumes.assert_same(file, kept)
+    volumes.assert_same(volume, kept)

@@ -4,6 +4,10 @@
 //! sign between them that no name has. So one image may be backed up to several repositories, and a
 //! snapshot of a user's is never taken for one of ours. Which one is trusted is decided by Ceph's
 //! ids, not by names.
+//!
+//! What comes before that is for OpenStack Cinder. Before its RBD driver deletes a volume, it removes
+//! the snapshots called `backup.ID.snap.REST`, and no others. Its own backup driver has a
+//! UUID for ID, so neither takes the other's snapshots for its own.
 
 use std::fmt::Display;
 
@@ -15,6 +19,9 @@ use crate::connect::connect;
 use crate::ffi::Image;
 use crate::rados::Errno;
 
+/// What the names of all snapshots of Septet's begin with.
+const OURS: &str = "backup.septet.snap.";
+
 /// The name of a backup's snapshot.
 pub(crate) fn name_for(job: &BackupJob) -> String {
     format!("{}{}", prefix(&job.repository.to_string(), &job.volume), job.backup)
@@ -22,7 +29,7 @@ pub(crate) fn name_for(job: &BackupJob) -> String {
 
 /// What the names of all snapshots of this volume begin with.
 fn prefix(repository: &str, volume: &impl Display) -> String {
-    format!("septet+{}+{volume}+", repository.get(..8).unwrap_or(repository))
+    format!("{OURS}{}+{volume}+", repository.get(..8).unwrap_or(repository))
 }
 
 /// Removes the snapshots that were made for backups of a volume, but for those in `keep`; what it

@@ -39,7 +39,7 @@ impl<'a> Site<'a> {
 
 /// How many snapshots of the image are Septet's.
 fn own_snapshots(image: &Image<'_>) -> Vec<String> {
-    image.snapshots().into_iter().filter(|name| name.starts_with("septet+")).collect()
+    image.snapshots().into_iter().filter(|name| name.starts_with("backup.septet.snap.")).collect()
 }
 
 #[test]
@@ -70,6 +70,8 @@ fn one_snapshot_stays_and_the_users_are_left_alone() {
     let site = Site::new(&ceph, 8 * MIB, &[]);
     site.image.snapshot("septet");
     site.image.snapshot("users+own+vol+full");
+    // Cinder's own Ceph backup driver calls its snapshots so.
+    site.image.snapshot("backup.7f9c2d8e-0b1a-4c3d-9e5f-102030405060.snap.1763800000.5");
     for id in ["full", "a", "b"] {
         site.backup(id, &[]);
         let snapshots = own_snapshots(&site.image);
@@ -79,7 +81,7 @@ fn one_snapshot_stays_and_the_users_are_left_alone() {
     let scratch = Scratch::on_disk();
     ceph.known_to(scratch.repo().backup_command(&site.image.url())).args(["--volume", "vol", "--id", "b"]).ok();
     assert_eq!(own_snapshots(&site.image).len(), 2);
-    assert_eq!(site.image.snapshots().len(), 4);
+    assert_eq!(site.image.snapshots().len(), 5);
     let (backed, notes) = site.backup("c", &["--audit", "0"]);
     assert_eq!((backed.bytes_read, notes.as_str()), (0, ""));
 }

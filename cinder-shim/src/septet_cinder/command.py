@@ -43,6 +43,8 @@ class Command:
     repository: str
     environment_file: str | None = None
     timeout_seconds: int = 120
+    # Of this run; goes before what the file says.
+    environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, arguments: list[str], watch: Callable[[Event], None] = lambda _: None) -> Event:
         """Runs to the end; the summary, empty if the command gives none.
@@ -64,11 +66,12 @@ class Command:
             LOG.error("%s ended with status %s and said:\n%s", line, status, "\n".join(output.text))
             raise CommandError(output.error or how_it_ended(self.binary, status))
         if output.summary.get("event"):
-            LOG.info("%s: %s", line, output.summary)
+            # What each agent did is for septet's own developers.
+            LOG.info("%s: %s", line, {name: value for name, value in output.summary.items() if name != "agents"})
         return output.summary
 
     def _start(self, line: list[str]) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **self._credentials(), "SEPTET_REPO": self.repository}
+        environment = {**os.environ, **self._credentials(), **self.environment, "SEPTET_REPO": self.repository}
         pipe = subprocess.PIPE
         try:
             return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, env=environment)

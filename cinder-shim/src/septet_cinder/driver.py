@@ -90,7 +90,9 @@ class SeptetBackupDriver(driver.BackupDriver):
         text = self.get_metadata(backup.volume_id) if backup_metadata else None
         try:
             with metadata_file(text) as metadata:
-                summary = self._septet("backup", "--json", *arguments, *metadata, watch=self._watch_backup(backup))
+                arguments += metadata
+                watch = self._watch_backup(backup)
+                summary = self._septet("backup", "--json", *arguments, watch=watch, volume_file=volume_file)
             if is_deleted(backup):
                 raise Canceled
         except Canceled:
@@ -112,8 +114,9 @@ class SeptetBackupDriver(driver.BackupDriver):
 
         arguments = [name(backup), *place.arguments(volume_file), "--overwrite", *streams()]
         arguments += ["--zeroed"] if volume_is_new else []
+        place.let_go(volume_file)
         try:
-            self._septet("restore", "--json", *arguments, watch=watch)
+            self._septet("restore", "--json", *arguments, watch=watch, volume_file=volume_file)
         except SeptetError as error:
             # Cinder would only put the volume into error_restoring.
             backup.fail_reason = str(error)
@@ -170,8 +173,20 @@ class SeptetBackupDriver(driver.BackupDriver):
         if metadata:
             self.put_metadata(volume_id, json.dumps(metadata))
 
-    def _septet(self, command: str, *arguments: str, watch: Callable[[Event], None] = lambda _: None) -> Event:
-        septet = Command(CONF.septet_binary, CONF.septet_repository, CONF.septet_environment_file, CONF.septet_timeout)
+    def _septet(
+        self,
+        command: str,
+        *arguments: str,
+        watch: Callable[[Event], None] = lambda _: None,
+        volume_file: Any = None,
+    ) -> Event:
+        septet = Command(
+            CONF.septet_binary,
+            CONF.septet_repository,
+            CONF.septet_environment_file,
+            CONF.septet_timeout,
+            place.environment(volume_file),
+        )
         try:
             return septet.run([command, *arguments], watch)
         except CommandError as error:
@@ -196,8 +211,8 @@ def full() -> list[str]:
 
 
 def streams() -> list[str]:
-    """How many reads or writes go on at once."""
-    return ["--streams", str(CONF.septet_streams)]
+    """How many reads or writes go on at once, if septet is not to decide."""
+    return ["--streams", str(CONF.septet_streams)] if CONF.septet_streams else []
 
 
 def status(backup: objects.Backup) -> str:

@@ -19,7 +19,11 @@ OPTIONS = [
         help="What is read, compared and stored at once, from 64KiB to 4MiB. It counts from the next full backup on.",
     ),
     cfg.IntOpt(
-        "septet_streams", default=4, min=1, max=64, help="How many reads or writes of one volume go on at once."
+        "septet_streams",
+        min=1,
+        max=64,
+        help="How many reads or writes of one volume go on at once. By default septet decides: 4, and 8 where a "
+        "restore comes from S3.",
     ),
     cfg.IntOpt(
         "septet_timeout",

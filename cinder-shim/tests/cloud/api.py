@@ -1,6 +1,8 @@
 """Cinder's REST API, as a user speaks to it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -71,6 +73,11 @@ class Api:
         self.wait("volume", id, "available")
         return id
 
+    def delete_volume(self, volume: str) -> None:
+        """Deletes a volume."""
+        self.request("DELETE", f"/volumes/{volume}")
+        self.wait_gone("volume", volume)
+
     def start_backup(self, volume: str, **more: Any) -> str:
         """Begins a backup; its id."""
         body = {"volume_id": volume, "name": "backup", **more}
@@ -104,12 +111,28 @@ class Api:
         """Does something to a volume or backup."""
         self.request("POST", f"/{kind}s/{id}/action", {action: body})
 
+    @contextmanager
+    def attached(self, volume: str) -> Iterator[None]:
+        """The time in which an instance uses a volume."""
+        instance = {"instance_uuid": "0fe4d2d1-8d4a-4a3e-9d3c-0a7a4a1f0001", "mountpoint": "/dev/vdb"}
+        self.action("volume", volume, "os-attach", **instance)
+        yield
+        self.wait("volume", volume, "in-use")
+        self.action("volume", volume, "os-detach")
+        self.wait("volume", volume, "available")
+
+    def services(self, binary: str, host: str) -> list[Json]:
+        """What Cinder knows of a service; nothing before it registers."""
+        services = self.request("GET", "/os-services")["services"]
+        return [service for service in services if (service["binary"], service["host"]) == (binary, host)]
+
     def service_is_up(self, binary: str, host: str) -> bool:
         """Whether Cinder takes a service to be up."""
-        services = self.request("GET", "/os-services")["services"]
-        return any(
-            service["binary"] == binary and service["host"] == host and service["state"] == "up" for service in services
-        )
+        return any(service["state"] == "up" for service in self.services(binary, host))
+
+    def signs_of_life(self, binary: str, host: str) -> list[str]:
+        """When a service last said that it lives, if ever, in UTC."""
+        return [service["updated_at"] for service in self.services(binary, host) if service["updated_at"]]
 
     def wait_ready(self, *services: tuple[str, str]) -> None:
         """Waits until the services are up, each given as its binary and its host, and the scheduler knows of pools."""

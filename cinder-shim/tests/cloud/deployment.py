@@ -7,8 +7,10 @@ from pathlib import Path
 
 from cloud import loop_driver
 from cloud.api import Api
+from cloud.backends import Backend
 from cloud.processes import Service, wait_until
 from cloud.servers import PostgreSQL, RabbitMQ, free_port
+from cloud.volumes import Volume
 
 DRIVER = "septet_cinder.backup.drivers.ceph.SeptetBackupDriver"
 BIN = Path(sys.executable).parent
@@ -19,11 +21,12 @@ SYNCED = "synced"
 class Deployment:
     """A cloud with an API, a scheduler, a volume service and any number of backup services."""
 
-    def __init__(self, name: str, directory: Path, rabbit: RabbitMQ, database: PostgreSQL, options: dict) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, directory: Path, rabbit: RabbitMQ, database: PostgreSQL, backend: Backend, options: dict
+    ) -> None:
         self.directory = directory / name
-        self.volumes = self.directory / "volumes"
-        self.volumes.mkdir(parents=True)
+        self.directory.mkdir()
+        self.backend = backend
         self.backup_options = options
         self.port = free_port()
         self.api = Api(self.port)
@@ -49,32 +52,39 @@ class Deployment:
         return self.backups[host]
 
     def wait_ready(self) -> None:
-        """Waits until all services are up, and this driver's have made their check."""
+        """Waits until all services are up, and the backup services have begun their work."""
         backups = [("cinder-backup", host) for host in self.backups]
-        self.api.wait_ready(("cinder-scheduler", "main"), ("cinder-volume", "main@loop"), *backups)
+        self.api.wait_ready(("cinder-scheduler", "main"), ("cinder-volume", f"main@{self.backend.name}"), *backups)
         for host, service in self.backups.items():
-            if DRIVER in (self.directory / f"{host}.conf").read_text():
-                wait_until(lambda service=service: " is ready\n" in service.log(), f"the check of {host}")
+            self._wait_working(host, service.started)
 
-    def stop_backup(self, host: str) -> None:
-        """Stops a backup service, and waits until Cinder takes it to be down."""
-        self.backups.pop(host).stop()
-        self.wait_down(host)
+    def _wait_working(self, host: str, since: str) -> None:
+        """Waits for two signs of life: the first may be its registration, after which it cleans up and checks."""
+        signs: set[str] = set()
+
+        def look() -> bool:
+            signs.update(sign for sign in self.api.signs_of_life("cinder-backup", host) if sign > since)
+            return len(signs) > 1
+
+        wait_until(look, f"the work of {host}")
+
+    def kill_backup(self, host: str) -> None:
+        """Ends a backup service at once, as the first half of a restart."""
+        self.backups.pop(host).kill()
 
     def wait_down(self, host: str) -> None:
         """Waits until Cinder takes a backup service to be down."""
         wait_until(lambda: not self.api.service_is_up("cinder-backup", host), f"the end of {host}")
 
-    def volume(self, id: str) -> Path:
-        """The file behind a volume."""
-        return self.volumes / f"volume-{id}"
+    def volume(self, id: str) -> Volume:
+        """What lies behind a volume."""
+        return self.backend.volume(id)
 
     def stop(self) -> None:
-        """Ends all services, and detaches what they have attached."""
+        """Ends all services, and lets go of their volumes."""
         for service in [*self.services.values(), *self.backups.values()]:
             service.kill()
-        for file in self.volumes.iterdir():
-            loop_driver.detach(file)
+        self.backend.stop()
 
     def _start(self, binary: str, host: str = "main", *confs: Path) -> Service:
         files = [f"--config-file={conf}" for conf in (self.conf, *confs)]
@@ -105,9 +115,9 @@ osapi_volume_listen=127.0.0.1
 osapi_volume_listen_port={self.port}
 osapi_volume_workers=1
 transport_url={broker}
-enabled_backends=loop
+enabled_backends={self.backend.name}
 report_interval=1
-service_down_time=6
+service_down_time=10
 periodic_interval=2
 periodic_fuzzy_delay=0
 scheduler_driver_init_wait_time=2
@@ -116,10 +126,9 @@ backup_driver_stats_polling_interval=10
 backup_driver_init_check_interval=5
 backup_timer_interval=1
 max_pool_size=5
-[loop]
-volume_driver=cloud.loop_driver.LoopDriver
-volume_backend_name=loop
-loop_directory={self.volumes}
+[{self.backend.name}]
+volume_backend_name={self.backend.name}
+{self.backend.configuration()}
 [database]
 connection={database}
 [oslo_concurrency]

@@ -6,16 +6,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
+
+from cloud.volumes import Volume
 
 T = TypeVar("T")
 
 # Nothing takes nearly so long with small volumes, even on a busy machine.
 time_limit_seconds = 120
-# An agent that has read or written so much of a volume is in the middle of it: more than the pools hold, less than
-# the volumes have.
-UNDER_WAY_BYTES = {"reader": 64 << 20, "volumewriter": 8 << 20}
+# A backup that has read so much, and a restore that has written so much, is in the middle of its work: the pools hold
+# less than the first, and the volumes have more.
+READ_BYTES, WRITTEN_BYTES = 64 << 20, 8 << 20
 
 
 def wait_until(look: Callable[[], T], what: str, seconds: float | None = None, pause_seconds: float = 0.1) -> T:
@@ -33,6 +36,7 @@ class Service:
 
     def __init__(self, name: str, line: list[str], directory: Path, environment: dict[str, str]) -> None:
         self.output = directory / f"{name}.out"
+        self.started = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 line,
@@ -56,12 +60,9 @@ class Service:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        """Asks it to end, and waits."""
-        self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(20)
-        self.kill()
+    def memory_peak_mib(self) -> int:
+        """The most memory that the process itself has had so far."""
+        return int(status_of(self.pid)["VmHWM"].split()[0]) >> 10
 
     def log(self) -> str:
         """What it has said so far."""
@@ -99,17 +100,16 @@ def is_alive(pid: int) -> bool:
     return status_of(pid).get("State", "Z")[0] not in "ZX"
 
 
-def bytes_moved(pid: int) -> int:
-    """What the process has read and written so far, sockets included."""
+def bytes_read(pid: int) -> int:
+    """What the process has read so far, sockets included."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    counts = {name: int(value) for name, _, value in (line.partition(": ") for line in lines)}
-    return counts["rchar"] + counts["wchar"]
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
 
 
 class Held:
     """A run of septet in the middle of its work: the agent that has the volume is stopped, so that it can't end."""
 
-    def __init__(self, service: Service, agent: str) -> None:
+    def __init__(self, service: Service, agent: str, is_under_way: Callable[[int], bool]) -> None:
         # The kernel keeps 15 characters of a name.
         name = f"septet-{agent}"[:15]
         self.agent = wait_until(
@@ -117,12 +117,22 @@ class Held:
             name,
             pause_seconds=0.005,
         )
-        wait_until(lambda: bytes_moved(self.agent) > UNDER_WAY_BYTES[agent], f"work of {name}", pause_seconds=0.001)
+        wait_until(lambda: is_under_way(self.agent), f"work of {name}", pause_seconds=0.001)
         os.kill(self.agent, signal.SIGSTOP)
         # The supervisor comes first: were an agent to die before it, it would clear up.
         septet = {pid: name for pid, name in descendants(service.pid).items() if name.startswith("septet")}
         self.processes = sorted(septet, key=lambda pid: septet[pid] != "septet")
         assert self.agent in self.processes, f"{name} was too fast: use larger volumes"
+
+    @classmethod
+    def backup(cls, service: Service) -> Self:
+        """A backup that has read a good part."""
+        return cls(service, "reader", lambda agent: bytes_read(agent) > READ_BYTES)
+
+    @classmethod
+    def restore(cls, service: Service, target: Volume) -> Self:
+        """A restore that has written a good part of a volume that was empty."""
+        return cls(service, "volumewriter", lambda _: target.stored_bytes() > WRITTEN_BYTES)
 
     def go_on(self) -> None:
         """Lets it work on."""
@@ -137,4 +147,4 @@ class Held:
 
     def wait_gone(self) -> None:
         """Returns when none of its processes is left."""
-        wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}", 30)
+        wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}")

@@ -7,7 +7,7 @@ from botocore.client import Config
 
 from cloud.processes import Service, wait_until
 from cloud.servers import answers, free_port
-from cloud.stores import Store
+from cloud.stores import ANOTHER, Store
 
 BUCKET, PREFIX = "backups", "cinder/"
 KEY, SECRET = "owner-key", "owner-secret"
@@ -22,9 +22,10 @@ class Seaweed(Store):
         self.directory = directory / "seaweed"
         (self.directory / "data").mkdir(parents=True)
         (self.directory / "s3.json").write_text(IDENTITIES)
-        self.ports = {name: free_port_pair() for name in ("master", "volume", "filer", "s3")}
+        # SeaweedFS listens on each and 10,000 above.
+        self.ports = {name: free_port(and_above=10_000) for name in ("master", "volume", "filer", "s3")}
         endpoint = f"http://127.0.0.1:{self.ports['s3']}"
-        self.repository = f"s3://{BUCKET}/{PREFIX}?time-limit=10"
+        self.repository = f"s3://{BUCKET}/{PREFIX}"
         self.environment = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": KEY,
@@ -48,7 +49,7 @@ class Seaweed(Store):
 
     def damage(self, key: str) -> None:
         bytes_ = self.client.get_object(Bucket=BUCKET, Key=PREFIX + key)["Body"].read()
-        self.client.put_object(Bucket=BUCKET, Key=PREFIX + key, Body=bytes(byte ^ 1 for byte in bytes_))
+        self.client.put_object(Bucket=BUCKET, Key=PREFIX + key, Body=bytes_.translate(ANOTHER))
 
     def take_away(self) -> None:
         self.server.kill()
@@ -64,6 +65,7 @@ class Seaweed(Store):
             "master.volumeSizeLimitMB": 64,
             "master.telemetry": "false",
             "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
             **{f"{name}.port": port for name, port in self.ports.items()},
         }
         words = [f"-{name}={value}" for name, value in options.items()]
@@ -76,11 +78,3 @@ class Seaweed(Store):
     def _is_ready(self) -> bool:
         """It answers, and its volumes have come."""
         return answers(self.ports["s3"]) and "the cluster has 1 filer" in self.server.log()
-
-
-def free_port_pair() -> int:
-    """A port that is free, and so is the one 10,000 above, where SeaweedFS listens too."""
-    while True:
-        port = free_port()
-        if port + 10_000 < 1 << 16 and not answers(port + 10_000):
-            return port

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,11 +15,26 @@ from cloud.processes import Service, wait_until
 PASSWORD = "guest"
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
+def free_port(*, and_above: int = 0) -> int:
+    """A port that nobody listens on, and so is the one so far above it.
+
+    Both are below those that the system gives to outgoing connections: nobody takes them meanwhile, or after a kill.
+    """
+    while True:
+        port = random.randrange(12_000, 22_000)
+        if is_free(port) and is_free(port + and_above):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(port: int) -> bool:

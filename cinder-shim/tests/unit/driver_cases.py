@@ -175,8 +175,8 @@ class SeptetDriverTestCase(BaseDriverTestCase):
             self.assertEqual([str(self.source)], place.arguments(file))
         image = SimpleNamespace(name="volume-1")
         rbd = SimpleNamespace(rbd_image=image, rbd_pool="volumes", rbd_user="cinder", rbd_conf="/tmp/brick")
-        expected = ["rbd:volumes/volume-1", "--ceph-user", "cinder", "--ceph-conf", "/tmp/brick"]
-        self.assertEqual(expected, place.arguments(rbd))
+        self.assertEqual(["rbd:volumes/volume-1", "--ceph-user", "cinder"], place.arguments(rbd))
+        self.assertEqual({"CEPH_CONF": "/tmp/brick"}, place.environment(rbd))
 
     def test_the_path_in_cinder_conf_is_one_that_cinder_knows(self) -> None:
         self.assertIn("backup.drivers.ceph", SERVICE)

@@ -1,0 +1,110 @@
+"""A real Ceph of one node as the volumes' storage, made by the script that the Rust tests use."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import rados
+import rbd
+
+from cloud.backends import Backend
+from cloud.volumes import MIB, Volume, data_pieces, run
+
+SCRIPT = Path(__file__).parents[3] / "tests" / "ceph"
+POOL, USER = "rbd", "cinder"
+OURS = "backup.septet.snap."
+# What Cinder's documentation grants.
+CAPABILITIES = ("mon", "profile rbd", "osd", "profile rbd")
+
+
+class Rbd(Backend):
+    """Images of Ceph, by Cinder's own driver."""
+
+    name = "ceph"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "ceph"
+        self.conf = self.directory / "ceph.conf"
+        # Where os-brick looks for the key; no other cluster of this machine has this name.
+        self.cluster = f"septet{os.getpid()}"
+        self.keyring = Path(f"/etc/ceph/{self.cluster}.client.{USER}.keyring")
+        environment = {**os.environ, "SIZE_GB": "40", "LIFE_OF": str(os.getpid())}
+        self.starting = subprocess.Popen([SCRIPT, "up", self.directory], env=environment, stdout=subprocess.DEVNULL)
+
+    def wait(self) -> None:
+        """Returns when it can be used."""
+        assert self.starting.wait() == 0, "Ceph does not start"
+        key = run("ceph", "--conf", self.conf, "auth", "get-or-create", f"client.{USER}", *CAPABILITIES)
+        self.keyring.parent.mkdir(exist_ok=True)
+        self.keyring.write_text(key)
+        with self.conf.open("a") as conf:
+            conf.write(f"[client.{USER}]\nkeyring = {self.keyring}\n")
+        self.client = rados.Rados(conffile=str(self.conf), rados_id="admin")
+        self.client.connect()
+        self.pool = self.client.open_ioctx(POOL)
+
+    def configuration(self) -> str:
+        return (
+            f"volume_driver=cinder.volume.drivers.rbd.RBDDriver\nrbd_pool={POOL}\nrbd_user={USER}\n"
+            f"rbd_cluster_name={self.cluster}\nrbd_ceph_conf={self.conf}\n"
+        )
+
+    def volume(self, id: str) -> "Image":
+        return Image(self, f"volume-{id}")
+
+    def names(self) -> list[str]:
+        return sorted(rbd.RBD().list(self.pool))
+
+    def stop(self) -> None:
+        self.starting.wait()
+        subprocess.run([SCRIPT, "down", self.directory], check=True)
+        self.keyring.unlink(missing_ok=True)
+
+
+class Image(Volume):
+    """An image."""
+
+    def __init__(self, backend: Rbd, name: str) -> None:
+        self.backend = backend
+        self.name = name
+
+    def open(self, **how: bool) -> rbd.Image:
+        """The image itself, as whoever uses the volume has it open."""
+        return rbd.Image(self.backend.pool, self.name, **how)
+
+    def snapshots(self) -> list[str]:
+        """The names of its snapshots that are Septet's."""
+        with self.open(read_only=True) as image:
+            return [found["name"] for found in image.list_snaps() if found["name"].startswith(OURS)]
+
+    def write(self, offset_mib: int, size_mib: int) -> None:
+        with self.open() as image:
+            for mib in range(offset_mib, offset_mib + size_mib):
+                image.write(os.urandom(MIB), mib * MIB)
+            image.flush()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.backend.directory) as directory:
+            path = Path(directory) / self.name
+            run("rbd", "--conf", self.backend.conf, "export", "--no-progress", f"{POOL}/{self.name}", path)
+            yield path
+
+    @contextlib.contextmanager
+    def editing(self) -> Iterator[Path]:
+        with self.reading() as path:
+            yield path
+            with path.open("rb") as file, self.open() as image:
+                for piece in data_pieces(file.fileno()):
+                    new = os.pread(file.fileno(), MIB, piece * MIB)
+                    if new != image.read(piece * MIB, len(new)):
+                        image.write(new, piece * MIB)
+
+    def stored_bytes(self) -> int:
+        sizes = []
+        with self.open(read_only=True) as image:
+            image.diff_iterate(0, image.size(), None, lambda _, size, __: sizes.append(size), whole_object=True)
+        return sum(sizes)
