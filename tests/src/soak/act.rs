@@ -11,7 +11,8 @@ use crate::run::Septet;
 impl World {
     /// A command on the volume's repository.
     pub(super) fn septet(&self, volume: usize, words: &[&str]) -> Septet {
-        self.places[self.volumes[volume].place].septet(words)
+        let place = &self.places[self.volumes[volume].place];
+        if self.impatient { place.impatient_septet(words) } else { place.septet(words) }
     }
 
     pub(super) fn write(&mut self, volume: usize) {

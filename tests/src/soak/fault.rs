@@ -49,7 +49,9 @@ impl World {
 
     /// The store is full, or its server misbehaves.
     pub(super) fn store_fails(&mut self, volume: usize) {
+        self.impatient = true;
         let (doing, command) = self.something(volume);
+        self.impatient = false;
         let failing = self.places[self.volumes[volume].place].fail(&mut self.rng);
         let outcome = command.run();
         drop(failing);

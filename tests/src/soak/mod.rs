@@ -43,6 +43,8 @@ struct World {
     scratch: Scratch,
     places: Vec<Place>,
     volumes: Vec<Volume>,
+    /// Stores that fail are given up soon; those that are only slow, as usual.
+    impatient: bool,
     tally: Tally,
 }
 
@@ -73,6 +75,9 @@ pub fn run(seed: u64, operations: u64, server: &Server) -> Tally {
         world.rng = Rng::new(seed.wrapping_mul(1_000_003) ^ number);
         world.step();
         world.tally.operations += 1;
+        if world.tally.operations.is_multiple_of(100) {
+            println!("{}", world.tally);
+        }
     }
     world.end();
     world.tally
@@ -83,11 +88,11 @@ impl World {
         let scratch = Scratch::in_memory();
         let places = vec![
             Place::directory(scratch.path("mount")),
-            Place::bucket(Proxy::before(server), &format!("soak/{seed}?part-size=5&time-limit=2")),
+            Place::bucket(Proxy::before(server), &format!("soak/{seed}?part-size=5")),
         ];
         let mut rng = Rng::new(seed);
         let volumes = (0..4).map(|number| Volume::new(&scratch, number, number % places.len(), &mut rng)).collect();
-        Self { rng, scratch, places, volumes, tally: Tally::default() }
+        Self { rng, scratch, places, volumes, impatient: false, tally: Tally::default() }
     }
 
     fn step(&mut self) {

@@ -56,6 +56,14 @@ impl Place {
         }
     }
 
+    /// The same, giving up a server after two seconds.
+    pub(super) fn impatient_septet(&self, words: &[&str]) -> Septet {
+        match self {
+            Self::Directory { .. } => self.septet(words),
+            Self::Bucket { repo, .. } => repo.with_option("time-limit=2").septet(words),
+        }
+    }
+
     /// The volumes and ids of all backups; none, if there is no repository yet.
     pub(super) fn listed(&self) -> Vec<(String, String)> {
         if self.objects().is_empty() {
