@@ -45,6 +45,14 @@ pub(crate) struct Global {
     /// Stop, as if interrupted, when standard input ends: with the program that started this one
     #[arg(long, global = true)]
     pub(crate) until_eof: bool,
+
+    /// Fail where the kernel can't lock the agents in (Landlock, seccomp), instead of going on with a note
+    #[arg(long, global = true, conflicts_with = "no_sandbox")]
+    pub(crate) require_sandbox: bool,
+
+    /// Don't lock the agents in
+    #[arg(long, global = true)]
+    pub(crate) no_sandbox: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,8 @@ mod supervisor;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The command, too, may have credentials in its memory.
+    septet_sandbox::keep_no_memory_image();
     match agents::called_as() {
         Some(agent) => agents::run(agent),
         None => commands::run(args::parse()),

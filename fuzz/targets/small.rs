@@ -1,8 +1,9 @@
-//! The small ones: `septet.json`, `pending.json`, and the keys of objects.
+//! The small ones: `septet.json`, `pending.json`, the keys of objects, and the names of images.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use septet_format::{Pending, RepositoryInfo, keys};
+use septet_volume::RbdUrl;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(info) = RepositoryInfo::decode(bytes) {
@@ -10,6 +11,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(marker) = Pending::decode(bytes) {
         assert_eq!(Pending::decode(&marker.encode()).expect("it was one before"), marker);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(url) = text.parse::<RbdUrl>()
+    {
+        assert_eq!(url.to_string().parse::<RbdUrl>().expect("it was one before"), url);
     }
     if let Ok(text) = std::str::from_utf8(bytes)
         && keys::parse(text).is_some()

@@ -140,3 +140,15 @@ pub struct DeleteJob {
     /// Which of its backups.
     pub backups: Vec<BackupId>,
 }
+
+impl Begin {
+    /// Where the repository is.
+    pub fn repo(&self) -> &str {
+        match self {
+            Self::Backup(job) => &job.repo,
+            Self::Restore(job) => &job.repo,
+            Self::Verify(job) => &job.repo,
+            Self::Delete(job) => &job.repo,
+        }
+    }
+}

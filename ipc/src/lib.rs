@@ -26,5 +26,6 @@ pub use failure::{Failure, FailureKind};
 pub use ids::{AgentKind, PoolName, SlotId};
 pub use message::Message;
 pub use rbd::{RbdBackup, RbdOrigin, RbdRestore};
+pub use septet_sandbox::Needs;
 pub use shm::{NewSlot, Pool, Slot, Table};
 pub use status::Event;

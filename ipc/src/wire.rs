@@ -8,8 +8,9 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -128,6 +129,19 @@ impl Receiver {
             }
             Err(errno) => Err(Failure::protocol(format!("reading the socket: {errno}"))),
         }
+    }
+
+    /// Whether there is something to receive, or comes within that time.
+    ///
+    /// # Errors
+    /// A socket that can't be waited for.
+    pub fn is_ready_within(&self, time: Duration) -> Result<bool, Failure> {
+        if self.has_line() {
+            return Ok(true);
+        }
+        let time = Timespec::try_from(time).map_err(Failure::protocol)?;
+        let ready = retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)));
+        ready.map(|ready| ready > 0).map_err(|errno| Failure::protocol(format!("waiting at the socket: {errno}")))
     }
 
     /// Waits until there is something to read.

@@ -14,7 +14,7 @@ mod target;
 
 use septet_agent_reader::OpenSource;
 use septet_agent_volumewriter::OpenTarget;
-use septet_ipc::{BackupJob, Failure, RestoreJob};
+use septet_ipc::{BackupJob, Failure, Needs, RestoreJob};
 use septet_volume::{Source, Target};
 
 use crate::source::RbdSource;
@@ -28,10 +28,24 @@ impl OpenSource for Images {
     fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
         Ok(Box::new(RbdSource::open(job)?))
     }
+
+    fn needs(_: &BackupJob) -> Needs {
+        of_ceph()
+    }
 }
 
 impl OpenTarget for Images {
     fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure> {
         Ok(Box::new(RbdTarget::open(job)?))
     }
+
+    fn needs(_: &RestoreJob) -> Needs {
+        of_ceph()
+    }
+}
+
+/// Where the keyring lies is written in the configuration, and that may be anywhere: all can be read, but only
+/// Ceph's own logs be written, and no program started.
+fn of_ceph() -> Needs {
+    Needs::nothing().library().read("/").write("/var/log/ceph").write("/run/ceph")
 }

@@ -26,10 +26,12 @@ pub fn counts() -> Counts {
     Counts { objects: OBJECTS.load(Ordering::Relaxed), requests: REQUESTS.load(Ordering::Relaxed) }
 }
 
+#[cfg(feature = "s3")]
 pub(crate) fn object() {
     OBJECTS.fetch_add(1, Ordering::Relaxed);
 }
 
+#[cfg(feature = "s3")]
 pub(crate) fn request() {
     REQUESTS.fetch_add(1, Ordering::Relaxed);
 }

@@ -14,7 +14,9 @@ mod error;
 mod key;
 #[cfg(any(test, feature = "simulation"))]
 mod memory;
+mod needs;
 mod open;
+#[cfg(feature = "s3")]
 mod s3;
 mod store;
 
@@ -24,6 +26,8 @@ pub use error::{StoreError, StoreErrorKind};
 pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
 #[cfg(any(test, feature = "simulation"))]
 pub use memory::{Memory, Stop};
+pub use needs::{needs_to_read, needs_to_write, wants_credentials};
 pub use open::{Access, open};
+#[cfg(feature = "s3")]
 pub use s3::S3;
 pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

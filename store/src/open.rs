@@ -1,6 +1,6 @@
 //! From a path or a URL to a store.
 
-use crate::{Directory, S3, Store, StoreError, StoreErrorKind};
+use crate::{Directory, Store, StoreError, StoreErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,24 +13,45 @@ pub enum Access {
     Existing,
 }
 
+/// Where a URL leads.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Directory(PathBuf),
+    S3,
+    #[cfg(any(test, feature = "simulation"))]
+    Memory(String),
+}
+
+/// Takes a URL apart, or says what is wrong with it.
+pub(crate) fn place(url: &str) -> Result<Place, String> {
+    Ok(match url.split_once("://") {
+        None => Place::Directory(PathBuf::from(url)),
+        Some(("file", rest)) => Place::Directory(file_url_path(rest)?),
+        Some(("s3", _)) => Place::S3,
+        #[cfg(any(test, feature = "simulation"))]
+        Some(("memory", name)) => Place::Memory(name.to_owned()),
+        Some((scheme, _)) if is_scheme(scheme) => {
+            return Err(format!("unknown scheme {scheme:?}: known are a plain path, file:// and s3://"));
+        }
+        Some(_) => Place::Directory(PathBuf::from(url)),
+    })
+}
+
 /// Opens a directory by path or `file:///path`, or `s3://bucket/prefix`, whose server is not asked yet; other schemes are named in the error.
 pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
     let refused = |cause: String| StoreError::new(StoreErrorKind::Other, url, "", "open", cause);
-    let path = match url.split_once("://") {
-        None => PathBuf::from(url),
-        Some(("file", rest)) => file_url_path(rest).map_err(|why| refused(why.to_owned()))?,
-        Some(("s3", _)) => return Ok(Arc::new(S3::open(url)?)),
+    match place(url).map_err(refused)? {
+        Place::Directory(path) => Ok(Arc::new(Directory::open(&path, access)?)),
+        #[cfg(feature = "s3")]
+        Place::S3 => Ok(Arc::new(crate::S3::open(url)?)),
+        #[cfg(not(feature = "s3"))]
+        Place::S3 => Err(refused("this was built without S3".to_owned())),
         #[cfg(any(test, feature = "simulation"))]
-        Some(("memory", name)) => {
-            let store = crate::Memory::named(name).ok_or_else(|| refused("there is none of that name".to_owned()))?;
-            return Ok(store);
+        Place::Memory(name) => {
+            let store = crate::Memory::named(&name).ok_or_else(|| refused("there is none of that name".to_owned()))?;
+            Ok(store)
         }
-        Some((scheme, _)) if is_scheme(scheme) => {
-            return Err(refused(format!("unknown scheme {scheme:?}: known are a plain path, file:// and s3://")));
-        }
-        Some(_) => PathBuf::from(url),
-    };
-    Ok(Arc::new(Directory::open(&path, access)?))
+    }
 }
 
 /// Whether it looks like a URL's scheme, and not like a path that has `://` in it.

@@ -13,16 +13,21 @@ pub mod debian;
 mod device;
 pub mod fault;
 pub mod fault_job;
+#[cfg(target_arch = "x86_64")]
+mod possessed;
 mod processes;
 mod repo;
 mod run;
 pub mod s3;
 mod scratch;
+pub mod soak;
 
 pub use binary::{binary, build_rbd_binary, target_dir, workspace_dir};
 pub use ceph::{Ceph, Change, Image};
 pub use compare::{allocated_bytes, assert_bytes, assert_same};
 pub use device::{LoopDevice, Mount, command, require_root};
+#[cfg(target_arch = "x86_64")]
+pub use possessed::Possessed;
 pub use processes::{Process, children, is_alive};
 pub use repo::{Backed, Blocks, Repo};
 pub use run::{Outcome, Running, Septet, septet};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::fault::assert_gone;
 use crate::processes::{Process, children};
 use crate::{binary, require_root};
 
@@ -139,6 +140,19 @@ impl Running {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("sending a signal");
+    }
+
+    /// Kills the supervisor, and waits until it and the agents that it had are gone; false if it had ended before.
+    pub fn kill_all(&mut self) -> bool {
+        if self.exit_status().is_some() {
+            return false;
+        }
+        // Stopped, it starts no more; not yet waited for, its number is nobody else's.
+        self.signal(Signal::STOP);
+        let agents = self.agents();
+        self.end();
+        assert_gone(&agents);
+        true
     }
 
     /// Waits for its end.

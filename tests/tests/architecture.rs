@@ -7,12 +7,13 @@ use septet_tests::workspace_dir;
 use serde_json::Value;
 
 /// A crate, and those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
+    ("septet-sandbox", &[]),
     ("septet-format", &[]),
-    ("septet-store", &[]),
+    ("septet-store", &["septet-sandbox"]),
     ("septet-volume", &[]),
     ("septet-repository", &["septet-format", "septet-store"]),
-    ("septet-ipc", &["septet-format"]),
+    ("septet-ipc", &["septet-format", "septet-sandbox"]),
     ("septet-agent-master", &PURE),
     ("septet-agent-reader", &OF_VOLUMES),
     ("septet-agent-checksum", &PURE),
@@ -36,7 +37,7 @@ const OF_VOLUMES: [&str; 3] = ["septet-format", "septet-ipc", "septet-volume"];
 const OF_IMAGES: [&str; 5] =
     ["septet-agent-reader", "septet-agent-volumewriter", "septet-format", "septet-ipc", "septet-volume"];
 const OF_REPOSITORIES: [&str; 4] = ["septet-format", "septet-ipc", "septet-repository", "septet-store"];
-const ALL_BELOW_CLI: [&str; 16] = [
+const ALL_BELOW_CLI: [&str; 17] = [
     "septet-agent-backupreader",
     "septet-agent-checksum",
     "septet-agent-compressor",
@@ -51,6 +52,7 @@ const ALL_BELOW_CLI: [&str; 16] = [
     "septet-format",
     "septet-ipc",
     "septet-repository",
+    "septet-sandbox",
     "septet-store",
     "septet-volume",
 ];

@@ -125,6 +125,7 @@ fn messages_from_the_wrong_side_end_it() {
         .hears(r#"{"release":["reader_1_0"]}"#)
         .fails("protocol", "a release came from upstream");
     Scripted::start("checksum")
+        .hears(BEGIN)
         .hears_from_downstream(r#"{"end":true}"#)
         .fails("protocol", "something else than a release");
 }

@@ -14,6 +14,11 @@ mod rbd_url;
 mod source;
 mod target;
 
+/// What is looked at to know a block device.
+pub const DEVICE_FILES: &str = "/sys";
+/// What is looked at to know who uses it.
+pub const USER_FILES: [&str; 2] = ["/proc/self/mountinfo", "/proc/swaps"];
+
 pub use error::{ByteRange, VolumeError};
 pub use extent::{Extent, ExtentKind};
 pub use file::partial::discard_abandoned;

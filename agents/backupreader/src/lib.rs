@@ -8,7 +8,7 @@ mod fetch;
 mod restore;
 mod verify;
 
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Output, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};
 
 use crate::restore::Restore;
 use crate::verify::Verify;
@@ -26,6 +26,11 @@ enum Task {
 
 impl Agent for Backupreader {
     const KIND: AgentKind = AgentKind::Backupreader;
+    const SHARED_OBJECTS: usize = 1;
+
+    fn needs(begin: &Begin) -> Needs {
+        septet_store::needs_to_read(begin.repo())
+    }
 
     fn store_counts() -> (u64, u64) {
         septet_store::counts().into()

@@ -23,6 +23,7 @@ pub struct Compressor {
 
 impl Agent for Compressor {
     const KIND: AgentKind = AgentKind::Compressor;
+    const SHARED_OBJECTS: usize = 1;
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {

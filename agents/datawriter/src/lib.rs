@@ -10,7 +10,7 @@ mod gather;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use septet_ipc::agent::{Weight, step_aside};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Output, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};
 use septet_store::{Access, Store};
 
 use crate::gather::{Gather, Part};
@@ -24,6 +24,10 @@ pub struct Datawriter {
 
 impl Agent for Datawriter {
     const KIND: AgentKind = AgentKind::Datawriter;
+
+    fn needs(begin: &Begin) -> Needs {
+        septet_store::needs_to_write(begin.repo())
+    }
 
     fn store_counts() -> (u64, u64) {
         septet_store::counts().into()

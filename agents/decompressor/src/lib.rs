@@ -30,6 +30,7 @@ const POOL_BYTES_MAX: u64 = 32 << 20;
 
 impl Agent for Decompressor {
     const KIND: AgentKind = AgentKind::Decompressor;
+    const SHARED_OBJECTS: usize = 1;
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let (block_bytes, pool_bytes, on_damage, keep) = match begin {
@@ -160,6 +161,14 @@ mod tests {
             }
         }
         assert_eq!(agent.pool.taken(), 0, "a damaged block keeps its slot");
+    }
+
+    #[test]
+    fn a_bomb_fills_no_more_than_a_block() {
+        let bomb = lz4_flex::block::compress(&vec![0; 64 << 20]);
+        let agent = agent(OnDamage::Report);
+        let work = handled(&agent, &bomb, Codec::Lz4, &[0; 65536]).unwrap();
+        assert_eq!((work.command.state, agent.pool.taken()), (State::Damaged, 0));
     }
 
     #[test]

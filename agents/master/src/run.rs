@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use septet_ipc::agent::{STATUS_INTERVAL, run_process, spawn};
+use septet_ipc::agent::{STATUS_INTERVAL, lock_in, run_process, spawn};
 use septet_ipc::status::Status;
 use septet_ipc::wire::{Receiver, Sender};
-use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message};
+use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message, Needs};
 
 use crate::{Plan, Step, plan};
 
@@ -25,9 +25,11 @@ pub fn run() -> ExitCode {
 fn run_between(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
     let releases = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
     let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
+    let job = ring.job()?;
+    lock_in(&Needs::nothing())?;
     spawn("releases", move || drain(releases))?;
     spawn("status", status)?;
-    let begin = ring.open()?;
+    let begin = ring.open(job)?;
     let mut plan = plan(&begin)?;
     ring.work(&mut *plan)?;
     ring.close()
@@ -39,11 +41,16 @@ struct Ring {
 }
 
 impl Ring {
+    /// The job, as the supervisor gave it.
+    fn job(&mut self) -> Result<Box<Begin>, Failure> {
+        match self.next()? {
+            Message::Begin(job) => Ok(job),
+            _ => Err(Failure::protocol("the first line is not `begin`")),
+        }
+    }
+
     /// Sends `begin` round and waits until it is back, with what the agents added.
-    fn open(&mut self) -> Result<Begin, Failure> {
-        let Message::Begin(job) = self.next()? else {
-            return Err(Failure::protocol("the first line is not `begin`"));
-        };
+    fn open(&mut self, job: Box<Begin>) -> Result<Begin, Failure> {
         self.downstream.send(&Message::Begin(job))?;
         loop {
             if let Message::Begin(job) = self.next()? {

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use septet_format::{BlockCounts, Geometry};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Output, State, Table, Work};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, Output, State, Table, Work};
 use septet_repository::Repository;
 
 use crate::tables::Tables;
@@ -40,6 +40,11 @@ struct Counted {
 
 impl Agent for Metawriter {
     const KIND: AgentKind = AgentKind::Metawriter;
+    const SHARED_OBJECTS: usize = 2;
+
+    fn needs(begin: &Begin) -> Needs {
+        septet_store::needs_to_write(begin.repo())
+    }
 
     fn store_counts() -> (u64, u64) {
         septet_store::counts().into()

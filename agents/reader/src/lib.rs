@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use septet_format::Geometry;
 use septet_ipc::agent::{note, step};
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, NewSlot, Output, Pool, State, Table, Work};
+use septet_ipc::{
+    Agent, AgentKind, BackupJob, Begin, Context, Failure, Needs, NewSlot, Output, Pool, State, Table, Work,
+};
 use septet_volume::{FileSource, Source, SpooledSource};
 
 use crate::audit::Audit;
@@ -28,6 +30,9 @@ pub trait OpenSource: Send + Sync + 'static {
     /// # Errors
     /// A volume that is not there, or that can't be read.
     fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure>;
+
+    /// What it takes to open and read that.
+    fn needs(job: &BackupJob) -> Needs;
 }
 
 /// Files and block devices, by path; and streams of changes that were laid out.
@@ -39,6 +44,11 @@ impl OpenSource for Files {
             return Ok(Box::new(SpooledSource::open(Path::new(spool)).map_err(Failure::volume)?));
         }
         Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
+    }
+
+    fn needs(job: &BackupJob) -> Needs {
+        let spool = job.rbd.as_ref().and_then(|rbd| rbd.spool.as_ref());
+        Needs::nothing().read(spool.unwrap_or(&job.source)).read(septet_volume::DEVICE_FILES)
     }
 }
 
@@ -54,6 +64,11 @@ pub struct Reader<O = Files> {
 
 impl<O: OpenSource> Agent for Reader<O> {
     const KIND: AgentKind = AgentKind::Reader;
+    const SHARED_OBJECTS: usize = 1;
+
+    fn needs(begin: &Begin) -> Needs {
+        if let Begin::Backup(job) = begin { O::needs(job) } else { Needs::nothing() }
+    }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {

@@ -6,7 +6,7 @@
 //! go is decided in `septet_repository::reclaim`.
 
 use septet_format::{Manifest, keys};
-use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Output, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Output, Work};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
 /// Objects in one request: as many as S3 takes.
@@ -20,6 +20,10 @@ pub struct S3worker {
 
 impl Agent for S3worker {
     const KIND: AgentKind = AgentKind::S3worker;
+
+    fn needs(begin: &Begin) -> Needs {
+        septet_store::needs_to_write(begin.repo())
+    }
 
     fn store_counts() -> (u64, u64) {
         septet_store::counts().into()

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use septet_ipc::agent::step;
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, RestoreJob, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Needs, Output, RestoreJob, State, Work};
 use septet_volume::{FileTarget, Target, TargetOptions};
 
 /// Zeros are asked for in pieces of this size, so that a device that must write them shows that it
@@ -23,6 +23,9 @@ pub trait OpenTarget: Send + Sync + 'static {
     /// # Errors
     /// A volume that is too small, in use, not writable, or there already and not to be overwritten.
     fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure>;
+
+    /// What it takes to open and write that.
+    fn needs(job: &RestoreJob) -> Needs;
 }
 
 /// Files and block devices, by path.
@@ -32,6 +35,14 @@ impl OpenTarget for Files {
     fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure> {
         let options = TargetOptions { volume_bytes: job.volume_bytes, overwrite: job.overwrite };
         Ok(Box::new(FileTarget::open(Path::new(&job.target), &options).map_err(Failure::volume)?))
+    }
+
+    /// What is there is written in place; what is not is made under another name, in the same directory.
+    fn needs(job: &RestoreJob) -> Needs {
+        let target = Path::new(&job.target);
+        let place = if target.exists() { Some(target) } else { target.parent() };
+        let volume = place.map_or(Needs::nothing(), |place| Needs::nothing().write(place));
+        septet_volume::USER_FILES.into_iter().fold(volume.read(septet_volume::DEVICE_FILES), Needs::read)
     }
 }
 
@@ -47,6 +58,10 @@ pub struct Volumewriter<O = Files> {
 
 impl<O: OpenTarget> Agent for Volumewriter<O> {
     const KIND: AgentKind = AgentKind::Volumewriter;
+
+    fn needs(begin: &Begin) -> Needs {
+        if let Begin::Restore(job) = begin { O::needs(job) } else { Needs::nothing() }
+    }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Restore(job) = begin else {

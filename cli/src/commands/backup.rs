@@ -204,7 +204,7 @@ fn attempt(
     pending::begin(repository, &marker)?;
     let details = json!({ "backup": job.backup, "volume": job.volume, "parent": job.parent });
     reporter.start(&format!("backing up {}", job.volume), details);
-    let run = supervisor::run(&Begin::Backup(job.clone()), global.timeout, reporter);
+    let run = supervisor::run(&Begin::Backup(job.clone()), global, reporter);
     let report = match run {
         Ok(report) => report,
         Err(error) => {
@@ -254,7 +254,7 @@ pub(super) fn failed(error: RunError, interrupted: &'static str) -> anyhow::Erro
     match error {
         RunError::Interrupted => Interrupted(interrupted).into(),
         RunError::Failed(failure) => failure.into(),
-        other @ RunError::Start(_) => other.into(),
+        other @ (RunError::Start(_) | RunError::Sandbox(_)) => other.into(),
     }
 }
 

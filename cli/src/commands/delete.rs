@@ -46,7 +46,7 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
             backups.iter().filter_map(|backup| Some(repository.manifest(&volume, backup).ok()?.source)).collect();
         reporter.start(&format!("deleting from {volume}"), json!({ "volume": volume, "backups": backups }));
         let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume: volume.clone(), backups });
-        objects += supervisor::run(&begin, global.timeout, reporter)
+        objects += supervisor::run(&begin, global, reporter)
             .map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?
             .progress
             .objects;

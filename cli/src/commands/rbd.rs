@@ -9,6 +9,7 @@ use septet_ipc::{BackupJob, RbdBackup, RbdOrigin, RbdRestore};
 use septet_repository::{Repository, pending};
 use septet_volume::RbdUrl;
 
+use crate::agents::SUPERVISOR_VARIABLE;
 use crate::args::{self, Global};
 use crate::error::Usage;
 use crate::report::Reporter;
@@ -102,7 +103,8 @@ fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, S
 fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ceph::set_environment(command, timeout);
-    let mut child = command.spawn().map_err(|error| ceph::not_started(&error))?;
+    command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
+    let mut child = command.spawn().map_err(|error| ceph::not_started(&error).to_string())?;
     let until = Instant::now() + timeout;
     while child.try_wait().map_err(|error| error.to_string())?.is_none() {
         if Instant::now() > until {

@@ -101,7 +101,7 @@ pub(super) fn restore(
         &format!("restoring {}", manifest.volume),
         json!({ "backup": manifest.backup, "volume": manifest.volume }),
     );
-    match supervisor::run(&begin, global.timeout, reporter) {
+    match supervisor::run(&begin, global, reporter) {
         Ok(report) => Ok((manifest, length_bytes, report)),
         Err(error) => {
             // An unfinished new file has a name of its own, which nobody takes for the volume.

@@ -105,7 +105,7 @@ fn read_segments(
         streams: streams(repository, args.streams),
         pool_bytes: pool_bytes(repository, Some(bytes)),
     });
-    supervisor::run(&begin, global.timeout, reporter).map_err(|error| failed(error, "nothing was changed"))
+    supervisor::run(&begin, global, reporter).map_err(|error| failed(error, "nothing was changed"))
 }
 
 fn damaged_segments(damage: &[Damage]) -> DamagedSegments {

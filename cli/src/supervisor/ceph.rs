@@ -37,16 +37,15 @@ pub(crate) fn set_environment(command: &mut Command, timeout: Duration) {
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(seen)));
     command.env("SEPTET_TIMEOUT_SECONDS", timeout.as_secs().to_string());
     command.env("SEPTET_VERSION", env!("CARGO_PKG_VERSION"));
-    command.env(crate::agents::SUPERVISOR_VARIABLE, std::process::id().to_string());
 }
 
 /// Why the binary was not started.
-pub(crate) fn not_started(error: &std::io::Error) -> String {
-    if error.kind() == std::io::ErrorKind::NotFound {
+pub(crate) fn not_started(error: &std::io::Error) -> std::io::Error {
+    std::io::Error::other(if error.kind() == std::io::ErrorKind::NotFound {
         format!("rbd:… needs {NAME}, which is neither beside septet nor in PATH: copy it there, and {INSTALL}")
     } else {
         format!("{} can't be started: {}", program().display(), words(error))
-    }
+    })
 }
 
 /// What to do, if these are the words of a dynamic linker that lacks a library.

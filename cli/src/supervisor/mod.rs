@@ -7,6 +7,7 @@ mod cause;
 pub(crate) mod ceph;
 mod member;
 mod ring;
+mod sandbox;
 mod usage;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -16,6 +17,7 @@ use septet_ipc::status::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Event, Failure};
 use septet_store::Counts;
 
+use crate::args::Global;
 use crate::error::words;
 use crate::signals;
 use cause::first_cause;
@@ -89,6 +91,9 @@ pub(crate) enum RunError {
     /// The agents could not be started, or not be waited for.
     #[error("starting the agents: {0}")]
     Start(String),
+    /// The agents can't be locked in as it is required.
+    #[error("{0}")]
+    Sandbox(String),
 }
 
 impl From<std::io::Error> for RunError {
@@ -97,12 +102,14 @@ impl From<std::io::Error> for RunError {
     }
 }
 
-/// Runs a job; `timeout` is how long an agent may be silent, or at one command.
-pub(crate) fn run(begin: &Begin, timeout: Duration, observer: &mut dyn Observer) -> Result<Report, RunError> {
+/// Runs a job.
+pub(crate) fn run(begin: &Begin, global: &Global, observer: &mut dyn Observer) -> Result<Report, RunError> {
     let started = Instant::now();
+    let timeout = global.timeout;
+    sandbox::check(begin, global, observer)?;
     let meter = Meter::start();
     let (tell, heard) = channel();
-    let members = ring::start(pipeline(begin), begin, timeout, &tell)?;
+    let members = ring::start(pipeline(begin), begin, global, &tell)?;
     drop(tell);
     let mut run = Run {
         members,

@@ -8,16 +8,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use septet_ipc::agent::SANDBOX_VARIABLE;
 use septet_ipc::{AgentKind, Begin, Message, wire};
 
 use super::member::{Heard, Member};
-use super::{REAP_TIMEOUT, ceph};
+use super::{REAP_TIMEOUT, ceph, sandbox};
 use crate::agents::SUPERVISOR_VARIABLE;
+use crate::args::Global;
 
-/// What every agent may see of the environment; those that store see all of it, since credentials
+/// What every agent may see of the environment; those that store with credentials see all of it, since these
 /// and endpoints come that way.
 const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 
@@ -25,7 +27,7 @@ const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 pub(crate) fn start(
     agents: &[AgentKind],
     begin: &Begin,
-    timeout: Duration,
+    global: &Global,
     tell: &Sender<(usize, Heard)>,
 ) -> std::io::Result<Vec<Member>> {
     let mut links = Vec::new();
@@ -42,8 +44,8 @@ pub(crate) fn start(
     let mut members: Vec<Member> = Vec::new();
     for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate()
     {
-        let of_ceph = ceph::speaks(kind, begin);
-        let started = spawn(kind, of_ceph.then_some(timeout), stdin, stdout)
+        let started = spawn(command(kind, begin, global), kind, stdin, stdout)
+            .map_err(|error| if ceph::speaks(kind, begin) { ceph::not_started(&error) } else { error })
             .and_then(|child| Member::new(index, kind, child, tell));
         match started {
             Ok(member) => members.push(member),
@@ -57,25 +59,33 @@ pub(crate) fn start(
     Ok(members)
 }
 
-/// Starts this very binary, or for Ceph the other, under the agent's name. It must be called from the main thread: the
-/// agents die with the thread that started them.
-fn spawn(kind: AgentKind, of_ceph: Option<Duration>, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
-    let mut command = if of_ceph.is_some() { Command::new(ceph::program()) } else { Command::new("/proc/self/exe") };
-    command.arg0(kind.process_name()).stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-    // Ctrl-C is for the supervisor, which ends the ring in good order.
-    command.process_group(0);
-    if let Some(timeout) = of_ceph {
-        ceph::set_environment(&mut command, timeout);
-        return command.spawn().map_err(|error| std::io::Error::other(ceph::not_started(&error)));
-    }
-    if !sees_the_store(kind) {
+/// This very binary, or for Ceph the other, with what it may see of the environment.
+fn command(kind: AgentKind, begin: &Begin, global: &Global) -> Command {
+    let of_ceph = ceph::speaks(kind, begin);
+    let mut command = if of_ceph { Command::new(ceph::program()) } else { Command::new("/proc/self/exe") };
+    if of_ceph {
+        ceph::set_environment(&mut command, global.timeout);
+    } else if !sees_credentials(kind, begin) {
         command.env_clear();
         command.envs(COMMON_VARIABLES.iter().filter_map(|&name| std::env::var_os(name).map(|value| (name, value))));
     }
     command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
+    command.env(SANDBOX_VARIABLE, sandbox::mode(global));
+    command
+}
+
+/// Starts it under the agent's name. It must be called from the main thread: the agents die with the thread that
+/// started them.
+fn spawn(mut command: Command, kind: AgentKind, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
+    command.arg0(kind.process_name()).stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+    // Ctrl-C is for the supervisor, which ends the ring in good order.
+    command.process_group(0);
     command.spawn()
 }
 
-fn sees_the_store(kind: AgentKind) -> bool {
-    matches!(kind, AgentKind::Datawriter | AgentKind::Metawriter | AgentKind::Backupreader | AgentKind::S3worker)
+/// Whether it stores where that takes credentials.
+fn sees_credentials(kind: AgentKind, begin: &Begin) -> bool {
+    let stores =
+        matches!(kind, AgentKind::Datawriter | AgentKind::Metawriter | AgentKind::Backupreader | AgentKind::S3worker);
+    stores && septet_store::wants_credentials(begin.repo())
 }

@@ -136,6 +136,29 @@ fn what_makes_no_sense_is_refused_though_its_hash_is_right() {
 }
 
 #[test]
+fn names_that_lead_elsewhere_and_more_blocks_than_can_be_are_refused() {
+    let inner = String::from_utf8(serde_json::to_vec(&manifest()).unwrap()).unwrap();
+    let forged = |from: &str, to: &str| {
+        let inner = inner.replace(from, to);
+        let hash = BlockHash::of(inner.as_bytes());
+        Manifest::decode(format!("{{\"manifest\":{inner},\"blake3\":\"{hash}\"}}\n").as_bytes())
+    };
+    assert_eq!(forged("nothing", "at all").unwrap(), manifest());
+    for name in ["../../etc", "..", ".", "/etc", "a/b", "", "a\\u0000b", "-o"] {
+        for key in ["volume", "backup"] {
+            let known = if key == "volume" { manifest().volume.to_string() } else { "b1".to_owned() };
+            let refused = forged(&format!("\"{key}\":\"{known}\""), &format!("\"{key}\":\"{name}\""));
+            assert!(refused.unwrap_err().is_damage(), "{key} {name:?}");
+        }
+    }
+    let volume_bytes = format!("\"volume_bytes\":{}", manifest().volume_bytes);
+    for bytes in [1 << 63, u64::MAX] {
+        let refused = forged(&volume_bytes, &format!("\"volume_bytes\":{bytes}")).unwrap_err();
+        assert!(refused.to_string().contains("choose a larger block"), "{refused}");
+    }
+}
+
+#[test]
 fn a_clock_gone_mad_does_not_lose_the_backup() {
     for seconds in [f64::NAN, f64::INFINITY] {
         let bytes = Manifest { seconds, ..manifest() }.encode();

@@ -162,6 +162,16 @@ fn a_hostile_directory_is_refused_though_its_hash_is_right() {
 }
 
 #[test]
+fn a_bomb_fills_no_more_than_a_chunk() {
+    let bomb = lz4_flex::block::compress(&vec![0; 16 << 20]);
+    let object = pack(12, &sparse(12, 40, &[(3, 1)]));
+    let table = TableDirectory::decode_object(&object, 12, 40).unwrap();
+    let mut entries = vec![7; 12 * 40];
+    assert!(table.decode_chunk_into(0, &bomb, &mut entries).unwrap_err().is_damage());
+    assert_eq!(entries.len(), 12 * 40);
+}
+
+#[test]
 fn a_table_too_large_is_refused_and_a_failed_read_is_passed_on() {
     for (entry_bytes, entries) in [(0, 1), (65, 1), (12, BLOCKS_MAX + 1)] {
         let refused = encode_table(entry_bytes, entries, |_, _| Ok(())).unwrap_err();

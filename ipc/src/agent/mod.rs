@@ -2,23 +2,27 @@
 
 mod crew;
 mod gauge;
+mod lock_in;
 mod process;
 mod runner;
 mod shared;
 mod turns;
 
 pub use gauge::{step, step_aside, waiting};
+pub use lock_in::{SANDBOX_VARIABLE, lock_in};
 pub use process::{STATUS_INTERVAL, run_process, spawn};
 pub use runner::run;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use septet_sandbox::Needs;
 
 use crate::begin::Begin;
 use crate::command::Work;
 use crate::failure::Failure;
 use crate::ids::AgentKind;
 use crate::message::Message;
-use crate::shm::{Pool, Table};
+use crate::shm::{Blank, Pool, Table};
 use crate::status::Event;
 
 /// One step of a pipeline: a handler and its state. It does no plumbing.
@@ -28,6 +32,15 @@ use crate::status::Event;
 pub trait Agent: Send + Sync + Sized + 'static {
     /// Which agent it is.
     const KIND: AgentKind;
+
+    /// How many pools and tables it makes.
+    const SHARED_OBJECTS: usize = 0;
+
+    /// What it must be able to do for this job, beside its sockets and shared memory. It is held to that from before
+    /// it begins.
+    fn needs(_: &Begin) -> Needs {
+        Needs::nothing()
+    }
 
     /// Opens what the job needs, and adds to the job what only this agent knows.
     ///
@@ -138,6 +151,8 @@ impl Output for Mutex<Vec<Item>> {
 /// What an agent asks of the framework while it begins.
 pub struct Context {
     kind: AgentKind,
+    /// What was opened for it before it was locked in; none where it is not.
+    blanks: Option<Mutex<Vec<Blank>>>,
     pools: Mutex<Vec<Arc<Pool>>>,
     tables: Mutex<Vec<Arc<Table>>>,
     announced: Mutex<Vec<Arc<Table>>>,
@@ -146,7 +161,19 @@ pub struct Context {
 impl Context {
     /// The context of an agent of `kind`.
     pub fn new(kind: AgentKind) -> Self {
-        Self { kind, pools: Mutex::default(), tables: Mutex::default(), announced: Mutex::default() }
+        Self { kind, blanks: None, pools: Mutex::default(), tables: Mutex::default(), announced: Mutex::default() }
+    }
+
+    /// The same with all the shared memory opened that there will be.
+    fn provided(kind: AgentKind, objects: usize) -> Self {
+        let blanks = (0..objects).map(|_| Blank::new(&kind.to_string())).collect();
+        Self { blanks: Some(Mutex::new(blanks)), ..Self::new(kind) }
+    }
+
+    fn blank(&self) -> Result<Blank, Failure> {
+        let Some(blanks) = &self.blanks else { return Ok(Blank::new(&self.kind.to_string())) };
+        let blank = blanks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        blank.ok_or_else(|| Failure::shared_memory(format!("{} makes more than it said it would", self.kind)))
     }
 
     /// Makes a pool of this agent's own and announces it downstream.
@@ -154,7 +181,7 @@ impl Context {
     /// # Errors
     /// When `/dev/shm` has no room for it.
     pub fn pool(&self, unit_bytes: u32, bytes: u64) -> Result<Arc<Pool>, Failure> {
-        let pool = Pool::create(self.kind, unit_bytes, bytes)?;
+        let pool = Pool::create_in(self.blank()?, self.kind, unit_bytes, bytes)?;
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
         Ok(pool)
     }
@@ -164,7 +191,7 @@ impl Context {
     /// # Errors
     /// When `/dev/shm` can't be used, or the table is too large to be.
     pub fn table(&self, name: &str, entry_bytes: u32, entries: u64) -> Result<Arc<Table>, Failure> {
-        let table = Arc::new(Table::create(name, entry_bytes, entries)?);
+        let table = Arc::new(Table::create_in(self.blank()?, name, entry_bytes, entries)?);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
         Ok(table)
     }
@@ -201,7 +228,9 @@ pub fn note(agent: AgentKind, text: impl Into<String>) {
     Event::Note { agent, text: text.into() }.emit();
 }
 
-/// As many threads as there are cores that this process may use.
+/// As many threads as there are cores that this process may use. It is found out once: a process that is locked in
+/// can no longer look at all that limits them.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

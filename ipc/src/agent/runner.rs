@@ -3,13 +3,15 @@
 //! The workers take turns at reading commands from upstream, and handle what they read; one thread
 //! reads releases from downstream, so that a full socket in one direction never blocks the other;
 //! one tells the supervisor that the agent is alive. `end` is a barrier: it is passed on when all
-//! earlier commands are done.
+//! earlier commands are done. Before the job is known there is one thread only, which then locks the
+//! process in.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::crew::Crew;
+use super::lock_in::lock_in;
 use super::process::{STATUS_INTERVAL, run_process, spawn};
 use super::shared::Shared;
 use super::{Agent, Context};
@@ -30,16 +32,23 @@ fn run_between<A: Agent>(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), F
     let releases_from = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
     let releases_to = upstream.try_clone().map_err(Failure::protocol)?;
     let shared = Shared::new(A::KIND, A::store_counts, Sender::new(downstream), Sender::new(releases_to));
-    spawn_releases(&shared, releases_from)?;
-    spawn_status(&shared)?;
-    run_until_end::<A>(&shared, Receiver::new(upstream)).inspect_err(|failure| shared.send_error(failure))
+    run_until_end::<A>(&shared, Receiver::new(upstream), releases_from)
+        .inspect_err(|failure| shared.send_error(failure))
 }
 
-fn run_until_end<A: Agent>(shared: &Arc<Shared>, mut upstream: Receiver) -> Result<(), Failure> {
+fn run_until_end<A: Agent>(
+    shared: &Arc<Shared>,
+    mut upstream: Receiver,
+    releases_from: Receiver,
+) -> Result<(), Failure> {
+    let begin = wait_for_begin(shared, &mut upstream)?;
+    let context = Context::provided(A::KIND, A::SHARED_OBJECTS);
+    lock_in(&A::needs(&begin))?;
+    spawn_releases(shared, releases_from)?;
+    spawn_status(shared)?;
     let gauge = shared.gauge();
     shared.adopt(&gauge);
-    let begin = wait_for_begin(shared, &mut upstream)?;
-    let agent = gauge.at_work(|| start::<A>(shared, begin))?;
+    let agent = gauge.at_work(|| start::<A>(shared, begin, context))?;
     let crew = Crew::start(agent, shared, upstream)?;
     crew.run(&gauge)?;
     Event::Status(shared.status()).emit();
@@ -47,9 +56,14 @@ fn run_until_end<A: Agent>(shared: &Arc<Shared>, mut upstream: Receiver) -> Resu
     shared.flush()
 }
 
-/// The job, which comes first but for what earlier agents made for it.
+/// The job, which comes first but for what earlier agents made for it. While one of those opens a slow disk, this
+/// agent is alive.
 fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>, Failure> {
+    Event::Status(shared.status()).emit();
     loop {
+        while !upstream.is_ready_within(STATUS_INTERVAL)? {
+            Event::Status(shared.status()).emit();
+        }
         let (message, fd) = upstream.receive()?.ok_or_else(went_away)?;
         match message {
             Message::Begin(begin) => return Ok(begin),
@@ -66,8 +80,7 @@ pub(super) fn went_away() -> Failure {
 }
 
 /// Lets the agent begin, and tells the next ones what it made and found out.
-fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>) -> Result<A, Failure> {
-    let context = Context::new(A::KIND);
+fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> Result<A, Failure> {
     let agent = A::begin(&mut begin, &context)?;
     let made = context.into_parts();
     // Known before they are announced: from then on a release may name them.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::allocator::Allocator;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
-use super::{ALIGN_BYTES, create_reserved};
+use super::{ALIGN_BYTES, Blank};
 use crate::agent::waiting;
 use crate::failure::Failure;
 use crate::ids::{AgentKind, PoolName, SlotId};
@@ -35,6 +35,11 @@ impl Pool {
     /// # Errors
     /// When neither huge pages nor `/dev/shm` have room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
+        Self::create_in(Blank::new(&agent.to_string()), agent, unit_bytes, bytes)
+    }
+
+    /// The same in an object that was opened before.
+    pub(crate) fn create_in(blank: Blank, agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
         let unreasonable =
             || Failure::shared_memory(format!("a pool of {bytes} bytes in units of {unit_bytes} can't be"));
         if unit_bytes == 0 || !(unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
@@ -44,7 +49,7 @@ impl Pool {
         let total = u64::from(units) * u64::from(unit_bytes);
         let length = usize::try_from(total).map_err(|_| unreasonable())?;
         let name = PoolName { agent, pid: std::process::id() };
-        let object = create_reserved(&name.to_string(), total)?;
+        let object = blank.reserved(total)?;
         let mapping = Mapping::new(object.as_fd(), length, true)
             .map_err(|errno| Failure::shared_memory(errno).doing(format!("mapping pool {name}")))?;
         Ok(Arc::new(Self {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::io::{Errno, pread, pwrite};
 
-use super::create_object;
+use super::Blank;
 use crate::failure::Failure;
 use crate::message::TableLine;
 
@@ -26,11 +26,16 @@ impl Table {
     /// # Errors
     /// When `/dev/shm` can't be used, or the table is too large to be.
     pub fn create(name: &str, entry_bytes: u32, entries: u64) -> Result<Self, Failure> {
+        Self::create_in(Blank::new(name), name, entry_bytes, entries)
+    }
+
+    /// The same in an object that was opened before.
+    pub(crate) fn create_in(blank: Blank, name: &str, entry_bytes: u32, entries: u64) -> Result<Self, Failure> {
         let bytes = u64::from(entry_bytes)
             .checked_mul(entries)
             .filter(|&bytes| bytes < 1 << 62)
             .ok_or_else(|| Failure::shared_memory(format!("a table of {entries} entries can't be")))?;
-        let object = create_object(&format!("{name}_{}", std::process::id()), bytes, false)?;
+        let object = blank.sparse(bytes)?;
         Ok(Self { line: TableLine { name: name.to_owned(), entry_bytes, entries }, object })
     }
 

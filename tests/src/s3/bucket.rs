@@ -28,6 +28,11 @@ impl Bucket {
         Self::at(server, &self.place)
     }
 
+    /// The same repository with one more option, to a place that has some.
+    pub fn with_option(&self, option: &str) -> Self {
+        Self::at(&self.server, &format!("{}&{option}", self.place))
+    }
+
     /// A command on it: the words, then `--repo`.
     pub fn septet(&self, words: &[&str]) -> Septet {
         self.server.septet(words).arg("--repo").arg(format!("s3://{}", self.place))

@@ -1,0 +1,104 @@
+//! Objects of shared memory without a name, and as yet without memory.
+//!
+//! An agent locks itself in before its own code runs, and from then on may not be able to open
+//! anything. So what it will need is opened before, when nobody knows yet how large it is to be.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
+use rustix::io::Errno;
+use rustix::shm;
+
+use super::huge;
+use crate::failure::Failure;
+
+/// An object that has no size yet, to be a pool or a table.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    name: String,
+    /// On huge pages, if they are to be had.
+    huge: Option<OwnedFd>,
+    /// In `/dev/shm`; what is wrong with that, only who needs it must know.
+    plain: Result<OwnedFd, Errno>,
+}
+
+impl Blank {
+    /// Opens an object whose name, for the moment that it has one, begins as given.
+    pub(crate) fn new(name: &str) -> Self {
+        let name = format!("{name}_{}", std::process::id());
+        Self { huge: huge::object().ok(), plain: open_unnamed(&format!("/septet_{name}")), name }
+    }
+
+    /// Gives it all its memory, on huge pages if they are to be had. Nothing is lost where they are
+    /// not: any failure ends in `/dev/shm`, and the error is that of `/dev/shm`.
+    pub(super) fn reserved(self, bytes: u64) -> Result<OwnedFd, Failure> {
+        let all = |object: &OwnedFd| fallocate(object, FallocateFlags::empty(), 0, bytes);
+        if bytes >= huge::HUGE_BYTES
+            && let Some(huge) = self.huge
+            && all(&huge).is_ok()
+        {
+            return Ok(huge);
+        }
+        // Without this, a full /dev/shm would be a SIGBUS at the first touch of a page.
+        let sized = self.plain.and_then(|plain| all(&plain).map(|()| plain));
+        sized.map_err(|errno| failure(&self.name, bytes, errno))
+    }
+
+    /// Gives it a size; the memory comes when it is written.
+    pub(super) fn sparse(self, bytes: u64) -> Result<OwnedFd, Failure> {
+        let sized = self.plain.and_then(|plain| ftruncate(&plain, bytes).map(|()| plain));
+        sized.map_err(|errno| failure(&self.name, bytes, errno))
+    }
+}
+
+fn failure(name: &str, bytes: u64, errno: Errno) -> Failure {
+    let cause = match errno {
+        Errno::NOSPC => format!(
+            "no room in /dev/shm for {} MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
+            bytes.div_ceil(1 << 20)
+        ),
+        Errno::ACCESS => "permission denied on /dev/shm: it must be writable by this user (mode 1777)".to_owned(),
+        Errno::ROFS => "/dev/shm is read-only: make it writable (mount -o remount,rw /dev/shm)".to_owned(),
+        Errno::NOENT => "there is no /dev/shm: mount a tmpfs there".to_owned(),
+        other => other.to_string(),
+    };
+    Failure::shared_memory(cause).doing(format!("making shared memory {name}"))
+}
+
+/// Makes an object and takes its name away. The name holds the process id, so whoever has it now
+/// is another thread of this process, or was killed here long ago.
+fn open_unnamed(path: &str) -> Result<OwnedFd, Errno> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
+    let open = || shm::open(path, flags, Mode::RUSR | Mode::WUSR);
+    let fd = match open() {
+        Err(Errno::EXIST) => shm::unlink(path).and_then(|()| open())?,
+        other => other?,
+    };
+    shm::unlink(path)?;
+    Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_killed_process_left_is_in_nobodys_way() {
+        let left = std::path::PathBuf::from(format!("/dev/shm/septet_volumewriter_{}", std::process::id()));
+        std::fs::write(&left, b"x").unwrap();
+        Blank::new("volumewriter").reserved(4096).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn threads_of_one_process_may_make_objects_of_one_name() {
+        let make = || (0..100).all(|_| Blank::new("metawriter").sparse(0).is_ok());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+        });
+    }
+}

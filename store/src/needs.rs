@@ -1,0 +1,48 @@
+//! What a process must be able to do to use a store.
+
+use septet_sandbox::Needs;
+
+use crate::open::{Place, place};
+
+/// What reading the store at this URL needs.
+pub fn needs_to_read(url: &str) -> Needs {
+    match place(url) {
+        Ok(Place::Directory(path)) => Needs::nothing().read(path),
+        other => of_servers(&other),
+    }
+}
+
+/// What reading, writing and deleting need.
+pub fn needs_to_write(url: &str) -> Needs {
+    match place(url) {
+        Ok(Place::Directory(path)) => Needs::nothing().write(path),
+        other => of_servers(&other),
+    }
+}
+
+/// Whether the store is one that wants credentials, which then are in the environment.
+pub fn wants_credentials(url: &str) -> bool {
+    matches!(place(url), Ok(Place::S3))
+}
+
+/// A URL that is none needs nothing: to say what is wrong with it is for who opens it.
+fn of_servers(place: &Result<Place, String>) -> Needs {
+    match place {
+        #[cfg(feature = "s3")]
+        Ok(Place::S3) => crate::s3::needs(),
+        _ => Needs::nothing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_needs_no_network_and_no_credentials() {
+        assert_eq!(needs_to_read("/srv/b"), Needs::nothing().read("/srv/b"));
+        assert_eq!(needs_to_write("file:///srv/b%20c"), Needs::nothing().write("/srv/b c"));
+        assert!(!wants_credentials("/srv/b") && wants_credentials("s3://bucket/prefix"));
+        assert_eq!(needs_to_write("gopher://host"), Needs::nothing());
+    }
+}

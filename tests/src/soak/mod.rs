@@ -1,0 +1,151 @@
+//! A long night: random operations on several volumes in several repositories, with faults, compared with a
+//! simple model after each.
+//!
+//! What is done follows from a seed; what a kill hits, also from the machine's mood. The [`model`] knows what
+//! every backup must restore to. What an interrupted run has left undecided (the backup that was being made,
+//! the one that was being deleted) may be there or not, but if it is, it is whole.
+
+mod act;
+mod fault;
+mod model;
+mod place;
+
+use std::fmt;
+
+use crate::Scratch;
+use crate::content::Rng;
+use crate::s3::{Proxy, Server};
+use model::Volume;
+use place::Place;
+
+/// What was done, and what came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Operations.
+    pub operations: u64,
+    /// Runs that were killed, stores that failed, objects that were damaged: and the world was as it must be.
+    pub faults: u64,
+    /// Restored bytes that were compared with the model's.
+    pub bytes_compared: u64,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operations, faults, bytes_compared } = self;
+        // A loss is a panic: whoever gets here has lost nothing.
+        write!(f, "{operations} operations, {faults} faults survived, {bytes_compared} bytes compared, 0 losses")
+    }
+}
+
+/// What the operations work on.
+struct World {
+    rng: Rng,
+    scratch: Scratch,
+    places: Vec<Place>,
+    volumes: Vec<Volume>,
+    /// Stores that fail are given up soon; those that are only slow, as usual.
+    impatient: bool,
+    tally: Tally,
+}
+
+/// Operations, each with how many of a hundred it is.
+type Act = fn(&mut World, usize);
+const ACTS: [(usize, Act); 12] = [
+    (20, World::write),
+    (5, World::resize),
+    (22, World::back_up),
+    (5, World::back_up_full),
+    (7, World::restore),
+    (7, World::restore_part),
+    (9, World::delete),
+    (3, World::clean),
+    (3, World::verify),
+    (3, World::rebuild),
+    (11, World::kill),
+    (5, World::store_fails),
+];
+
+/// Does that many operations, as the seed says, in a directory and in a bucket of `server`; panics at the first
+/// thing that is not as it must be.
+pub fn run(seed: u64, operations: u64, server: &Server) -> Tally {
+    println!("seed {seed}: SEPTET_SOAK_SEED={seed} SEPTET_SOAK_OPERATIONS={operations} does the same again");
+    let mut world = World::new(seed, server);
+    for number in 0..operations {
+        // So that what an interrupted run has left to chance changes as little as can be of what follows.
+        world.rng = Rng::new(seed.wrapping_mul(1_000_003) ^ number);
+        world.step();
+        world.tally.operations += 1;
+        if world.tally.operations.is_multiple_of(100) {
+            println!("{}", world.tally);
+        }
+    }
+    world.end();
+    world.tally
+}
+
+impl World {
+    fn new(seed: u64, server: &Server) -> Self {
+        let scratch = Scratch::in_memory();
+        let places = vec![
+            Place::directory(scratch.path("mount")),
+            Place::bucket(Proxy::before(server), &format!("soak/{seed}?part-size=5")),
+        ];
+        let mut rng = Rng::new(seed);
+        let volumes = (0..4).map(|number| Volume::new(&scratch, number, number % places.len(), &mut rng)).collect();
+        Self { rng, scratch, places, volumes, impatient: false, tally: Tally::default() }
+    }
+
+    fn step(&mut self) {
+        let volume = self.rng.below(self.volumes.len());
+        // What is left of the hundred damages something.
+        let mut choice = self.rng.below(102);
+        let act = ACTS.iter().find(|(weight, _)| {
+            let hit = choice < *weight;
+            choice = choice.saturating_sub(*weight);
+            hit
+        });
+        act.map_or(World::damage as Act, |(_, act)| *act)(self, volume);
+        self.compare(volume);
+    }
+
+    /// The lists are the model's, and one backup restores to what it should.
+    fn compare(&mut self, volume: usize) {
+        let place = self.volumes[volume].place;
+        let listed = self.places[place].listed();
+        for volume in self.volumes.iter_mut().filter(|volume| volume.place == place) {
+            volume.settle(&listed);
+        }
+        if let Some((id, content)) = self.volumes[volume].any_backup(&mut self.rng) {
+            self.compare_backup(volume, &id, &content);
+        }
+    }
+
+    fn compare_backup(&mut self, volume: usize, id: &str, content: &[u8]) {
+        let target = self.scratch.path("restored");
+        self.septet(volume, &["restore", "--json", id]).arg(&target).ok();
+        crate::assert_bytes(&target, content);
+        std::fs::remove_file(&target).expect("what was restored");
+        self.tally.bytes_compared += content.len() as u64;
+    }
+
+    /// Everything restores, nothing is damaged; and when all is deleted, nothing is left.
+    fn end(&mut self) {
+        for volume in 0..self.volumes.len() {
+            for (id, content) in self.volumes[volume].backups() {
+                self.compare_backup(volume, &id, &content);
+            }
+        }
+        for volume in 0..self.volumes.len() {
+            self.verify(volume);
+            let ids: Vec<String> = self.volumes[volume].backups().into_iter().map(|(id, _)| id).collect();
+            if !ids.is_empty() {
+                self.septet(volume, &["delete", "--json"]).args(ids).ok();
+            }
+        }
+        for place in &self.places {
+            place.septet(&["clean", "--json"]).ok();
+            let left: Vec<String> = place.objects().into_iter().filter(|key| key != "septet.json").collect();
+            assert_eq!(left, [""; 0], "what no backup needs is left in {}", place.url());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A long night of random operations and faults: nothing is lost.
+//!
+//! `SEPTET_SOAK_OPERATIONS=1000 SEPTET_SOAK_SEED=7 cargo test -p septet-tests --test soak -- --nocapture`
+
+use septet_tests::s3::Seaweed;
+use septet_tests::soak;
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn nothing_is_lost_in_a_long_night() {
+    let seaweed = Seaweed::start();
+    seaweed.server().make_bucket("soak");
+    let (seed, operations) = (number("SEPTET_SOAK_SEED", 1), number("SEPTET_SOAK_OPERATIONS", 200));
+    let tally = soak::run(seed, operations, seaweed.server());
+    println!("{tally}");
+    assert!(tally.operations == operations && (operations < 100 || tally.faults > 0), "{tally}");
+}
