@@ -16,6 +16,7 @@ mod target;
 
 pub use error::{ByteRange, VolumeError};
 pub use extent::{Extent, ExtentKind};
+pub use file::identity::identity;
 pub use file::partial::discard_abandoned;
 pub use file::same_file::same_file;
 pub use file::source::FileSource;

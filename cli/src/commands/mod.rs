@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod attempt;
 mod backup;
 mod clean;
 mod delete;

@@ -94,6 +94,7 @@ impl Test {
             ceph: args::Ceph::default(),
             audit: 0.0,
             spool: None,
+            snapshot: false,
             repo: args::Repo { repo: self.repo.clone() },
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
