@@ -27,13 +27,17 @@ pub enum Left {
 /// both sees the other, and the backup is taken back.
 pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
     let Pending { volume, backup, .. } = marker;
-    if !pending::is_wanted(repository, marker)? {
+    let wanted = pending::is_wanted(repository, marker)?;
+    let manifest = match repository.manifest(volume, backup) {
+        Err(RepositoryError::UnknownBackup { .. }) => None,
+        manifest => Some(manifest?).filter(|_| wanted),
+    };
+    let Some(manifest) = manifest else {
         repository.store().delete(&[keys::manifest(volume, backup)])?;
         pending::remove(repository, marker)?;
         reclaim::run(repository, volume, &[])?;
         return Err(RepositoryError::Deleted { volume: volume.clone(), backup: backup.clone() });
-    }
-    let manifest = repository.manifest(volume, backup)?;
+    };
     if marker.resumed > 0 {
         repository.store().delete(&resume::surplus(repository, &manifest)?)?;
     }

@@ -40,7 +40,11 @@ pub fn find(
     });
     dead.sort_by_key(|marker| marker.created);
     while let Some(marker) = dead.pop() {
-        if first_free(repository, volume, &marker.backup)? > 0 && !repository.exists(volume, &marker.backup)? {
+        // Where a marker is missing, somebody has begun to clear up.
+        if first_free(repository, volume, &marker.backup)? > 0
+            && !repository.exists(volume, &marker.backup)?
+            && pending::is_wanted(repository, &marker)?
+        {
             let unchanged = snapshot.is_some() && pending::all_read(repository, &marker, snapshot)?;
             return Ok(Some(Interrupted { marker, unchanged }));
         }

@@ -184,6 +184,18 @@ impl Host {
         self.delete(backup, rng)
     }
 
+    /// All runs on all hosts have ended, and whoever looks at a marker that one has left knows it.
+    ///
+    /// # Panics
+    /// If the store has stopped.
+    pub fn end_all_runs(&self) {
+        for mut marker in pending::list(&self.repository, &self.volume).expect("the markers").pending {
+            "an earlier one".clone_into(&mut marker.boot);
+            let key = keys::pending(&marker.volume, &marker.backup, marker.resumed);
+            self.store.put(&key, marker.encode().into()).expect("a marker");
+        }
+    }
+
     /// What `septet clean` does.
     ///
     /// # Errors
