@@ -75,8 +75,8 @@ static CONTENTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
 });
 
 /// b1 was deleted, b2 and b3 need segments of it, and a run that went on from b3 has died.
-fn base() -> Arc<Memory> {
-    let store = Memory::new("base");
+fn base(act: Act) -> Arc<Memory> {
+    let store = Memory::new(&format!("base-{act:?}"));
     let host = Host::new(store.clone()).mortal();
     let mut rng = Rng::new(1);
     for (name, content) in ["b1", "b2", "b3"].iter().zip(&*CONTENTS) {
@@ -88,7 +88,7 @@ fn base() -> Arc<Memory> {
     let segment =
         |store: &Memory| septet_store::Store::list(store, "vol/dead/segments/").is_ok_and(|all| !all.is_empty());
     for at in store.changes() + 1.. {
-        let trial = store.copy("trial");
+        let trial = store.copy(&format!("trial-{act:?}"));
         let host = Host::new(trial.clone()).mortal();
         trial.set_stop(Some(Stop { at: at - store.changes(), applied: true }));
         let wish = Wish { backup: id("dead"), exactly: true, full: false, content: &CONTENTS[3], snapshot: false };
@@ -191,7 +191,7 @@ fn check_result(host: &Host, came: [Came; 2], forced: bool) {
 
 /// `act` stands still at each of its operations, beside each of the others.
 fn beside_each(act: Act) {
-    let base = base();
+    let base = base(act);
     for other in ACTS {
         let mut at = 0;
         while race(&base, act, other, at) {

@@ -9,6 +9,7 @@ use septet_repository::resume::{self, Interrupted};
 use septet_repository::{Repository, pending};
 use serde_json::json;
 
+use super::made::Made;
 use super::rbd;
 use crate::args::Global;
 use crate::error::Interrupted as Stopped;
@@ -30,14 +31,14 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Makes the backup.
-    pub(super) fn make(&mut self, reporter: &mut Reporter) -> anyhow::Result<(Manifest, Report)> {
+    pub(super) fn make(&mut self, reporter: &mut Reporter) -> anyhow::Result<Made> {
         loop {
             let marker = self.begin(reporter)?;
             let Pending { volume, backup, .. } = &marker;
             let details = json!({ "backup": backup, "volume": volume, "parent": marker.parent });
             reporter.start(&format!("backing up {volume}"), details);
             let error = match supervisor::run(&Begin::Backup(self.job.clone()), self.global.timeout, reporter) {
-                Ok(report) => return Ok((conclude::finish(self.repository, &marker)?, report)),
+                Ok(report) => return Ok(self.made(conclude::finish(self.repository, &marker)?, report)),
                 Err(error) => error,
             };
             let other_way = self.other_way(&error);
@@ -50,6 +51,13 @@ impl Attempt<'_> {
                 (left, _) => return Err(told(left, &marker, error, reporter)),
             }
         }
+    }
+
+    fn made(&self, manifest: Manifest, report: Report) -> Made {
+        let end = self.job.resume.map_or(0, |resume| resume.first_segment);
+        let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
+        let taken_over = own.flat_map(|source| &source.segments).filter(|segment| segment.number < end);
+        Made { taken_over_bytes: taken_over.map(|segment| segment.bytes).sum(), manifest, report }
     }
 
     /// Says in the repository that the backup is in the making, by a new run or by one that goes on.

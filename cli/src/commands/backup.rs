@@ -11,16 +11,17 @@ use septet_repository::resume::{self, Interrupted};
 use septet_repository::{Repository, pending};
 use septet_store::PartRules;
 use septet_volume::RbdUrl;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::attempt::Attempt;
+use super::made::Made;
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage, words};
-use crate::report::{Reporter, rate, size};
-use crate::supervisor::{Observer, Report};
+use crate::report::{Reporter, size};
+use crate::supervisor::Observer;
 
 /// The least size of each pool of slots: the block in work stays in the cache.
 const POOL_BYTES: u64 = 32 << 20;
@@ -39,18 +40,14 @@ const METADATA_BYTES_MAX: u64 = 256 << 10;
 /// Backs up a volume.
 pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global.verbose);
-    let (manifest, report) = back_up(args, global, &mut reporter)?;
-    reporter.agents(&report.agents);
-    reporter.summary(summary(&manifest, &report), &lines(&manifest, &report));
+    let made = back_up(args, global, &mut reporter)?;
+    reporter.agents(&made.report.agents);
+    reporter.summary(made.summary(), &made.lines());
     Ok(Outcome::Done)
 }
 
-/// Backs up a volume; the manifest it got.
-pub(super) fn back_up(
-    args: &args::Backup,
-    global: &Global,
-    reporter: &mut Reporter,
-) -> anyhow::Result<(Manifest, Report)> {
+/// Backs up a volume.
+pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Reporter) -> anyhow::Result<Made> {
     let source = match &args.spool {
         // It is laid out elsewhere, and only called so.
         Some(_) => args.source.to_string_lossy().into_owned(),
@@ -234,62 +231,6 @@ fn default_volume(source: &str) -> VolumeName {
 fn random() -> u32 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     u32::try_from(high >> 32).unwrap_or_default()
-}
-
-fn summary(manifest: &Manifest, report: &Report) -> Value {
-    json!({
-        "backup": manifest.backup,
-        "volume": manifest.volume,
-        "parent": manifest.parent,
-        "bytes_volume": manifest.volume_bytes,
-        "bytes_read": manifest.bytes_read,
-        "bytes_stored": manifest.bytes_stored,
-        "block_bytes": manifest.block_bytes,
-        "blocks": manifest.blocks,
-        "objects": own_objects(manifest),
-        "requests": report.counts().requests,
-        "seconds": report.seconds,
-        "cpu_seconds": report.usage.cpu_seconds,
-        "memory_peak_bytes": report.usage.memory_peak_bytes,
-        "agents": report.agents,
-    })
-}
-
-/// What the backup added to the repository: its segments, and checksums, map and manifest.
-fn own_objects(manifest: &Manifest) -> usize {
-    let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
-    own.map(|source| source.segments.len()).sum::<usize>() + 3
-}
-
-fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
-    let kind = match &manifest.parent {
-        Some(parent) => format!("since {parent}"),
-        None => "full".to_owned(),
-    };
-    let blocks = &manifest.blocks;
-    vec![
-        format!("{}/{}  {} ({kind})", manifest.volume, manifest.backup, size(manifest.volume_bytes)),
-        format!(
-            "read {} and stored {} in {:.1} s ({})",
-            size(manifest.bytes_read),
-            size(manifest.bytes_stored),
-            report.seconds,
-            rate(manifest.volume_bytes, report.seconds)
-        ),
-        format!(
-            "blocks: {} stored, {} unchanged, {} zero, {} never read",
-            blocks.data, blocks.unchanged, blocks.zero, blocks.hole
-        ),
-        counted(own_objects(manifest), report.counts().requests),
-    ]
-}
-
-/// What a run has made of objects and requests; a directory is not asked by requests.
-fn counted(objects: usize, requests: u64) -> String {
-    match requests {
-        0 => format!("objects: {objects} added"),
-        requests => format!("objects: {objects} added, {requests} requests"),
-    }
 }
 
 #[cfg(test)]

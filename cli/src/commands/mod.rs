@@ -7,6 +7,7 @@ mod delete;
 mod export_diff;
 mod import_diff;
 mod list;
+mod made;
 mod place;
 mod rbd;
 mod rebuild;
