@@ -43,9 +43,9 @@ const METADATA_BYTES_MAX: u64 = 256 << 10;
 
 /// Backs up a volume.
 pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let (manifest, report) = back_up(args, global, &mut reporter)?;
-    reporter.agents(&report.agents);
+    reporter.profile(&report);
     reporter.summary(summary(&manifest, &report), &lines(&manifest, &report));
     Ok(Outcome::Done)
 }

@@ -160,7 +160,7 @@ impl Test {
     }
 
     fn reporter(&self) -> Reporter {
-        Reporter::new(false, self.global.verbose)
+        Reporter::new(false, &self.global)
     }
 }
 

@@ -11,7 +11,7 @@ use septet_ipc::status::Damage;
 use septet_ipc::{Begin, VerifyJob};
 use septet_repository::Repository;
 use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::backup::{failed, pool_bytes, streams};
 use super::place;
@@ -23,7 +23,7 @@ use crate::supervisor::{self, Report};
 
 /// Verifies backups.
 pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let repository = Repository::open(&repo)?;
     let chosen = Chosen::new(&repository, &args.backup)?;
@@ -39,6 +39,8 @@ pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcom
         let report = read_segments(&repository, &repo, volume, manifests, args, global, &mut reporter)?;
         found.objects += report.progress.objects;
         found.bytes += report.progress.bytes_done;
+        reporter.profile(&report);
+        found.runs.push(json!({ "volume": volume, "seconds": report.seconds, "agents": report.agents }));
         let damaged = damaged_segments(&report.damage);
         let mut indexes = IndexCache::default();
         for manifest in manifests {
@@ -127,6 +129,8 @@ struct Found {
     objects: u64,
     bytes: u64,
     ranges: Vec<(VolumeName, BackupId, DamagedRange)>,
+    /// What each volume's ring did.
+    runs: Vec<Value>,
 }
 
 impl Found {
@@ -165,10 +169,12 @@ impl Found {
                 print_line(&line(volume, backup, range));
             }
         }
-        let summary = json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let (backups, segments, bytes) = (self.backups, self.objects, self.bytes);
+        let summary = json!({
+            "backups": backups, "segments": segments, "bytes_checked": bytes, "damaged": damaged, "runs": self.runs,
+        });
         let verdict = if self.ranges.is_empty() { "all whole" } else { "damage found" };
-        let line =
-            format!("verified {} backups, {} segments, {}: {verdict}", self.backups, self.objects, size(self.bytes));
+        let line = format!("verified {backups} backups, {segments} segments, {}: {verdict}", size(bytes));
         reporter.summary(summary, &[line]);
     }
 }
