@@ -76,6 +76,10 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Septet beside what people use (bench/peers/install gets it), and near the machine's limits: writes a table and a chart
+    Peers(Peers),
+    /// What volumes that grow, more changes, longer chains and more volumes cost: writes a table and a chart
+    Scale(Scale),
     /// Take a huge sparse volume through, and hold the memory against its bound
     Memory {
         #[command(flatten)]
@@ -113,7 +117,7 @@ pub(crate) struct Image {
 }
 
 /// The volumes to work on.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Volumes {
     /// Where the volumes are, or are made
     #[arg(long, default_value = "target/bench")]
@@ -127,6 +131,66 @@ pub(crate) struct Volumes {
     /// What the data follows from
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// Who is measured beside Septet, and for how long.
+#[derive(Args)]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) volumes: Volumes,
+    /// At most so many rounds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// No further round when it would end after so many minutes
+    #[arg(long, default_value_t = 14)]
+    pub(crate) minutes: u64,
+    /// Only these peers, by the beginning of their names
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Nobody on S3
+    #[arg(long)]
+    pub(crate) no_s3: bool,
+    /// The Ceph cluster on which `rbd export | lz4` is measured too
+    #[arg(long, env = "CEPH_CONF")]
+    pub(crate) conf: Option<PathBuf>,
+    /// The septet to measure, instead of the one built from this tree
+    #[arg(long)]
+    pub(crate) septet: Option<PathBuf>,
+    /// Where the table, the chart and all figures are written
+    #[arg(long, default_value = "bench/results")]
+    pub(crate) results: PathBuf,
+}
+
+/// What is to grow, and how far.
+#[derive(Args)]
+pub(crate) struct Scale {
+    /// Where to work
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) dir: PathBuf,
+    /// The largest sparse volume
+    #[arg(long, default_value = "16TiB")]
+    pub(crate) size: Size,
+    /// The longest chain of backups
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) chain: u32,
+    /// The most volumes in one repository
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) volumes: u32,
+    /// The volume of which more and more is changed
+    #[arg(long, default_value = "1GiB")]
+    pub(crate) changed: Size,
+    /// How often each point is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// What the data follows from
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The septet to measure, instead of the one built from this tree
+    #[arg(long)]
+    pub(crate) septet: Option<PathBuf>,
+    /// Where the table, the chart and all figures are written
+    #[arg(long, default_value = "bench/results")]
+    pub(crate) results: PathBuf,
 }
 
 /// The huge volume.

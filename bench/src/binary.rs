@@ -21,6 +21,13 @@ pub(crate) fn septet_with_rbd(given: Option<PathBuf>) -> anyhow::Result<PathBuf>
     built(given, &["septet", "septet-rbd"])
 }
 
+/// Where this program was built, and where `tests/setup` and `bench/peers/install` put what they install.
+pub(crate) fn target_dir() -> PathBuf {
+    let mine = std::env::current_exe().unwrap_or_default();
+    let profile = mine.ancestors().skip(1).find(|dir| !dir.ends_with("deps"));
+    profile.and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
+}
+
 fn built(given: Option<PathBuf>, packages: &[&str]) -> anyhow::Result<PathBuf> {
     if let Some(path) = given {
         return path.canonicalize().with_context(|| format!("--septet {}", path.display()));

@@ -12,9 +12,18 @@ const ALIGN_BYTES: usize = 4096;
 
 /// Opens `path` for reading with O_DIRECT, or without where the file system has none (tmpfs).
 pub(crate) fn open(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// The same for writing what is there.
+pub(crate) fn open_for_writing(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().write(true), path)
+}
+
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
-    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => File::open(path),
+    match options.custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => options.custom_flags(0).open(path),
         other => other,
     }
 }
@@ -31,6 +40,11 @@ impl Buffer {
         let memory = vec![1; bytes.next_multiple_of(ALIGN_BYTES) + ALIGN_BYTES];
         let start = memory.as_ptr().align_offset(ALIGN_BYTES);
         Self { memory, start }
+    }
+
+    /// All of it, as it is.
+    pub(crate) fn whole(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.memory.len() - ALIGN_BYTES]
     }
 
     /// Reads `bytes` at `offset`, or less where the file ends before.

@@ -7,21 +7,28 @@
 mod args;
 mod bare;
 mod binary;
+mod chart;
 mod compare;
 mod cpu;
 mod data;
 mod direct;
 mod extents;
 mod goals;
+mod home;
 mod machine;
 mod memory;
 mod messages;
+mod peers;
 mod process;
 mod rbd;
 mod report;
+mod roofline;
 mod rounds;
 mod s3;
+mod scale;
+mod seaweed;
 mod stats;
+mod stored;
 mod tool;
 mod units;
 mod workspace;
@@ -35,6 +42,7 @@ use serde::Serialize;
 use args::{Cli, Command, Huge, Volumes};
 use bare::{BareRow, Work};
 use data::{Kind, Volume};
+use home::Home;
 use machine::Machine;
 use messages::Messages;
 use report::{BareReport, Report};
@@ -67,6 +75,17 @@ fn measure(command: Command) -> anyhow::Result<()> {
             print(&s3::measure(&binary::septet(septet)?, &volume, &volumes.dir, link, rounds)?, json)
         }
         Command::Rbd { rbd, septet, json } => print(&rbd::measure(&rbd, &binary::septet_with_rbd(septet)?)?, json),
+        Command::Peers(args) => {
+            let find = if args.conf.is_some() { binary::septet_with_rbd } else { binary::septet };
+            let report = peers::measure(&args, &find(args.septet.clone())?)?;
+            report.write(&args.results)?;
+            print(&report, false)
+        }
+        Command::Scale(args) => {
+            let report = scale::measure(&args, &binary::septet(args.septet.clone())?)?;
+            report.write(&args.results)?;
+            print(&report, false)
+        }
         Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),
     }
 }
@@ -90,7 +109,12 @@ fn run(volumes: &Volumes, rounds: u32, septet: &Path) -> anyhow::Result<Report> 
     for round in 0..rounds {
         for volume in &prepared {
             eprintln!("round {} of {rounds}: {}", round + 1, volume.kind);
-            rows.measure(round, volume, &[&|repository| Box::new(Septet::new(septet, repository, false))], &work)?;
+            rows.measure(
+                round,
+                volume,
+                &[&|dir| Ok(Box::new(Septet::new(septet, Home::make(dir, None)?, false)))],
+                &work,
+            )?;
         }
     }
     let messages = Messages::measure(MESSAGE_BLOCKS)?;
@@ -100,7 +124,7 @@ fn run(volumes: &Volumes, rounds: u32, septet: &Path) -> anyhow::Result<Report> 
 fn memory(huge: &Huge, septet: &Path) -> anyhow::Result<memory::MemoryReport> {
     let repository = huge.dir.join("huge-repository");
     workspace::remove(&repository)?;
-    let report = memory::measure(&mut Septet::new(septet, &repository, true), huge)?;
+    let report = memory::measure(&mut Septet::new(septet, Home::make(&repository, None)?, true), huge)?;
     workspace::remove(&repository)?;
     Ok(report)
 }

@@ -20,7 +20,7 @@ use crate::{compare, workspace};
 
 /// No piece lies across two blocks: it stays within a cell.
 const CELL_BYTES: u64 = 512 << 10;
-const PIECE_BYTES: u64 = 256 << 10;
+pub(crate) const PIECE_BYTES: u64 = 256 << 10;
 
 /// What one step held in memory.
 #[derive(Debug, Serialize)]
@@ -77,7 +77,7 @@ pub(crate) fn measure(tool: &mut dyn Tool, huge: &Huge) -> anyhow::Result<Memory
 }
 
 /// Writes random pieces all over the file at `path`, which is a hole of `volume` bytes if it is new.
-fn scatter(path: &Path, volume: Size, pieces: u64, stream: &Stream) -> anyhow::Result<()> {
+pub(crate) fn scatter(path: &Path, volume: Size, pieces: u64, stream: &Stream) -> anyhow::Result<()> {
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     file.set_len(volume.0)?;
     let mut piece = vec![0; usize::try_from(PIECE_BYTES)?];

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::args::Image;
 use crate::bare::{self, Work};
 use crate::data::random::Stream;
+use crate::home::Home;
 use crate::machine::Machine;
 use crate::report::said;
 use crate::stats::Spread;
@@ -81,7 +82,7 @@ impl Bench<'_> {
         let repository = self.args.dir.join("rbd-repository");
         workspace::remove(&repository)?;
         let url = PathBuf::from(format!("rbd:{}?conf={}", self.image, self.args.conf.display()));
-        let mut tool = Septet::new(septet, &repository, false);
+        let mut tool = Septet::new(septet, Home::make(&repository, None)?, false);
         let export = self.shell("rbd -c \"$0\" export \"$1\" - >/dev/null")?;
         let export_lz4 = self.shell("rbd -c \"$0\" export \"$1\" - | lz4 -1 -c >/dev/null")?;
         let took = |cost: crate::tool::Cost| Took { wall_seconds: cost.wall_seconds, cpu_seconds: cost.cpu() };

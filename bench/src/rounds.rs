@@ -4,7 +4,7 @@
 //! mood does to the one it does to the others, and the ratio of a round holds.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -34,6 +34,16 @@ pub(crate) enum Step {
 impl Step {
     /// Every step, in the order in which they are done.
     pub(crate) const ALL: [Self; 5] = [Self::Full, Self::Unchanged, Self::Changed1, Self::Changed7, Self::Restore];
+
+    /// What it backs up, if it is a backup.
+    pub(crate) fn source(self, volume: &Volume) -> Option<&PathBuf> {
+        match self {
+            Self::Full | Self::Unchanged => Some(&volume.original),
+            Self::Changed1 => Some(&volume.changed_1),
+            Self::Changed7 => Some(&volume.changed_7),
+            Self::Restore => None,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -66,8 +76,8 @@ pub(crate) struct Rows {
     pub(crate) tools: Vec<ToolRow>,
 }
 
-/// Makes a tool with an empty repository at a path that is not there yet.
-pub(crate) type MakeTool<'a> = &'a dyn Fn(&Path) -> Box<dyn Tool>;
+/// Makes a tool that keeps all it has in a directory that is not there yet.
+pub(crate) type MakeTool<'a> = &'a dyn Fn(&Path) -> anyhow::Result<Box<dyn Tool>>;
 
 impl Rows {
     /// Measures one round on one volume; what `dir` is used for is gone afterwards.
@@ -81,26 +91,49 @@ impl Rows {
         tools: &[MakeTool<'_>],
         dir: &Path,
     ) -> anyhow::Result<()> {
+        self.measure_bare(round, volume)?;
+        tools.iter().try_for_each(|make| self.measure_tool(round, volume, make, dir))
+    }
+
+    /// Measures one round of the bare work on one volume.
+    ///
+    /// # Errors
+    /// A volume that can't be read.
+    pub(crate) fn measure_bare(&mut self, round: u32, volume: &Volume) -> anyhow::Result<()> {
         let kind = volume.kind;
         for work in [Work::Blake3, Work::Lz4] {
             workspace::settle();
             self.bare.push(BareRow { round, kind, work, bare: bare::measure(work, &volume.original)? });
         }
-        for make in tools {
-            let (repository, restored) = (dir.join("repository"), dir.join("restored.img"));
-            workspace::remove(&repository)?;
-            let mut tool = make(&repository);
-            for step in Step::ALL {
-                workspace::remove(&restored)?;
-                workspace::settle();
-                let cost = take(step, tool.as_mut(), volume, &restored)?;
-                self.tools.push(ToolRow { round, kind, tool: tool.name(), step, cost });
-            }
-            compare::same(&volume.changed_7, &restored)?;
-            workspace::remove(&repository)?;
-            workspace::remove(&restored)?;
-        }
         Ok(())
+    }
+
+    /// Measures one round of one tool on one volume: all its steps, or, where it fails, none.
+    ///
+    /// # Errors
+    /// A tool that fails, or restores something else than the volume.
+    pub(crate) fn measure_tool(
+        &mut self,
+        round: u32,
+        volume: &Volume,
+        make: MakeTool<'_>,
+        dir: &Path,
+    ) -> anyhow::Result<()> {
+        let (home, restored, kind) = (dir.join("tool"), dir.join("restored.img"), volume.kind);
+        workspace::remove(&home)?;
+        let mut tool = make(&home)?;
+        let (mut rows, mut newest) = (Vec::new(), &volume.original);
+        for &step in tool.steps() {
+            workspace::remove(&restored)?;
+            workspace::settle();
+            newest = step.source(volume).unwrap_or(newest);
+            let cost = take(step, tool.as_mut(), volume, &restored)?;
+            rows.push(ToolRow { round, kind, tool: tool.name(), step, cost });
+        }
+        compare::same(newest, &restored)?;
+        self.tools.append(&mut rows);
+        workspace::remove(&home)?;
+        workspace::remove(&restored)
     }
 
     /// What this bare work took on this kind of volume, a figure a round.
@@ -116,19 +149,15 @@ impl Rows {
 }
 
 fn take(step: Step, tool: &mut dyn Tool, volume: &Volume, restored: &Path) -> anyhow::Result<Cost> {
-    match step {
-        Step::Full => tool.full(&volume.original),
-        Step::Unchanged => tool.incremental(&volume.original),
-        Step::Changed1 => tool.incremental(&volume.changed_1),
-        Step::Changed7 => tool.incremental(&volume.changed_7),
-        Step::Restore => tool.restore(restored),
+    match step.source(volume) {
+        Some(source) if step == Step::Full => tool.full(source),
+        Some(source) => tool.incremental(source),
+        None => tool.restore(restored),
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::units::Size;
 
@@ -140,6 +169,7 @@ pub(crate) mod tests {
             memory_told_bytes: None,
             memory_seen_bytes: None,
             stored_bytes: 1 << 20,
+            requests: None,
         }
     }
 
@@ -178,9 +208,9 @@ pub(crate) mod tests {
         let work = dir.path().join("work");
         let mut rows = Rows::default();
         for round in 0..2 {
-            rows.measure(round, &volume, &[&|path| Box::new(Copier(path.into(), spoil))], &work)?;
+            rows.measure(round, &volume, &[&|path| Ok(Box::new(Copier(path.into(), spoil)))], &work)?;
         }
-        assert_eq!(workspace::tree_bytes(&work.join("repository"))?, 0);
+        assert_eq!(workspace::tree_bytes(&work.join("tool"))?, 0);
         Ok(rows)
     }
 

@@ -38,6 +38,10 @@ pub(crate) struct Global {
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
 
+    /// Show for each agent what it did and what it waited for, and so what binds
+    #[arg(long, global = true)]
+    pub(crate) profile: bool,
+
     /// Give up on an agent that has not answered, or is at one read or write, for so long
     #[arg(long, global = true, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,

@@ -13,6 +13,7 @@ pub mod begin;
 pub mod command;
 pub mod failure;
 pub mod ids;
+pub mod intake;
 pub mod message;
 pub mod rbd;
 pub mod shm;

@@ -32,21 +32,39 @@ pub enum Event {
 }
 
 /// What an agent has done, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Who.
     pub agent: AgentKind,
     /// Commands that were handled.
     pub commands: u64,
-    /// Time spent in handlers, over all workers, without the waits below, ms.
-    pub busy_ms: u64,
-    /// Time that handlers waited for a free slot or for the next agent to take a result, ms.
-    pub blocked_ms: u64,
-    /// How long the oldest command has been in a handler's hands without a wait, ms.
-    pub stuck_ms: u64,
+    /// CPU time of the process, all of its threads, ms.
+    pub cpu_ms: u64,
     /// How many workers there are.
     pub workers: u32,
-    /// The shared memory that it owns, bytes: its pools, and what its tables take by now.
+    /// How long they have been there, added up, ms: what is not in the four below went into messages.
+    pub worker_ms: u64,
+    /// Time spent in handlers, over all workers, without the waits below, ms.
+    pub busy_ms: u64,
+    /// Time that handlers waited for the volume or the store, ms.
+    pub io_ms: u64,
+    /// Time that handlers waited for a free slot, ms.
+    pub slot_ms: u64,
+    /// Time that workers waited for the next command, ms.
+    pub input_ms: u64,
+    /// How long the oldest command has been in a handler's hands without a wait for others, ms.
+    pub stuck_ms: u64,
+    /// How many messages lay ready when a worker read, on average.
+    pub queue_mean: f64,
+    /// The most messages that lay ready at once.
+    pub queue_most: u64,
+    /// How much of its pool was in use, whenever it took a slot, on average, bytes.
+    pub pool_mean_bytes: u64,
+    /// The most of its pool that was in use, bytes.
+    pub pool_most_bytes: u64,
+    /// How large its pool is, bytes.
+    pub pool_bytes: u64,
+    /// The shared memory that it owns, bytes: its pool, and what its tables take by now.
     pub shared_bytes: u64,
     /// The objects that it wrote to the store.
     pub objects: u64,
@@ -55,15 +73,24 @@ pub struct Status {
 }
 
 impl Status {
-    /// A sign of life and nothing else.
+    /// Nothing yet, but alive.
     pub fn alive(agent: AgentKind) -> Self {
         Self {
             agent,
             commands: 0,
-            busy_ms: 0,
-            blocked_ms: 0,
-            stuck_ms: 0,
+            cpu_ms: 0,
             workers: 0,
+            worker_ms: 0,
+            busy_ms: 0,
+            io_ms: 0,
+            slot_ms: 0,
+            input_ms: 0,
+            stuck_ms: 0,
+            queue_mean: 0.0,
+            queue_most: 0,
+            pool_mean_bytes: 0,
+            pool_most_bytes: 0,
+            pool_bytes: 0,
             shared_bytes: 0,
             objects: 0,
             requests: 0,

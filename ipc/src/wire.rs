@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::failure::{Failure, FailureKind};
+use crate::intake::Intake;
 use crate::message::{LINE_BYTES_MAX, Message};
 
 const READ_BYTES: usize = 64 << 10;
@@ -36,13 +37,20 @@ pub struct Receiver {
     /// Up to where `buffer` was searched for a newline.
     searched: usize,
     fds: VecDeque<OwnedFd>,
+    intake: Arc<Intake>,
 }
 
 impl Receiver {
     /// Reads from `socket`.
     pub fn new(socket: OwnedFd) -> Self {
         let buffer = vec![0; READ_BYTES];
-        Self { socket, buffer, filled: 0, start: 0, searched: 0, fds: VecDeque::new() }
+        let (fds, intake) = (VecDeque::new(), Arc::default());
+        Self { socket, buffer, filled: 0, start: 0, searched: 0, fds, intake }
+    }
+
+    /// What comes, counted.
+    pub fn intake(&self) -> Arc<Intake> {
+        Arc::clone(&self.intake)
     }
 
     /// The next message, with its file descriptor if it has one; `None` at the end of the stream.
@@ -117,9 +125,11 @@ impl Receiver {
         let mut read = self.receive_at(self.filled);
         while read == Err(Errno::AGAIN) {
             before_wait()?;
-            read = self.wait().and_then(|()| self.receive_at(self.filled));
+            read = self.intake.waiting(|| self.wait()).and_then(|()| self.receive_at(self.filled));
         }
+        let before = self.filled;
         self.filled += read.unwrap_or(0);
+        self.intake.read(&self.buffer[before..self.filled]);
         match read {
             Ok(0) if self.filled > 0 => Err(Failure::protocol("the stream ended in the middle of a line")),
             Ok(bytes) => Ok(bytes > 0),
@@ -140,7 +150,8 @@ impl Receiver {
             return Ok(true);
         }
         let time = Timespec::try_from(time).map_err(Failure::protocol)?;
-        let ready = retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)));
+        let wait = || retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)));
+        let ready = self.intake.waiting(wait);
         ready.map(|ready| ready > 0).map_err(|errno| Failure::protocol(format!("waiting at the socket: {errno}")))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use septet_format::{STORE_ALIGN, padded};
+use septet_ipc::agent::outside;
 use septet_ipc::{Command, Context, Failure, NewSlot, Pool};
 use septet_store::{Store, StoreError};
 
@@ -78,7 +79,7 @@ pub(crate) fn fetch(
     let end_bytes = run.last().map_or(0, Wanted::end_bytes);
     let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;
     let mut slot = pool.take(len)?;
-    let read = store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]);
+    let read = outside(|| store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]));
     Ok(read.map(|()| Fetched { slot, start_bytes }))
 }
 

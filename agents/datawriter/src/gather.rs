@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentIndex, VolumeName, keys, padded};
-use septet_ipc::agent::step_aside;
+use septet_ipc::agent::{outside, step_aside};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Command, Failure, Work};
 use septet_store::{Store, Upload};
@@ -99,7 +99,8 @@ impl Gather {
     fn open(&mut self, store: &dyn Store) -> Result<OpenSegment, Failure> {
         step_aside();
         let number = self.next_number;
-        let upload = store.upload(&keys::segment(&self.volume, &self.backup, number)).map_err(Failure::store)?;
+        let key = keys::segment(&self.volume, &self.backup, number);
+        let upload = outside(|| store.upload(&key)).map_err(Failure::store)?;
         self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;
         Ok(OpenSegment {
             segment: Arc::new(Segment { number, upload, parts: Mutex::default() }),
@@ -178,7 +179,7 @@ impl OpenSegment {
 
 impl Segment {
     pub(crate) fn put(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), Failure> {
-        self.upload.put_part(number, offset_bytes, body).map_err(Failure::store)
+        outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(Failure::store)
     }
 
     /// One part less is under way; if it was the last, the segment is closed.
@@ -189,7 +190,7 @@ impl Segment {
             parts.sealed.filter(|_| parts.under_way == 0)
         };
         let Some((bytes, hash)) = sealed else { return Ok(None) };
-        self.upload.finish().map_err(Failure::store)?;
+        outside(|| self.upload.finish()).map_err(Failure::store)?;
         Ok(Some(SegmentLine { number: self.number, bytes, hash }))
     }
 

@@ -6,9 +6,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use septet_ipc::agent::{STATUS_INTERVAL, lock_in, run_process, spawn};
+use septet_ipc::agent::{STATUS_INTERVAL, cpu_ms, lock_in, run_process, spawn};
+use septet_ipc::intake::Intake;
 use septet_ipc::status::Status;
 use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message, Needs};
@@ -25,14 +27,17 @@ pub fn run() -> ExitCode {
 fn run_between(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
     let releases = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
     let mut ring = Ring { upstream: Receiver::new(upstream), downstream: Sender::new(downstream) };
+    let (started, intake) = (Instant::now(), ring.upstream.intake());
     let job = ring.job()?;
     lock_in(&Needs::nothing())?;
     spawn("releases", move || drain(releases))?;
-    spawn("status", status)?;
+    spawn("status", move || show_life(started, &intake))?;
     let begin = ring.open(job)?;
     let mut plan = plan(&begin)?;
     ring.work(&mut *plan)?;
-    ring.close()
+    ring.close()?;
+    Event::Status(status(started, &ring.upstream.intake())).emit();
+    Ok(())
 }
 
 struct Ring {
@@ -119,9 +124,26 @@ fn drain(mut releases: Receiver) {
     while let Ok(Some(_)) = releases.receive() {}
 }
 
-fn status() {
+fn show_life(started: Instant, intake: &Arc<Intake>) {
     loop {
         std::thread::sleep(STATUS_INTERVAL);
-        Event::Status(Status::alive(AgentKind::Master)).emit();
+        Event::Status(status(started, intake)).emit();
+    }
+}
+
+/// What the one thread that plans has done; it waits for nothing but the ring.
+fn status(started: Instant, intake: &Intake) -> Status {
+    let worker_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let input_ms = intake.waited_us() / 1000;
+    Status {
+        commands: intake.lines(),
+        cpu_ms: cpu_ms(),
+        workers: 1,
+        worker_ms,
+        busy_ms: worker_ms.saturating_sub(input_ms),
+        input_ms,
+        queue_mean: intake.queue_mean(),
+        queue_most: intake.queue_most(),
+        ..Status::alive(AgentKind::Master)
     }
 }

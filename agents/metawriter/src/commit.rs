@@ -8,7 +8,7 @@ use septet_format::{
     BlockHash, CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, MAP_ENTRY_BYTES, Manifest, ObjectRef, SegmentRef, SourceBackup,
     encode_table, keys,
 };
-use septet_ipc::agent::step;
+use septet_ipc::agent::{outside, step};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{Compression, Failure};
 
@@ -115,7 +115,7 @@ fn put_table(
     })
     .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
     let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-    agent.repository.store().put(&key, Bytes::from(object)).map_err(Failure::store)?;
+    outside(|| agent.repository.store().put(&key, Bytes::from(object))).map_err(Failure::store)?;
     step();
     Ok(reference)
 }

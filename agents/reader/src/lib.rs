@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use septet_format::Geometry;
-use septet_ipc::agent::{note, step};
+use septet_ipc::agent::{note, outside, step};
 use septet_ipc::{
     Agent, AgentKind, BackupJob, Begin, Context, Failure, Needs, NewSlot, Output, Pool, State, Table, Work,
 };
@@ -139,7 +139,7 @@ impl<O: OpenSource> Reader<O> {
         let mut offset = range.start;
         while offset < range.end {
             let (mut slot, bytes) = self.slot(offset..range.end)?;
-            self.source.read_at(offset, &mut slot.bytes_mut()[..bytes]).map_err(Failure::volume)?;
+            outside(|| self.source.read_at(offset, &mut slot.bytes_mut()[..bytes])).map_err(Failure::volume)?;
             let end = offset + bytes as u64;
             loop {
                 let len = self.geometry.len_bytes(self.geometry.block_at(offset)) as usize;

@@ -6,6 +6,7 @@
 //! go is decided in `septet_repository::reclaim`.
 
 use septet_format::{Manifest, keys};
+use septet_ipc::agent::outside;
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Output, Work};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
@@ -48,7 +49,7 @@ impl Agent for S3worker {
         match message {
             Message::Scan => self.scan(output),
             Message::Delete(keys) => {
-                self.repository.store().delete(&keys).map_err(Failure::store)?;
+                outside(|| self.repository.store().delete(&keys)).map_err(Failure::store)?;
                 output.tell(Message::Deleted(keys))
             }
             other => output.tell(other),

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::Path;
 
-use septet_ipc::agent::step;
+use septet_ipc::agent::{outside, step};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Needs, Output, RestoreJob, State, Work};
 use septet_volume::{FileTarget, Target, TargetOptions};
 
@@ -91,7 +91,7 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
     }
 
     fn end(&self, _: &dyn Output) -> Result<(), Failure> {
-        self.target.finish().map_err(Failure::volume)
+        outside(|| self.target.finish()).map_err(Failure::volume)
     }
 }
 
@@ -109,14 +109,14 @@ impl<O: OpenTarget> Volumewriter<O> {
         let len = usize::try_from(range.end - range.start).map_err(Failure::protocol)?;
         let part = from.checked_add(len).and_then(|to| bytes.get(from..to));
         let part = part.ok_or_else(|| Failure::protocol("a block whose slot is shorter than it says"))?;
-        self.target.write_at(range.start, part).map_err(Failure::volume)
+        outside(|| self.target.write_at(range.start, part)).map_err(Failure::volume)
     }
 
     fn zero(&self, work: &Work) -> Result<(), Failure> {
         let Range { mut start, end } = self.clip(work);
         while start < end {
             let size = (end - start).min(ZERO_BYTES_MAX);
-            self.target.zero(start, size).map_err(Failure::volume)?;
+            outside(|| self.target.zero(start, size)).map_err(Failure::volume)?;
             start += size;
             step();
         }

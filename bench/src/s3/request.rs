@@ -1,6 +1,12 @@
-//! A request's head, as far as the server needs it.
+//! A request's head, as far as the server needs it; `httparse` takes it apart.
 
-use std::io::BufRead;
+use std::io::{BufRead, Error, ErrorKind};
+
+use base64_simd::STANDARD;
+
+/// More headers than any client sends, and longer than any head is.
+const HEADERS_MAX: usize = 64;
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A request without its body.
 #[derive(Debug)]
@@ -13,23 +19,33 @@ pub(crate) struct Request {
 
 impl Request {
     /// The next request of a connection; none at its end.
+    ///
+    /// # Errors
+    /// A head that is none, or too long; a connection that breaks.
     pub(crate) fn read_head(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = reader.read_until(b'\n', &mut head)?;
+            if head.is_empty() {
+                return Ok(None);
+            }
+            if read == 0 || head.len() > HEAD_BYTES_MAX {
+                return Err(Error::new(ErrorKind::InvalidData, "a head that does not end"));
+            }
         }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim().split_once(':') else { break };
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let mut request = Self { method, target, headers, length: 0 };
+        Self::of(&head).map(Some)
+    }
+
+    fn of(head: &[u8]) -> std::io::Result<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut parsed = httparse::Request::new(&mut headers);
+        parsed.parse(head).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+        let [method, target] = [parsed.method, parsed.path].map(|word| word.unwrap_or_default().to_owned());
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = parsed.headers.iter().map(|header| (header.name.to_ascii_lowercase(), text(header.value)));
+        let mut request = Self { method, target, headers: headers.collect(), length: 0 };
         request.length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(Some(request))
+        Ok(request)
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -44,8 +60,7 @@ impl Request {
 
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         let query = self.target.split_once('?')?.1;
-        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.replace("%2F", "/").replace("%2f", "/"))
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
     /// First and last byte that are asked for.
@@ -64,11 +79,7 @@ impl Request {
 
 /// The CRC-32 of a body in Base64.
 pub(crate) fn crc32_base64(body: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = u64::from(crc32fast::hash(body)) << 4;
-    let digit = |at: u32| usize::from(((bits >> (6 * at)) & 63).to_le_bytes()[0]);
-    let letters = (0..6).rev().map(|at| char::from(LETTERS[digit(at)]));
-    letters.chain("==".chars()).collect()
+    STANDARD.encode_to_string(crc32fast::hash(body).to_be_bytes())
 }
 
 #[cfg(test)]
@@ -92,5 +103,12 @@ mod tests {
             (Some("v/k"), Some(""))
         );
         assert_eq!((request.range(), request.query("prefix")), (Some((5, 9)), None));
+    }
+
+    #[test]
+    fn the_end_is_no_request_and_half_a_head_is_an_error() {
+        assert!(Request::read_head(&mut &b""[..]).unwrap().is_none());
+        assert!(Request::read_head(&mut &b"PUT / HT"[..]).is_err());
+        assert!(Request::read_head(&mut &b"no head\r\n\r\n"[..]).is_err());
     }
 }

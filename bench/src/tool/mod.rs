@@ -6,12 +6,18 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub(crate) use septet::{SEPTET, Septet};
+use crate::rounds::Step;
+pub(crate) use septet::{SEPTET, SEPTET_S3, Septet};
 
 /// A backup tool with a repository of its own that is empty at first.
 pub(crate) trait Tool {
     /// What people call it.
     fn name(&self) -> &'static str;
+
+    /// What it is to be asked for, in that order.
+    fn steps(&self) -> &'static [Step] {
+        &Step::ALL
+    }
 
     /// Backs up all of the volume at `path`.
     fn full(&mut self, path: &Path) -> anyhow::Result<Cost>;
@@ -38,6 +44,8 @@ pub(crate) struct Cost {
     pub(crate) memory_seen_bytes: Option<u64>,
     /// By how much the repository grew, bytes.
     pub(crate) stored_bytes: u64,
+    /// The requests that it made to an S3 server.
+    pub(crate) requests: Option<u64>,
 }
 
 /// Two figures for one thing may lie this far apart, and a process's own start is in only one.
@@ -70,6 +78,7 @@ mod tests {
             memory_told_bytes: None,
             memory_seen_bytes: None,
             stored_bytes: 0,
+            requests: None,
         };
         assert_eq!((cost(None).cpu(), cost(None).cpu_disagrees()), (2.0, false));
         assert_eq!((cost(Some(1.95)).cpu(), cost(Some(1.95)).cpu_disagrees()), (2.0, false));

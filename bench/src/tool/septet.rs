@@ -1,4 +1,4 @@
-//! Septet itself, by its command line, on a repository that is a directory.
+//! Septet itself, by its command line.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,30 +7,42 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::{Cost, Tool};
-use crate::{process, workspace};
+use crate::home::Home;
+use crate::process;
+use crate::seaweed::{ACCESS_KEY, SECRET_KEY};
 
 /// What Septet is called in rows and reports.
 pub(crate) const SEPTET: &str = "septet";
+/// The same on an S3 server.
+pub(crate) const SEPTET_S3: &str = "septet, S3";
 const VOLUME: &str = "bench";
 
-/// Septet with a directory repository.
+/// Septet with a repository.
 pub(crate) struct Septet {
     binary: PathBuf,
-    repository: PathBuf,
+    home: Home,
     watch: bool,
     full: Option<String>,
 }
 
 impl Septet {
-    /// `binary` on the repository `repository`; `watch`: its memory is looked at from outside too.
-    pub(crate) fn new(binary: &Path, repository: &Path, watch: bool) -> Self {
-        Self { binary: binary.into(), repository: repository.into(), watch, full: None }
+    /// `binary` with its repository in `home`; `watch`: its memory is looked at from outside too.
+    pub(crate) fn new(binary: &Path, home: Home, watch: bool) -> Self {
+        Self { binary: binary.into(), home, watch, full: None }
     }
 
     fn run(&self, words: &[&str], paths: &[&Path]) -> anyhow::Result<(Cost, Summary)> {
-        let before = workspace::tree_bytes(&self.repository)?;
+        let before = self.home.stored_bytes()?;
         let mut command = Command::new(&self.binary);
-        command.args(words).args(paths).arg("--json").arg("--repo").arg(&self.repository);
+        command.args(words).args(paths).arg("--json").arg("--repo");
+        match self.home.bucket() {
+            None => command.arg(self.home.repository()),
+            Some((server, bucket)) => command
+                .arg(format!("s3://{bucket}/repository?endpoint={}", server.endpoint))
+                .env("AWS_REGION", "us-east-1")
+                .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+                .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        };
         let ran = process::run(&mut command, self.watch)?;
         let summary = Summary::of(&ran.stdout).with_context(|| format!("{command:?}"))?;
         let cost = Cost {
@@ -39,7 +51,8 @@ impl Septet {
             cpu_told_seconds: Some(summary.cpu_seconds),
             memory_told_bytes: Some(summary.memory_peak_bytes),
             memory_seen_bytes: ran.memory_seen_bytes,
-            stored_bytes: workspace::tree_bytes(&self.repository)?.saturating_sub(before),
+            stored_bytes: self.home.stored_bytes()?.saturating_sub(before),
+            requests: self.home.bucket().and(summary.requests),
         };
         Ok((cost, summary))
     }
@@ -47,7 +60,7 @@ impl Septet {
 
 impl Tool for Septet {
     fn name(&self) -> &'static str {
-        SEPTET
+        if self.home.bucket().is_some() { SEPTET_S3 } else { SEPTET }
     }
 
     fn full(&mut self, path: &Path) -> anyhow::Result<Cost> {
@@ -71,6 +84,7 @@ impl Tool for Septet {
 #[derive(Debug, Deserialize)]
 struct Summary {
     backup: Option<String>,
+    requests: Option<u64>,
     cpu_seconds: f64,
     memory_peak_bytes: u64,
 }

@@ -45,9 +45,9 @@ const METADATA_BYTES_MAX: u64 = 256 << 10;
 
 /// Backs up a volume.
 pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let made = back_up(args, global, &mut reporter)?;
-    reporter.agents(&made.report.agents);
+    reporter.profile(&made.report);
     reporter.summary(made.summary(), &made.lines());
     Ok(Outcome::Done)
 }

@@ -12,7 +12,7 @@ use crate::supervisor::Observer;
 
 /// Cleans all volumes, or one.
 pub(crate) fn run(args: &args::Clean, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let repository = Repository::open(&place::repository(&args.repo.repo)?)?;
     let volumes = match &args.volume {
         Some(volume) => vec![volume.clone()],

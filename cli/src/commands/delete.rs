@@ -17,7 +17,7 @@ use crate::supervisor;
 
 /// Deletes backups.
 pub(crate) fn run(args: &args::Delete, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let objects = delete(args, global, &mut reporter)?;
     let count = args.backup.len();
     let line = format!("deleted {count} backup{}, {objects} objects", if count == 1 { "" } else { "s" });

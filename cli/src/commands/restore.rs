@@ -20,10 +20,10 @@ use crate::supervisor::{self, Observer, Report};
 
 /// Restores a backup.
 pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let (manifest, length_bytes, report) = restore(args, global, &mut reporter)?;
     let damage = merged(&report.damage);
-    reporter.agents(&report.agents);
+    reporter.profile(&report);
     let summary = json!({
         "backup": manifest.backup,
         "volume": manifest.volume,

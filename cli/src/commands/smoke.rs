@@ -161,7 +161,7 @@ impl Test {
     }
 
     fn reporter(&self) -> Reporter {
-        Reporter::new(false, self.global.verbose)
+        Reporter::new(false, &self.global)
     }
 }
 

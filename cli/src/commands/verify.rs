@@ -11,7 +11,7 @@ use septet_ipc::status::Damage;
 use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::Repository;
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::attempt::failed;
 use super::backup::{pool_bytes, streams};
@@ -27,7 +27,7 @@ const ROUNDS_MAX: u64 = 1_000_000;
 
 /// Verifies backups.
 pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcome> {
-    let mut reporter = Reporter::new(args.json, global.verbose);
+    let mut reporter = Reporter::new(args.json, global);
     let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let repository = Repository::open(&repo)?;
     let chosen = Chosen::new(&repository, &args.backup)?;
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcom
             found.look(&repository, volume, manifests, None)?;
         } else {
             let report = read_segments(&repository, &repo, volume, manifests, (args, sample), global, &mut reporter)?;
+            reporter.profile(&report);
             found.segments(&repository, volume, manifests, &report, sample)?;
         }
     }
@@ -132,6 +133,8 @@ struct Found {
     objects: u64,
     bytes: u64,
     ranges: Vec<(VolumeName, BackupId, DamagedRange)>,
+    /// What each volume's ring did.
+    runs: Vec<Value>,
 }
 
 impl Found {
@@ -158,6 +161,7 @@ impl Found {
         }
         self.objects += report.progress.objects;
         self.bytes += report.progress.bytes_done;
+        self.runs.push(json!({ "volume": volume, "seconds": report.seconds, "agents": report.agents }));
         let damaged = damaged_segments(&report.damage);
         let mut indexes = IndexCache::default();
         for manifest in manifests {
@@ -219,7 +223,10 @@ impl Found {
                 print_line(&line(volume, backup, range));
             }
         }
-        let mut summary = json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let mut summary = json!({
+            "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged,
+            "runs": self.runs,
+        });
         let part = sample.map_or_else(String::new, |Sample { ppm, round }| {
             summary["sample"] = json!({ "ppm": ppm, "round": round });
             format!(" ({} %, round {round})", f64::from(ppm) / 10_000.0)

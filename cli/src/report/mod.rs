@@ -4,27 +4,29 @@
 //! reader that went away (a closed pipe) is no error.
 
 mod bar;
+mod profile;
 
 use std::io::Write;
 
 use bytesize::ByteSize;
-use septet_ipc::status::{Damage, Progress, Status};
+use septet_ipc::status::{Damage, Progress};
 use serde_json::{Value, json};
 
-use crate::supervisor::Observer;
+use crate::args::Global;
+use crate::supervisor::{Observer, Report};
 use bar::Bar;
 
 /// How a command speaks.
 pub(crate) struct Reporter {
     json: bool,
-    verbose: bool,
+    profile: bool,
     bar: Option<Bar>,
 }
 
 impl Reporter {
     /// Speaks JSON lines, or to a person.
-    pub(crate) fn new(json: bool, verbose: bool) -> Self {
-        Self { json, verbose, bar: None }
+    pub(crate) fn new(json: bool, global: &Global) -> Self {
+        Self { json, profile: global.profile || global.verbose, bar: None }
     }
 
     /// From here on `doing` is under way, with a progress bar on a terminal.
@@ -46,24 +48,10 @@ impl Reporter {
         }
     }
 
-    /// A line that only `--verbose` shows.
-    pub(crate) fn detail(&mut self, text: &str) {
-        if self.verbose && !self.json {
-            self.say(text);
-        }
-    }
-
-    /// What each agent did, for `--verbose`.
-    pub(crate) fn agents(&mut self, agents: &[Status]) {
-        for status in agents.iter().filter(|status| status.workers > 0 || status.commands > 0) {
-            self.detail(&format!(
-                "{:<14} {:>8} commands, busy {:>8.2} s, waited for others {:>8.2} s, {} workers",
-                status.agent.process_name().trim_start_matches("septet-"),
-                status.commands,
-                f64::from(u32::try_from(status.busy_ms).unwrap_or(u32::MAX)) / 1e3,
-                f64::from(u32::try_from(status.blocked_ms).unwrap_or(u32::MAX)) / 1e3,
-                status.workers.max(1)
-            ));
+    /// What each agent did and waited for, if that is asked for.
+    pub(crate) fn profile(&mut self, report: &Report) {
+        if self.profile && !self.json {
+            profile::lines(report).iter().for_each(|line| self.say(line));
         }
     }
 

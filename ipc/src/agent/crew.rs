@@ -53,9 +53,9 @@ impl<A: Agent> Crew<A> {
     /// Works until `end`, and does what is left when all commands are done.
     pub(super) fn run(self, gauge: &Gauge) -> Result<(), Failure> {
         self.hands.work(gauge)?;
-        for thread in self.threads {
-            thread.join().map_err(|_| Failure::protocol("a worker panicked"))?;
-        }
+        let mut threads = self.threads.into_iter();
+        let joined = gauge.idle(|| threads.try_for_each(JoinHandle::join));
+        joined.map_err(|_| Failure::protocol("a worker panicked"))?;
         gauge.at_work(|| self.hands.agent.end(&*self.hands.shared))
     }
 }
@@ -64,18 +64,18 @@ impl<A: Agent> Hands<A> {
     /// Takes turns at reading, until `end` was read.
     fn work(&self, gauge: &Gauge) -> Result<(), Failure> {
         let mut flushed = Instant::now();
-        while let Some(upstream) = self.turn()? {
+        while let Some(upstream) = self.turn(gauge)? {
             self.read_on(upstream, gauge, &mut flushed)?;
         }
         Ok(())
     }
 
     /// The turn to read; before a wait for it, nothing is held back.
-    fn turn(&self) -> Result<Option<Receiver>, Failure> {
+    fn turn(&self, gauge: &Gauge) -> Result<Option<Receiver>, Failure> {
         let turns = &self.shared.turns;
         match turns.try_take() {
             Some(upstream) => Ok(Some(upstream)),
-            None => self.shared.flush().map(|()| turns.take()),
+            None => self.shared.flush().map(|()| gauge.idle(|| turns.take())),
         }
     }
 

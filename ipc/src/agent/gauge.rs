@@ -12,7 +12,10 @@ pub(super) struct Gauge {
     start: Instant,
     commands: AtomicU64,
     busy_us: AtomicU64,
-    blocked_us: AtomicU64,
+    /// A part of `busy_us`.
+    io_us: AtomicU64,
+    slot_us: AtomicU64,
+    input_us: AtomicU64,
     /// When the current stretch of work began, µs after `start`, plus one; 0: not at work.
     since_us: AtomicU64,
 }
@@ -39,7 +42,9 @@ impl Gauge {
             start: Instant::now(),
             commands: AtomicU64::new(0),
             busy_us: AtomicU64::new(0),
-            blocked_us: AtomicU64::new(0),
+            io_us: AtomicU64::new(0),
+            slot_us: AtomicU64::new(0),
+            input_us: AtomicU64::new(0),
             since_us: AtomicU64::new(0),
         })
     }
@@ -62,12 +67,37 @@ impl Gauge {
         self.commands.load(Relaxed)
     }
 
-    pub(super) fn busy_us(&self) -> u64 {
-        self.busy_us.load(Relaxed) + self.stuck_us()
+    /// How long there has been this worker, µs.
+    pub(super) fn age_us(&self) -> u64 {
+        self.now_us()
     }
 
-    pub(super) fn blocked_us(&self) -> u64 {
-        self.blocked_us.load(Relaxed)
+    pub(super) fn busy_us(&self) -> u64 {
+        (self.busy_us.load(Relaxed) + self.stuck_us()).saturating_sub(self.io_us())
+    }
+
+    pub(super) fn io_us(&self) -> u64 {
+        self.io_us.load(Relaxed)
+    }
+
+    pub(super) fn slot_us(&self) -> u64 {
+        self.slot_us.load(Relaxed)
+    }
+
+    pub(super) fn input_us(&self) -> u64 {
+        self.input_us.load(Relaxed)
+    }
+
+    /// Runs a wait for something to do, timed.
+    pub(super) fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.timed(&self.input_us, wait)
+    }
+
+    fn timed<T>(&self, sum: &AtomicU64, work: impl FnOnce() -> T) -> T {
+        let start = self.now_us();
+        let result = work();
+        sum.fetch_add(self.now_us() - start, Relaxed);
+        result
     }
 
     /// How long the worker has been at its command without a wait, µs.
@@ -92,18 +122,26 @@ impl Gauge {
     }
 }
 
-/// Runs what only waits for other agents (for a free slot, for room in a socket): such time is
-/// not counted as work, and never as being stuck.
+/// Runs what only waits for other agents to free a slot: such time is not counted as work, and never
+/// as being stuck.
 pub fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     let current = CURRENT.with_borrow(Clone::clone);
     let Some((gauge, hooks)) = current else { return wait() };
     gauge.leave();
     hooks.before_wait();
-    let start = gauge.now_us();
-    let result = wait();
-    gauge.blocked_us.fetch_add(gauge.now_us() - start, Relaxed);
+    let result = gauge.timed(&gauge.slot_us, wait);
     gauge.enter();
     result
+}
+
+/// Runs what the volume or the store is asked for, and is held up by: such time is told apart from
+/// work, but it can be stuck.
+pub fn outside<T>(work: impl FnOnce() -> T) -> T {
+    let gauge = CURRENT.with_borrow(|current| current.as_ref().map(|(gauge, _)| Arc::clone(gauge)));
+    match gauge {
+        Some(gauge) => gauge.timed(&gauge.io_us, work),
+        None => work(),
+    }
 }
 
 /// Says that a long command is getting on: a worker that keeps calling this is not stuck.

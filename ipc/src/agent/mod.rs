@@ -8,9 +8,9 @@ mod runner;
 mod shared;
 mod turns;
 
-pub use gauge::{step, step_aside, waiting};
+pub use gauge::{outside, step, step_aside, waiting};
 pub use lock_in::{SANDBOX_VARIABLE, lock_in};
-pub use process::{STATUS_INTERVAL, run_process, spawn};
+pub use process::{STATUS_INTERVAL, cpu_ms, run_process, spawn};
 pub use runner::run;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::failure::Failure;
 use crate::ids::AgentKind;
 use crate::status::Event;
@@ -28,6 +30,12 @@ pub fn run_process(kind: AgentKind, body: impl FnOnce(OwnedFd, OwnedFd) -> Resul
             ExitCode::FAILURE
         }
     }
+}
+
+/// CPU time of this process so far, ms.
+pub fn cpu_ms() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or_default()
 }
 
 /// Starts a thread of an agent.

@@ -41,12 +41,13 @@ fn run_until_end<A: Agent>(
     mut upstream: Receiver,
     releases_from: Receiver,
 ) -> Result<(), Failure> {
+    let gauge = shared.gauge();
+    shared.intake.get_or_init(|| upstream.intake());
     let begin = wait_for_begin(shared, &mut upstream)?;
     let context = Context::provided(A::KIND, A::SHARED_OBJECTS);
     lock_in(&A::needs(&begin))?;
     spawn_releases(shared, releases_from)?;
     spawn_status(shared)?;
-    let gauge = shared.gauge();
     shared.adopt(&gauge);
     let agent = gauge.at_work(|| start::<A>(shared, begin, context))?;
     let crew = Crew::start(agent, shared, upstream)?;

@@ -1,14 +1,15 @@
 //! What all threads of an agent share: its sockets, its pools, and what it has done so far.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::gauge::{Gauge, Hooks};
 use super::turns::Turns;
-use super::{Made, Output};
+use super::{Made, Output, cpu_ms};
 use crate::command::Work;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{AgentKind, SlotId};
+use crate::intake::Intake;
 use crate::message::Message;
 use crate::shm::{Attached, Pool, Releases, Slot, Table};
 use crate::status::{Event, Status};
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) downstream: Sender,
     pub(super) releases: Arc<Releases>,
     pub(super) attached: Attached,
+    /// What comes from upstream, once anybody reads there.
+    pub(super) intake: OnceLock<Arc<Intake>>,
     /// The turn to read from upstream.
     pub(super) turns: Turns<Receiver>,
     own_pools: RwLock<Vec<Arc<Pool>>>,
@@ -47,6 +50,7 @@ impl Shared {
             downstream,
             releases,
             attached,
+            intake: OnceLock::new(),
             turns: Turns::new(),
             own_pools: RwLock::default(),
             own_tables: RwLock::default(),
@@ -126,13 +130,26 @@ impl Shared {
         let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
         let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
         let (objects, requests) = (self.store_counts)();
+        let intake = self.intake.get();
+        let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
+        // No agent has more than one.
+        let (pool_mean_bytes, pool_most_bytes) = pools.first().map_or((0, 0), |pool| pool.used_bytes());
         Status {
             agent: self.kind,
             commands: sum(Gauge::commands),
-            busy_ms: sum(Gauge::busy_us) / 1000,
-            blocked_ms: sum(Gauge::blocked_us) / 1000,
-            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
+            cpu_ms: cpu_ms(),
             workers: u32::try_from(gauges.len()).unwrap_or(u32::MAX),
+            worker_ms: sum(Gauge::age_us) / 1000,
+            busy_ms: sum(Gauge::busy_us) / 1000,
+            io_ms: sum(Gauge::io_us) / 1000,
+            slot_ms: sum(Gauge::slot_us) / 1000,
+            input_ms: (sum(Gauge::input_us) + intake.map_or(0, |intake| intake.waited_us())) / 1000,
+            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
+            queue_mean: intake.map_or(0.0, |intake| intake.queue_mean()),
+            queue_most: intake.map_or(0, |intake| intake.queue_most()),
+            pool_mean_bytes,
+            pool_most_bytes,
+            pool_bytes: pools.iter().map(|pool| pool.bytes()).sum(),
             shared_bytes: self.shared_bytes(),
             objects,
             requests,

@@ -12,11 +12,23 @@ pub(super) struct Allocator {
     free: BTreeMap<u32, u32>,
     /// Start → length of each taken run.
     taken: BTreeMap<u32, u32>,
+    used: Used,
+}
+
+/// How full a pool was, in units, when somebody wanted more of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    now: u32,
+    /// The most at any time.
+    pub(super) most: u32,
+    /// The sum over all takes.
+    pub(super) sum: u64,
+    pub(super) takes: u64,
 }
 
 impl Allocator {
     pub(super) fn new(units: u32) -> Self {
-        Self { free: BTreeMap::from([(0, units)]), taken: BTreeMap::new() }
+        Self { free: BTreeMap::from([(0, units)]), taken: BTreeMap::new(), used: Used::default() }
     }
 
     /// Takes `units` (at least one) in a row; the first of them.
@@ -28,12 +40,14 @@ impl Allocator {
             self.free.insert(start + units, len - units);
         }
         self.taken.insert(start, units);
+        self.used.take(units);
         Some(start)
     }
 
     /// Gives the run that starts at `start` back; false if there is none.
     pub(super) fn give_back(&mut self, start: u32) -> bool {
         let Some(units) = self.taken.remove(&start) else { return false };
+        self.used.now -= units;
         self.insert_free(start, units);
         true
     }
@@ -50,6 +64,11 @@ impl Allocator {
         *units = keep;
         self.taken.insert(start + keep, rest);
         Some(start + keep)
+    }
+
+    /// How full it was.
+    pub(super) fn used(&self) -> Used {
+        self.used
     }
 
     /// How many runs are taken.
@@ -72,6 +91,15 @@ impl Allocator {
     }
 }
 
+impl Used {
+    fn take(&mut self, units: u32) {
+        self.now += units;
+        self.most = self.most.max(self.now);
+        self.sum += u64::from(self.now);
+        self.takes += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +114,7 @@ mod tests {
         assert!(pool.give_back(a));
         assert!(!pool.give_back(a), "a second release of the same slot must be noticed");
         assert_eq!(pool.take(2), Some(0));
+        assert_eq!(pool.used(), Used { now: 3, most: 4, sum: 3 + 4 + 3, takes: 3 });
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl Pool {
         self.mapping.bytes() as u64
     }
 
+    /// How much of it was in use after each take, on average, and at the most, bytes.
+    pub fn used_bytes(&self) -> (u64, u64) {
+        let (used, unit) = (self.state().allocator.used(), u64::from(self.line.unit_bytes));
+        (used.sum * unit / used.takes.max(1), u64::from(used.most) * unit)
+    }
+
     /// How many slots are out.
     pub fn taken(&self) -> usize {
         self.state().allocator.taken()

@@ -1,0 +1,59 @@
+//! Where a tool keeps its backups: a directory, or a bucket of an S3 server that all tools share.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::seaweed::Seaweed;
+use crate::workspace;
+
+/// An empty place for one tool: for its repository, and beside it for whatever else it needs.
+pub(crate) struct Home {
+    /// For configuration, caches and databases, and for the repository if that is in no bucket.
+    pub(crate) dir: PathBuf,
+    bucket: Option<(Rc<Seaweed>, String)>,
+}
+
+impl Home {
+    /// Makes `dir` anew, and the bucket on that server, which nobody has used yet.
+    ///
+    /// # Errors
+    /// A directory that can't be made.
+    pub(crate) fn make(dir: &Path, bucket: Option<(Rc<Seaweed>, String)>) -> anyhow::Result<Self> {
+        workspace::remove(dir)?;
+        std::fs::create_dir_all(dir)?;
+        if let Some((seaweed, name)) = &bucket {
+            seaweed.make_bucket(name)?;
+        }
+        // Tools are run elsewhere, and keep the paths that they are given.
+        Ok(Self { dir: dir.canonicalize()?, bucket })
+    }
+
+    /// Where the repository is, if it is a directory; the tool makes it.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.dir.join("repository")
+    }
+
+    /// The server, and the bucket's name, if it is in a bucket.
+    pub(crate) fn bucket(&self) -> Option<(&Seaweed, &str)> {
+        self.bucket.as_ref().map(|(seaweed, name)| (&**seaweed, name.as_str()))
+    }
+
+    /// What the repository takes, bytes.
+    ///
+    /// # Errors
+    /// A directory that can't be read.
+    pub(crate) fn stored_bytes(&self) -> anyhow::Result<u64> {
+        match self.bucket() {
+            Some((server, name)) => server.stored_bytes(name),
+            None => workspace::tree_bytes(&self.repository()),
+        }
+    }
+
+    /// How many requests the server has had so far; none where there is no server.
+    ///
+    /// # Errors
+    /// A server that does not answer.
+    pub(crate) fn requests(&self) -> anyhow::Result<Option<u64>> {
+        self.bucket.as_ref().map(|(seaweed, _)| seaweed.requests()).transpose()
+    }
+}
