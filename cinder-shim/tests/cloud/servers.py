@@ -115,6 +115,8 @@ class PostgreSQL:
             "listen_addresses": "",
             "unix_socket_directories": directory,
             "fsync": "off",
+            # In its directory, where nothing of it stays behind.
+            "dynamic_shared_memory_type": "mmap",
             "max_connections": 300,
         }
         arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
