@@ -120,6 +120,11 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
     pub(crate) audit: f64,
 
+    /// SOURCE is a snapshot and does not change: when this command is started again after an interruption, what is
+    /// stored already is not even read
+    #[arg(long)]
+    pub(crate) snapshot: bool,
+
     /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
     #[arg(skip)]
     pub(crate) spool: Option<PathBuf>,
@@ -267,6 +272,15 @@ pub(crate) struct Verify {
     /// Read nothing but the manifests: only look whether every object is there and as long as it should be
     #[arg(long)]
     pub(crate) quick: bool,
+
+    /// Read so many percent of what is stored, scattered over all of it; of the rest only look whether it is there.
+    /// Which part, chance decides, or --round
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent, conflicts_with = "quick")]
+    pub(crate) sample: Option<f64>,
+
+    /// Which part --sample reads: rounds 0, 1, 2 … of 5% have read everything once after twenty
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub(crate) round: Option<u64>,
 
     /// How many reads go on at once [default: 4, from S3 as many as there are connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]

@@ -4,7 +4,8 @@ use crate::{BackupId, VolumeName};
 
 const REPOSITORY: &str = "septet.json";
 const MANIFEST: &str = "manifest.json";
-const PENDING: &str = "pending.json";
+const PENDING: &str = "pending";
+const JSON: &str = ".json";
 const CHECKSUMS: &str = "checksums";
 const MAP: &str = "map";
 const SEGMENTS: &str = "segments";
@@ -17,8 +18,8 @@ pub enum Key {
     Repository,
     /// A backup's manifest.
     Manifest { volume: VolumeName, backup: BackupId },
-    /// That a backup is in the making.
-    Pending { volume: VolumeName, backup: BackupId },
+    /// That a backup is in the making, and how many times it was resumed.
+    Pending { volume: VolumeName, backup: BackupId, resumed: u32 },
     /// A backup's table of hashes.
     Checksums { volume: VolumeName, backup: BackupId },
     /// A backup's table of locations.
@@ -47,9 +48,20 @@ pub fn manifest(volume: &VolumeName, backup: &BackupId) -> String {
     format!("{volume}/{backup}/{MANIFEST}")
 }
 
-/// That a backup is in the making.
-pub fn pending(volume: &VolumeName, backup: &BackupId) -> String {
-    format!("{volume}/{backup}/{PENDING}")
+/// That a backup is in the making: `pending.json`, and `pending-1.json` and so on when it is resumed.
+pub fn pending(volume: &VolumeName, backup: &BackupId, resumed: u32) -> String {
+    format!("{volume}/{backup}/{}", pending_name(resumed))
+}
+
+fn pending_name(resumed: u32) -> String {
+    if resumed == 0 { format!("{PENDING}{JSON}") } else { format!("{PENDING}-{resumed}{JSON}") }
+}
+
+/// Which marker has this name; only one spelling of a number is one.
+fn parse_pending(name: &str) -> Option<u32> {
+    let number = name.strip_prefix(PENDING)?.strip_suffix(JSON)?;
+    let resumed = number.strip_prefix('-').map_or(Some(0), |number| number.parse().ok())?;
+    (pending_name(resumed) == name).then_some(resumed)
 }
 
 /// A backup's table of hashes.
@@ -87,7 +99,6 @@ pub fn parse(key: &str) -> Option<Key> {
     let backup = parts.next()?.parse().ok()?;
     let parsed = match (parts.next()?, parts.next()) {
         (MANIFEST, None) => Key::Manifest { volume, backup },
-        (PENDING, None) => Key::Pending { volume, backup },
         (CHECKSUMS, None) => Key::Checksums { volume, backup },
         (MAP, None) => Key::Map { volume, backup },
         (SEGMENTS, Some(name)) => {
@@ -95,6 +106,7 @@ pub fn parse(key: &str) -> Option<Key> {
             // Only one spelling: neither "+00001" nor "1" nor "0000001".
             (segment_name(number) == name).then_some(Key::Segment { volume, backup, number })?
         }
+        (name, None) => Key::Pending { volume, backup, resumed: parse_pending(name)? },
         _ => return None,
     };
     parts.next().is_none().then_some(parsed)
@@ -126,7 +138,7 @@ mod tests {
             let of = |key: Key| (key.clone(), match key {
                 Key::Repository => repository(),
                 Key::Manifest { volume, backup } => manifest(&volume, &backup),
-                Key::Pending { volume, backup } => pending(&volume, &backup),
+                Key::Pending { volume, backup, resumed } => pending(&volume, &backup, resumed),
                 Key::Checksums { volume, backup } => checksums(&volume, &backup),
                 Key::Map { volume, backup } => map(&volume, &backup),
                 Key::Segment { volume, backup, number } => segment(&volume, &backup, number),
@@ -134,7 +146,8 @@ mod tests {
             let keys = [
                 Key::Repository,
                 Key::Manifest { volume: v.clone(), backup: b.clone() },
-                Key::Pending { volume: v.clone(), backup: b.clone() },
+                Key::Pending { volume: v.clone(), backup: b.clone(), resumed: number },
+                Key::Pending { volume: v.clone(), backup: b.clone(), resumed: 0 },
                 Key::Checksums { volume: v.clone(), backup: b.clone() },
                 Key::Map { volume: v.clone(), backup: b.clone() },
                 Key::Segment { volume: v, backup: b, number },
@@ -168,6 +181,11 @@ mod tests {
             "v/latest/map",
             "septet.json/b/map",
             "v/b/manifest.json.partial",
+            "v/b/pending-0.json",
+            "v/b/pending-01.json",
+            "v/b/pending-.json",
+            "v/b/pending-1",
+            "v/b/pending",
         ] {
             assert_eq!(parse(key), None, "{key}");
         }

@@ -1,4 +1,5 @@
-//! `pending.json`: that a backup is in the making, by whom, and on which parent.
+//! `pending.json`: that a backup is in the making, by whom, and on which parent. Whoever resumes it
+//! adds one of his own, `pending-1.json` and so on: of several only one can.
 //!
 //! Written before anything else of a backup and removed after everything else. While it lies
 //! there, what it names as parent is not deleted, and what its backup has written so far is not
@@ -39,6 +40,17 @@ pub struct Pending {
     pub process_start: u64,
     /// When the backup began.
     pub created: Timestamp,
+    /// How many times it was resumed before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resumed: u32,
+    /// What tells a source that does not change from every other; none if it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Pending {
@@ -71,6 +83,8 @@ mod tests {
             pid: 12,
             process_start: u64::MAX,
             created: Timestamp::UNIX_EPOCH,
+            resumed: 0,
+            snapshot: None,
         }
     }
 
@@ -79,6 +93,8 @@ mod tests {
         for parent in [pending().parent, None] {
             let pending = Pending { parent, ..pending() };
             assert_eq!(Pending::decode(&pending.encode()).unwrap(), pending);
+            let resumed = Pending { resumed: 3, snapshot: Some("one".to_owned()), ..pending };
+            assert_eq!(Pending::decode(&resumed.encode()).unwrap(), resumed);
         }
     }
 

@@ -70,9 +70,22 @@ pub struct BackupJob {
     /// The volume's size, bytes: added by the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_bytes: Option<u64>,
+    /// What an interrupted run has left that this one goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
     /// What only a backup of an RBD image needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rbd: Option<Box<RbdBackup>>,
+}
+
+/// A backup that goes on where a run that died has left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// The number of the first segment that this run writes: those below are taken over, as far as they are whole.
+    pub first_segment: u32,
+    /// Whether the volume is known to be as it was: then what is stored already is not read.
+    pub unchanged: bool,
 }
 
 /// A restore.
@@ -127,6 +140,19 @@ pub struct VerifyJob {
     pub streams: u32,
     /// The size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
+    /// What part of it; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
+}
+
+/// A part of what there is to verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// How much: so many in a million.
+    pub ppm: u32,
+    /// Which: rounds that follow one another have different parts.
+    pub round: u64,
 }
 
 /// A deletion of some backups of one volume.

@@ -20,7 +20,7 @@ pub mod status;
 pub mod wire;
 
 pub use agent::{Agent, Context, Item, Output};
-pub use begin::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, VerifyJob};
+pub use begin::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, Sample, VerifyJob};
 pub use command::{Command, State, Work};
 pub use failure::{Failure, FailureKind};
 pub use ids::{AgentKind, PoolName, SlotId};

@@ -11,7 +11,7 @@ use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, Table
 use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
-    RbdOrigin, RbdRestore, RestoreJob, SlotId, State, VerifyJob,
+    RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -79,12 +79,15 @@ prop_compose! {
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
         metadata in option::of(any::<String>().prop_map(|text| serde_json::json!({ "text": text }))),
         (audit_ppm, spool) in any::<(u32, Option<String>)>(),
+        resume in option::of(any::<(u32, bool)>()),
         (base, origin) in (option::of(origin()), option::of(origin())),
     ) -> BackupJob {
         let repository = Uuid::from_u128(repository);
         BackupJob {
             source, repo, repository, volume, backup, parent, sequence, block_bytes, compression, streams, pool_bytes,
-            segment_bytes, volume_bytes, metadata, rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
+            segment_bytes, volume_bytes, metadata,
+            resume: resume.map(|(first_segment, unchanged)| Resume { first_segment, unchanged }),
+            rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
         }
     }
 }
@@ -109,9 +112,10 @@ fn job() -> impl Strategy<Value = Begin> {
     prop_oneof![
         backup_job().prop_map(Begin::Backup),
         restore_job().prop_map(Begin::Restore),
-        (numbers, volume(), vec(backup(), 0..4)).prop_map(
-            |((repo, block_bytes, streams, pool_bytes), volume, backups)| {
-                Begin::Verify(VerifyJob { repo, volume, backups, block_bytes, streams, pool_bytes })
+        (numbers, volume(), vec(backup(), 0..4), option::of(any::<(u32, u64)>())).prop_map(
+            |((repo, block_bytes, streams, pool_bytes), volume, backups, sample)| {
+                let sample = sample.map(|(ppm, round)| Sample { ppm, round });
+                Begin::Verify(VerifyJob { repo, volume, backups, block_bytes, streams, pool_bytes, sample })
             }
         ),
         (any::<String>(), volume(), vec(backup(), 0..4)).prop_map(|(repo, volume, backups)| Begin::Delete(DeleteJob {

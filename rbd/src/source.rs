@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use septet_ipc::agent::note;
-use septet_ipc::{AgentKind, BackupJob, Failure, RbdOrigin};
+use septet_ipc::{AgentKind, BackupJob, Failure, FailureKind, RbdOrigin};
 use septet_volume::{Extent, ExtentKind, RbdUrl, Source, VolumeError};
 
 use crate::changes::{WINDOW_BYTES, Window};
@@ -44,7 +44,8 @@ impl RbdSource {
         let wrong = |errno: Errno| errno.at(&name, "look at it");
         let wanted = url.snapshot.clone().unwrap_or_else(|| snapshots::name_for(job));
         if url.snapshot.is_none() {
-            make_snapshot(&pool, &url, &wanted)?;
+            // What was stored already was read from it.
+            make_snapshot(&pool, &url, &wanted, job.resume.is_some_and(|resume| resume.unchanged))?;
         }
         let opened = Image::open_read_only(&pool, &url.image, Some(&wanted));
         let image = opened.map_err(|errno| not_open(errno, &url, "snapshot"))?;
@@ -175,7 +176,15 @@ pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
 
 /// Makes the backup's snapshot; one that a run of the same name has left is no good. The image is open for
 /// writing no longer than that: a reader that is killed later leaves no lock behind.
-fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
+/// Makes the backup's snapshot; or, for a backup that is resumed, finds it.
+fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str, is_made: bool) -> Result<(), Failure> {
+    if is_made {
+        let image = Image::open_read_only(pool, &url.image, None).map_err(|errno| not_open(errno, url, "image"))?;
+        let all = image.snapshots().map_err(|errno| errno.at(&url.name(), "list its snapshots"))?;
+        let why = || format!("{}: the snapshot that the interrupted run read is gone", url.name());
+        let found = all.iter().any(|known| known.name == snapshot);
+        return found.then_some(()).ok_or_else(|| Failure::new(FailureKind::Untrusted, why()));
+    }
     let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
     let made = match image.make_snapshot(snapshot) {
         Err(Errno::EXIST) => image.remove_snapshot(snapshot).and_then(|()| image.make_snapshot(snapshot)),

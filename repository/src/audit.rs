@@ -9,10 +9,12 @@ mod damaged_segments;
 
 mod index_cache;
 mod quick;
+mod sample;
 
 pub use damaged_segments::DamagedSegments;
 pub use index_cache::IndexCache;
 pub use quick::QuickLook;
+pub use sample::Sample;
 
 use crate::entries::Entries;
 use crate::{Repository, Result, TableKind};
@@ -33,12 +35,13 @@ pub struct DamagedRange {
 }
 
 /// The damaged ranges of one backup, in order; none if it is whole. `damaged` is what was found in the
-/// segments of the backup's volume. Needs up to 52 bytes of memory a block, besides the indexes.
+/// segments of the backup's volume; of a `sample`, only the segments that it touches are looked at. Needs up to 52 bytes of memory a block, besides the indexes.
 pub fn damaged_ranges(
     repository: &Repository,
     manifest: &Manifest,
     damaged: &DamagedSegments,
     indexes: &mut IndexCache,
+    sample: Option<&Sample>,
 ) -> Result<Vec<DamagedRange>> {
     let key = keys::manifest(&manifest.volume, &manifest.backup);
     let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
@@ -55,7 +58,8 @@ pub fn damaged_ranges(
     for (row, source, segment) in manifest.segment_rows() {
         let (here, rest) = blocks.split_at(blocks.partition_point(|(of, _)| *of <= row));
         blocks = rest;
-        if !here.is_empty() {
+        let wanted = sample.is_none_or(|sample| sample.touches(&source.backup, segment.number, segment.bytes));
+        if wanted && !here.is_empty() {
             let key = keys::segment(&source.volume, &source.backup, segment.number);
             let index = indexes.get(repository, source, segment)?;
             audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&source.backup, segment.number) });

@@ -4,6 +4,8 @@
 //! Both tables are held against the manifest once, at opening, since a table of another backup
 //! would be whole in itself. May be shared by threads.
 
+use crate::entries::Entries;
+use crate::rebuild::{Mended, mend};
 use crate::table::Table;
 use crate::{Repository, Result, TableKind};
 use septet_format::{BlockHash, Geometry, Location, Manifest, keys};
@@ -43,6 +45,26 @@ struct Row {
 impl BlockIndex {
     /// Opens a backup's tables and holds them against the manifest.
     pub fn open(repository: &Repository, manifest: Manifest) -> Result<Self> {
+        let checksums = CachedTable::open(repository, &manifest, TableKind::Checksums)?;
+        let map = CachedTable::open(repository, &manifest, TableKind::Map)?;
+        Self::with_tables(repository, manifest, checksums, map)
+    }
+
+    /// The same with what the segments' own indexes know in the place of a table that is damaged or lost;
+    /// says which one that is. Nothing is written. A block that no index knows is damaged, the others are
+    /// as well proven as ever. `NotRebuilt` if both tables are gone and can't be had again as they were.
+    pub fn open_mended(repository: &Repository, manifest: Manifest) -> Result<(Self, &'static str)> {
+        let Mended { checksums, map, what } = mend(repository, &manifest)?;
+        let (checksums, map) = (CachedTable::new(Origin::Checksums(checksums)), CachedTable::new(Origin::Map(map)));
+        Ok((Self::with_tables(repository, manifest, checksums, map)?, what))
+    }
+
+    fn with_tables(
+        repository: &Repository,
+        manifest: Manifest,
+        checksums: CachedTable,
+        map: CachedTable,
+    ) -> Result<Self> {
         let key = keys::manifest(&manifest.volume, &manifest.backup);
         let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
         let sources = manifest.sources.iter().enumerate();
@@ -50,8 +72,6 @@ impl BlockIndex {
             backup.segments.iter().map(move |row| Row { source, number: row.number, bytes: row.bytes })
         });
         let rows = rows.collect();
-        let checksums = CachedTable::open(repository, &manifest, TableKind::Checksums)?;
-        let map = CachedTable::open(repository, &manifest, TableKind::Map)?;
         Ok(BlockIndex { repository: repository.clone(), manifest, geometry, rows, checksums, map })
     }
 
@@ -132,8 +152,32 @@ impl BlockIndex {
 
 /// A table and its chunks used last, the newest in front.
 struct CachedTable {
-    table: Table,
+    origin: Origin,
     chunks: Mutex<VecDeque<Arc<Chunk>>>,
+}
+
+/// Where a table's chunks are.
+enum Origin {
+    Object(Table),
+    Checksums(Entries<32>),
+    Map(Entries<12>),
+}
+
+impl Origin {
+    fn chunk(&self, entry: u64) -> Result<Chunk> {
+        let ((entries, content), entry_bytes) = match self {
+            Self::Object(table) => {
+                let directory = table.directory();
+                let number = directory.chunk_of(entry);
+                let entry_bytes = directory.header().entry_bytes() as usize;
+                let content = table.read_chunk(number)?;
+                return Ok(Chunk { entries: directory.entries_of(number), entry_bytes, content });
+            }
+            Self::Checksums(entries) => (entries.chunk(entry), 32),
+            Self::Map(entries) => (entries.chunk(entry), 12),
+        };
+        Ok(Chunk { entries, entry_bytes, content: content.map(<[u8]>::to_vec) })
+    }
 }
 
 /// A chunk's entries; packed in `content`, unless they are all zero.
@@ -161,7 +205,11 @@ impl CachedTable {
     fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let table = Table::open(repository, manifest, kind)?;
         table.verify()?;
-        Ok(CachedTable { table, chunks: Mutex::default() })
+        Ok(Self::new(Origin::Object(table)))
+    }
+
+    fn new(origin: Origin) -> Self {
+        CachedTable { origin, chunks: Mutex::default() }
     }
 
     fn entry<const BYTES: usize>(&self, entry: u64) -> Result<[u8; BYTES]> {
@@ -179,11 +227,7 @@ impl CachedTable {
             }
         }
         // Unlocked while reading: two threads may read the same chunk, and none waits for another's.
-        let directory = self.table.directory();
-        let number = directory.chunk_of(entry);
-        let entry_bytes = directory.header().entry_bytes() as usize;
-        let content = self.table.read_chunk(number)?;
-        let chunk = Arc::new(Chunk { entries: directory.entries_of(number), entry_bytes, content });
+        let chunk = Arc::new(self.origin.chunk(entry)?);
         let mut chunks = self.chunks();
         chunks.push_front(chunk.clone());
         chunks.truncate(CHUNKS_KEPT_MAX);

@@ -6,6 +6,7 @@
 use crate::{Repository, RepositoryError, Result, TableKind};
 use septet_format::layout::table_chunk;
 use septet_format::{FormatError, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, encode_table};
+use std::ops::Range;
 
 const CHUNK_ENTRIES: u64 = TABLE_CHUNK_ENTRIES as u64;
 
@@ -58,6 +59,14 @@ impl<const BYTES: usize> Entries<BYTES> {
         let chunks = (0u64..).step_by(TABLE_CHUNK_ENTRIES as usize).zip(&self.chunks);
         let entries = chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().flatten()));
         entries.filter(|(_, packed)| **packed != [0; BYTES])
+    }
+
+    /// The packed entries of the chunk that has this one, and which they are; none if all are zero.
+    pub(crate) fn chunk(&self, entry: u64) -> (Range<u64>, Option<&[u8]>) {
+        let first = entry - entry % CHUNK_ENTRIES;
+        let chunk = usize::try_from(entry / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
+        let packed = chunk.and_then(Option::as_ref).map(|chunk| chunk.as_flattened());
+        (first..(first + CHUNK_ENTRIES).min(self.count), packed)
     }
 
     /// The least that the object can have: header and directory.

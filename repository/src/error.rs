@@ -78,6 +78,22 @@ pub enum RepositoryError {
         /// The parent.
         parent: BackupId,
     },
+    /// What an interrupted run had left, and was to be resumed, is gone.
+    #[error("what was left of backup {volume}/{backup} has just been cleared away, or finished: start again")]
+    Withdrawn {
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+    },
+    /// Somebody deleted the backup by force before its run had ended.
+    #[error("backup {volume}/{backup} was deleted while it was being made")]
+    Deleted {
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+    },
     /// What is left of a backup is not enough to make a lost table of it anew.
     #[error("cannot rebuild the {what} of {volume}/{backup}: {why}; nothing was written")]
     NotRebuilt {

@@ -4,13 +4,14 @@
 //! lies, and a [`BackupReader`] reads it. [`pending`] marks a backup in the making, and [`reclaim`]
 //! decides what may be deleted: the two together keep a backup and a deletion that run at the same
 //! time from hurting each other. [`audit`] tells which ranges of a volume some damage hits, and
-//! [`rebuild`] makes lost tables anew. Whatever is read is checked before it is believed.
+//! [`rebuild`] makes lost tables anew; [`resume`] goes on with what a run that died has left. Whatever is read is checked before it is believed.
 
 pub mod audit;
 mod block_index;
 mod block_reader;
 mod catalog;
 mod clean;
+pub mod conclude;
 mod entries;
 mod error;
 mod parallel;
@@ -19,6 +20,7 @@ mod process;
 mod rebuild;
 pub mod reclaim;
 mod repository;
+pub mod resume;
 mod segment;
 mod table;
 

@@ -3,19 +3,26 @@
 //! It is written before all other objects of the backup and removed after the manifest is written,
 //! or after everything else is removed. [`begin`] also keeps the first half of the agreement with
 //! deletion that [`reclaim`] explains: first the marker, then the look at the parent.
+//!
+//! A run that resumes a dead one's backup adds a marker of the next number ([`resume`]): each is put
+//! only if it is absent, so of several runs one goes on. The highest says who is at it now; a backup
+//! is wanted as long as all of them are there. Whoever clears up after the dead removes the markers
+//! *first*, then looks at what is left: so it sees the marker of a run that saw the dead one's.
 
 use crate::process::Process;
 use crate::reclaim::{self, Survey};
 use crate::{Repository, RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, VolumeName, keys};
+use septet_format::keys::{self, Key};
+use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, VolumeName};
 use septet_store::StoreErrorKind;
+use std::collections::BTreeMap;
 
 /// The markers of one volume.
 #[derive(Debug, Default)]
 pub struct Markers {
-    /// Those that can be read.
+    /// Those that can be read, of each backup the last.
     pub pending: Vec<Pending>,
     /// The backups whose markers can't, and why.
     pub unreadable: Vec<(BackupId, RepositoryError)>,
@@ -24,8 +31,21 @@ pub struct Markers {
 /// A marker of this process, not written yet.
 pub fn marker(repository: &Repository, volume: VolumeName, backup: BackupId, parent: Option<BackupId>) -> Pending {
     let Process { host, machine, boot, pid, start } = Process::current();
-    let (format, repository, created) = (FORMAT_VERSION, repository.id(), Timestamp::now());
-    Pending { format, repository, volume, backup, parent, host, machine, boot, pid, process_start: start, created }
+    Pending {
+        format: FORMAT_VERSION,
+        repository: repository.id(),
+        volume,
+        backup,
+        parent,
+        host,
+        machine,
+        boot,
+        pid,
+        process_start: start,
+        created: Timestamp::now(),
+        resumed: 0,
+        snapshot: None,
+    }
 }
 
 /// Writes the marker and only then looks: the id must be unused, and the parent must (still) be
@@ -34,14 +54,24 @@ pub fn begin(repository: &Repository, marker: &Pending) -> Result<Option<Manifes
     create(repository, marker)?;
     check_begun(repository, marker).inspect_err(|_| {
         // A marker that can't be removed now is found by `sweep` later.
-        let _ = remove(repository, &marker.volume, &marker.backup);
+        let _ = remove_own(repository, marker);
+    })
+}
+
+/// Goes on with the backup of a run that is known to be dead: `marker` is that run's successor. What
+/// it was uploading is given up. The same promises as of [`begin`]; `Withdrawn` if what was left has
+/// been cleared away in the meantime.
+pub fn resume(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+    create(repository, marker)?;
+    check_resumed(repository, marker).inspect_err(|_| {
+        let _ = remove_own(repository, marker);
     })
 }
 
 /// Writes the marker, unless there is one for this id: then the error says whose.
 pub fn create(repository: &Repository, marker: &Pending) -> Result<()> {
     let Pending { volume, backup, .. } = marker;
-    match repository.store().put_if_absent(&keys::pending(volume, backup), Bytes::from(marker.encode())) {
+    match repository.store().put_if_absent(&key_of(marker), Bytes::from(marker.encode())) {
         Err(error) if error.kind() == StoreErrorKind::AlreadyExists => Err(match read(repository, volume, backup)? {
             Some(Pending { backup, host, pid, created, .. }) => RepositoryError::Pending { backup, host, pid, created },
             None => error.into(),
@@ -59,10 +89,23 @@ fn check_begun(repository: &Repository, marker: &Pending) -> Result<Option<Manif
         return taken("exists already");
     }
     // Writing over what a deleted backup of this id has left would destroy the backups that need it.
-    if objects.len() > usize::from(has(keys::pending(volume, backup))) {
+    if objects.len() > usize::from(has(key_of(marker))) {
         return taken("was deleted, or never finished, and parts of it are still there");
     }
-    let Some(parent) = &marker.parent else { return Ok(None) };
+    parent_of(repository, marker)
+}
+
+fn check_resumed(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+    let Pending { volume, backup, .. } = marker;
+    if repository.exists(volume, backup)? || !is_wanted(repository, marker)? {
+        return Err(RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() });
+    }
+    repository.store().abort_unfinished(&keys::backup_prefix(volume, backup))?;
+    parent_of(repository, marker)
+}
+
+fn parent_of(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+    let Pending { volume, parent: Some(parent), .. } = marker else { return Ok(None) };
     match repository.manifest(volume, parent) {
         Err(RepositoryError::UnknownBackup { .. }) => {
             Err(RepositoryError::ParentGone { volume: volume.clone(), parent: parent.clone() })
@@ -71,36 +114,75 @@ fn check_begun(repository: &Repository, marker: &Pending) -> Result<Option<Manif
     }
 }
 
-/// Removes the marker: the backup is committed, or nothing is left of it.
-pub fn remove(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<()> {
-    Ok(repository.store().delete(&[keys::pending(volume, backup)])?)
+/// Removes the marker, and those of the runs that it resumed: the backup is committed, or nothing is
+/// left of it.
+pub fn remove(repository: &Repository, marker: &Pending) -> Result<()> {
+    let Pending { volume, backup, resumed, .. } = marker;
+    let keys: Vec<_> = (0..=*resumed).map(|resumed| keys::pending(volume, backup, resumed)).collect();
+    Ok(repository.store().delete(&keys)?)
 }
 
-/// Reads a marker, if there is one.
+/// Removes this marker alone.
+fn remove_own(repository: &Repository, marker: &Pending) -> Result<()> {
+    Ok(repository.store().delete(&[key_of(marker)])?)
+}
+
+/// Whether nobody has taken away the marker, or one of those that it follows.
+pub fn is_wanted(repository: &Repository, marker: &Pending) -> Result<bool> {
+    let Pending { volume, backup, resumed, .. } = marker;
+    for before in 0..*resumed {
+        match repository.store().len(&keys::pending(volume, backup, before)) {
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(false),
+            found => found?,
+        };
+    }
+    Ok(read_one(repository, volume, backup, *resumed)?.as_ref() == Some(marker))
+}
+
+/// Whether this run and all that it resumed said that they read this very source.
+pub(crate) fn all_read(repository: &Repository, marker: &Pending, snapshot: Option<&str>) -> Result<bool> {
+    for resumed in 0..=marker.resumed {
+        let of = read_one(repository, &marker.volume, &marker.backup, resumed)?;
+        if of.is_none_or(|of| of.snapshot.as_deref() != snapshot) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reads the last marker of a backup, if there is one.
 pub fn read(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Pending>> {
-    let key = keys::pending(volume, backup);
+    let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
+    let numbers = objects.iter().filter_map(|object| number(&object.key));
+    numbers.map(|(_, resumed)| resumed).max().map_or(Ok(None), |last| read_one(repository, volume, backup, last))
+}
+
+fn read_one(repository: &Repository, volume: &VolumeName, backup: &BackupId, resumed: u32) -> Result<Option<Pending>> {
+    let key = keys::pending(volume, backup, resumed);
     let bytes = match repository.store().get(&key, JSON_BYTES_MAX as u64) {
         Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
         got => got?,
     };
     let marker = Pending::decode(&bytes).map_err(|cause| repository.object_error(&key, cause))?;
-    let names = (marker.repository, &marker.volume, &marker.backup);
-    let ours = names == (repository.id(), volume, backup);
+    let names = (marker.repository, &marker.volume, &marker.backup, marker.resumed);
+    let ours = names == (repository.id(), volume, backup, resumed);
     repository.ensure(ours, &key, "pending.json", || "it is that of another backup".to_owned())?;
     Ok(Some(marker))
 }
 
-/// All markers of a volume.
+/// The last markers of all backups of a volume.
 pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
-    let mut markers = Markers::default();
+    let mut last: BTreeMap<BackupId, u32> = BTreeMap::new();
     // One request for a thousand names, instead of one for each backup, most of which have no marker.
-    let objects = repository.store().list(&keys::volume_prefix(volume))?;
-    let marked = objects.into_iter().filter_map(|object| match keys::parse(&object.key) {
-        Some(keys::Key::Pending { backup, .. }) => Some(backup),
-        _ => None,
-    });
-    for backup in marked {
-        match read(repository, volume, &backup) {
+    for object in repository.store().list(&keys::volume_prefix(volume))? {
+        if let Some((backup, resumed)) = number(&object.key) {
+            let known = last.entry(backup).or_default();
+            *known = resumed.max(*known);
+        }
+    }
+    let mut markers = Markers::default();
+    for (backup, resumed) in last {
+        match read_one(repository, volume, &backup, resumed) {
             Ok(marker) => markers.pending.extend(marker),
             Err(error @ RepositoryError::Object { .. }) => markers.unreadable.push((backup, error)),
             Err(error) if error.is_damage() => markers.unreadable.push((backup, error)),
@@ -110,16 +192,29 @@ pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
     Ok(markers)
 }
 
+/// Whose marker this is, and its number.
+fn number(key: &str) -> Option<(BackupId, u32)> {
+    match keys::parse(key)? {
+        Key::Pending { backup, resumed, .. } => Some((backup, resumed)),
+        _ => None,
+    }
+}
+
+fn key_of(marker: &Pending) -> String {
+    keys::pending(&marker.volume, &marker.backup, marker.resumed)
+}
+
 /// Whether the run that wrote the marker is known to have ended; what can't be known is false.
 pub fn is_dead(marker: &Pending) -> bool {
     let Pending { host, machine, boot, pid, process_start, .. } = marker.clone();
     Process { host, machine, boot, pid, start: process_start }.is_gone(&Process::current())
 }
 
-/// Removes what dead runs have left of a volume, and their markers last; tells whose it was.
-/// Where the run had committed its backup, or others need what lies under its id, that stays.
-pub fn sweep(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>> {
-    let dead: Vec<Pending> = list(repository, volume)?.pending.into_iter().filter(is_dead).collect();
+/// Removes what dead runs have left of a volume, but for what `spared` has, which is to be resumed; tells
+/// whose it was. Where the run had committed its backup, or others need what lies under its id, that stays.
+pub fn sweep(repository: &Repository, volume: &VolumeName, spared: Option<&BackupId>) -> Result<Vec<BackupId>> {
+    let dead = list(repository, volume)?.pending.into_iter();
+    let dead: Vec<Pending> = dead.filter(|marker| Some(&marker.backup) != spared && is_dead(marker)).collect();
     if !dead.is_empty() {
         remove_all(repository, volume, &dead)?;
     }
@@ -135,141 +230,21 @@ pub fn discard(repository: &Repository, volume: &VolumeName, backup: &BackupId) 
     }
 }
 
+/// The markers go first: from then on nobody resumes what they stand for, and whoever already does has
+/// left a marker that the survey sees. What a crash leaves behind then is found by any deletion.
 fn remove_all(repository: &Repository, volume: &VolumeName, dead: &[Pending]) -> Result<()> {
-    let mut survey = Survey::take(repository, volume)?;
-    survey.markers.pending.retain(|marker| !dead.contains(marker));
     let prefixes: Vec<String> = dead.iter().map(|marker| keys::backup_prefix(volume, &marker.backup)).collect();
     for prefix in &prefixes {
         repository.store().abort_unfinished(prefix)?;
     }
+    for marker in dead {
+        remove(repository, marker)?;
+    }
+    let survey = Survey::take(repository, volume)?;
     let mut remains = reclaim::plan(&survey, &[]);
     remains.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
-    repository.store().delete(&remains)?;
-    let markers: Vec<String> = dead.iter().map(|marker| keys::pending(volume, &marker.backup)).collect();
-    Ok(repository.store().delete(&markers)?)
+    Ok(repository.store().delete(&remains)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::Sample;
-
-    fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
-        let parent = parent.map(|parent| parent.parse().unwrap());
-        marker(&sample.repository, sample.volume.clone(), backup.parse().unwrap(), parent)
-    }
-
-    /// The same from a process of an earlier boot.
-    fn dead(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
-        Pending { boot: "earlier pid:[1]".to_owned(), ..of(sample, backup, parent) }
-    }
-
-    fn swept(sample: &Sample) -> Vec<String> {
-        let ids = sweep(&sample.repository, &sample.volume).unwrap();
-        ids.into_iter().map(|id| id.to_string()).collect()
-    }
-
-    #[test]
-    fn a_marker_says_whose_it_is_and_keeps_others_away() {
-        let sample = Sample::new();
-        let ours = of(&sample, "b1", None);
-        assert_eq!(begin(&sample.repository, &ours).unwrap(), None);
-        assert!(!is_dead(&ours));
-        let error = begin(&sample.repository, &of(&sample, "b1", None)).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {} on {}", ours.pid, ours.host)), "{error}");
-        assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [ours]);
-        remove(&sample.repository, &sample.volume, &"b1".parse().unwrap()).unwrap();
-        assert!(list(&sample.repository, &sample.volume).unwrap().pending.is_empty());
-    }
-
-    #[test]
-    fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free() {
-        let mut sample = Sample::new();
-        let manifest = sample.backup("b1", None, &[1]);
-        sample.backup("b2", Some("b1"), &[1]);
-        assert_eq!(begin(&sample.repository, &of(&sample, "b3", Some("b1"))).unwrap(), Some(manifest));
-        let refused = |marker: &Pending| begin(&sample.repository, marker).unwrap_err();
-        assert!(matches!(refused(&of(&sample, "b4", Some("gone"))), RepositoryError::ParentGone { .. }));
-        assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
-        sample.remove("vol/b1/manifest.json");
-        reclaim::run(&sample.repository, &sample.volume, &[]).unwrap();
-        let error = refused(&of(&sample, "b1", None));
-        assert!(error.to_string().contains("parts of it are still there"), "{error}");
-        let markers = list(&sample.repository, &sample.volume).unwrap().pending;
-        assert_eq!(markers.len(), 1, "those refused have left none: {markers:?}");
-    }
-
-    #[test]
-    fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
-        let mut sample = Sample::new();
-        sample.backup("b1", None, &[1, 3]);
-        sample.backup("b2", Some("b1"), &[1, 5]);
-        let before = sample.keys();
-        for marker in [dead(&sample, "d1", Some("b2")), dead(&sample, "d2", None), of(&sample, "alive", None)] {
-            begin(&sample.repository, &marker).unwrap();
-            sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
-            sample.write(&format!("vol/{}/map", marker.backup), b"some");
-            sample.write(&format!("vol/{}/.tmp-1", marker.backup), b"some");
-        }
-        assert_eq!(swept(&sample), ["d1", "d2"]);
-        let alive = ["map", "pending.json", "segments/000000"].map(|name| format!("vol/alive/{name}"));
-        let mut expected = [before, alive.to_vec()].concat();
-        expected.sort();
-        assert_eq!(sample.keys(), expected);
-        assert!(sample.has(".tmp-1", "vol/alive") && !sample.has("", "vol/d1"));
-        assert!(swept(&sample).is_empty());
-    }
-
-    #[test]
-    fn unfinished_uploads_of_the_dead_go_and_with_them_their_directories() {
-        let sample = Sample::new();
-        for (marker, lives) in [(dead(&sample, "d1", None), false), (of(&sample, "alive", None), true)] {
-            begin(&sample.repository, &marker).unwrap();
-            let key = keys::segment(&sample.volume, &marker.backup, 0);
-            let upload = sample.repository.store().upload(&key).unwrap();
-            upload.put_part(0, 0, vec![Bytes::from_static(b"some")]).unwrap();
-            // A run that is killed aborts nothing.
-            std::mem::forget(upload);
-            let segments = format!("vol/{}/segments", marker.backup);
-            assert!(sample.has("", &segments));
-            swept(&sample);
-            assert_eq!(sample.has("", &segments), lives);
-            assert_eq!(sample.has("", &format!("vol/{}", marker.backup)), lives);
-        }
-    }
-
-    #[test]
-    fn a_dead_run_that_had_committed_loses_its_marker_only() {
-        let mut sample = Sample::new();
-        create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
-        sample.backup("b1", None, &[1, 3]);
-        let mut before = sample.keys();
-        assert_eq!(swept(&sample), ["b1"]);
-        before.retain(|key| key != "vol/b1/pending.json");
-        assert_eq!(sample.keys(), before);
-    }
-
-    #[test]
-    fn what_others_need_under_a_dead_runs_id_stays() {
-        let mut sample = Sample::new();
-        sample.backup("b1", None, &[1, 3]);
-        sample.backup("b2", Some("b1"), &[1, 5]);
-        sample.remove("vol/b1/manifest.json");
-        // A run that took the deleted backup's id and died before it looked.
-        create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
-        assert_eq!(swept(&sample), ["b1"]);
-        assert!(sample.has("segments/000000", "vol/b1") && !sample.has("pending.json", "vol/b1"));
-    }
-
-    #[test]
-    fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
-        let sample = Sample::new();
-        create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
-        sample.write("vol/b1/map", b"some");
-        sample.flip("vol/b1/pending.json", 0);
-        let markers = list(&sample.repository, &sample.volume).unwrap();
-        assert_eq!((markers.pending.len(), markers.unreadable.len()), (0, 1));
-        assert!(markers.unreadable[0].1.to_string().contains("vol/b1/pending.json"));
-        assert!(swept(&sample).is_empty() && sample.has("map", "vol/b1"));
-    }
-}
+mod tests;

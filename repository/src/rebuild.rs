@@ -15,6 +15,9 @@ use std::ops::Range;
 /// How many ranges or segments an error names before it only counts.
 const NAMED_MAX: usize = 3;
 
+/// An entry of a map that can't be decoded.
+const NOWHERE: [u8; 12] = [0xff; 12];
+
 /// Which tables were lost or damaged, and have been made anew; neither, if nothing was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -36,6 +39,35 @@ pub fn rebuild(repository: &Repository, manifest: &Manifest, progress: &mut dyn 
         tables.store()?;
     }
     Ok(tables.lost)
+}
+
+/// Both tables of a backup, one of them made anew as far as it could be.
+pub(crate) struct Mended {
+    pub(crate) checksums: Entries<32>,
+    /// Of a block whose place isn't known, an entry that no map can have.
+    pub(crate) map: Entries<12>,
+    /// Which one was made anew.
+    pub(crate) what: &'static str,
+}
+
+/// Makes of a damaged table what can be made of it, in memory: `NotRebuilt` if without the other one
+/// nothing proves which blocks the backup has.
+pub(crate) fn mend(repository: &Repository, manifest: &Manifest) -> Result<Mended> {
+    let mut tables = Tables::load(repository, manifest)?;
+    tables.fill(&mut |_, _| {});
+    if tables.lost == (Rebuilt { map: true, checksums: true }) {
+        tables.encode(&tables.checksums, manifest.checksums)?;
+        tables.encode(&tables.map, manifest.map)?;
+    }
+    let what = tables.what();
+    let Tables { checksums, mut map, lost, .. } = tables;
+    if lost.map {
+        let nowhere = checksums.stored().map(|(block, _)| block).filter(|block| map.get(*block) == [0; 12]);
+        for block in nowhere.collect::<Vec<_>>() {
+            map.set(block, NOWHERE);
+        }
+    }
+    Ok(Mended { checksums, map, what })
 }
 
 /// The tables of one backup; those that are lost begin empty.
@@ -136,14 +168,17 @@ impl<'a> Tables<'a> {
         })
     }
 
-    fn not_rebuilt(&self) -> RepositoryError {
-        let what = match self.lost {
+    fn what(&self) -> &'static str {
+        match self.lost {
             Rebuilt { map: true, checksums: true } => "map and checksums",
             Rebuilt { map: true, .. } => "map",
             _ => "checksums",
-        };
+        }
+    }
+
+    fn not_rebuilt(&self) -> RepositoryError {
         let Manifest { volume, backup, .. } = self.manifest.clone();
-        RepositoryError::NotRebuilt { what, volume, backup, why: self.why() }
+        RepositoryError::NotRebuilt { what: self.what(), volume, backup, why: self.why() }
     }
 
     fn why(&self) -> String {

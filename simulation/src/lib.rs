@@ -4,8 +4,13 @@
 //! What the scheduler may reorder it does: which agent goes on, and with which of its commands. A
 //! seed stands for one order, so a failure can be replayed.
 
+mod host;
 mod ring;
 mod world;
 
+pub use host::{Done, Host, Wish};
 pub use ring::{Ring, Stopped};
 pub use world::World;
+
+/// The blocks of the volumes, bytes.
+pub const BLOCK_BYTES: u32 = 64 << 10;

@@ -15,6 +15,7 @@ use septet_agent_reader::Reader;
 use septet_agent_s3worker::S3worker;
 use septet_agent_volumewriter::Volumewriter;
 use septet_ipc::shm::Table;
+use septet_ipc::status::Damage;
 use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
 
 /// The run did not get to its end.
@@ -52,6 +53,7 @@ pub struct Ring {
     stages: Vec<Box<dyn Stage>>,
     /// What each stage has still to handle.
     waiting: Vec<Vec<Item>>,
+    damage: Vec<Damage>,
     rng: Rng,
 }
 
@@ -93,14 +95,14 @@ impl Ring {
             send_round(table, &stages).map_err(Stopped)?;
         }
         let waiting = stages.iter().map(|_| Vec::new()).collect();
-        Ok(Self { plan: plan(&begin).map_err(Stopped)?, stages, waiting, rng })
+        Ok(Self { plan: plan(&begin).map_err(Stopped)?, stages, waiting, damage: Vec::new(), rng })
     }
 
-    /// Runs to the end.
+    /// Runs to the end; the damage that was found.
     ///
     /// # Errors
     /// The first failure of an agent.
-    pub fn run(mut self) -> Result<(), Stopped> {
+    pub fn run(mut self) -> Result<Vec<Damage>, Stopped> {
         let step = self.plan.start().map_err(Stopped)?;
         self.hand_out(step);
         while let Some(stage) = self.any_busy() {
@@ -115,7 +117,7 @@ impl Ring {
                 self.step(busy)?;
             }
         }
-        Ok(())
+        Ok(self.damage)
     }
 
     /// Lets a stage handle any one of the things that wait for it.
@@ -152,7 +154,7 @@ impl Ring {
     }
 
     fn hand_out(&mut self, step: Step) {
-        assert!(step.damage.is_empty(), "{:?}", step.damage);
+        self.damage.extend(step.damage);
         self.waiting[0].extend(step.commands.into_iter().map(Item::Message));
     }
 }

@@ -1,5 +1,6 @@
 //! A store in memory that can stop for good after any operation: what a crash leaves is what lies in
-//! it then. For simulations; agents reach it as `memory://NAME`, since they open stores by URL.
+//! it then. And it can let something else happen first at any operation, as another host may.
+//! For simulations; agents reach it as `memory://NAME`, since they open stores by URL.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,6 +19,14 @@ pub struct Memory {
     name: String,
     this: Weak<Memory>,
     state: Mutex<State>,
+    pause: Mutex<Option<Pause>>,
+}
+
+/// What is done at an operation, before it.
+struct Pause {
+    /// How many operations come first.
+    after: u64,
+    act: Box<dyn FnOnce() + Send>,
 }
 
 #[derive(Default)]
@@ -44,9 +53,49 @@ pub struct Stop {
 impl Memory {
     /// A new store, to be opened as `memory://NAME` while it lives.
     pub fn new(name: &str) -> Arc<Self> {
-        let store = Arc::new_cyclic(|this| Self { name: name.to_owned(), this: this.clone(), state: Mutex::default() });
+        let store = Arc::new_cyclic(|this| Self {
+            name: name.to_owned(),
+            this: this.clone(),
+            state: Mutex::default(),
+            pause: Mutex::default(),
+        });
         lock(&STORES).insert(name.to_owned(), Arc::downgrade(&store));
         store
+    }
+
+    /// A new store with the same objects.
+    pub fn copy(&self, name: &str) -> Arc<Self> {
+        let store = Self::new(name);
+        lock(&store.state).objects = lock(&self.state).objects.clone();
+        store
+    }
+
+    /// At the operation (also one that only reads) after the next `after` ones, `act` is done before it.
+    pub fn pause_at(&self, after: u64, act: impl FnOnce() + Send + 'static) {
+        *lock(&self.pause) = Some(Pause { after, act: Box::new(act) });
+    }
+
+    /// Whether what was to be done at an operation is still to be done; then it never will.
+    pub fn end_pause(&self) -> bool {
+        lock(&self.pause).take().is_some()
+    }
+
+    /// An operation begins.
+    fn enter(&self) {
+        let due = {
+            let mut pause = lock(&self.pause);
+            match &mut *pause {
+                Some(Pause { after: 0, .. }) => pause.take(),
+                Some(Pause { after, .. }) => {
+                    *after -= 1;
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some(Pause { act, .. }) = due {
+            act();
+        }
     }
 
     pub(crate) fn named(name: &str) -> Option<Arc<Self>> {
@@ -100,6 +149,7 @@ impl Memory {
     }
 
     fn object(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.enter();
         self.check(key)?;
         let state = self.read(key)?;
         state.objects.get(key).cloned().ok_or_else(|| self.error(StoreErrorKind::NotFound, key, "it is not there"))
@@ -140,11 +190,13 @@ impl Store for Memory {
     }
 
     fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.enter();
         self.check(key)?;
         self.change(key, |state| drop(state.objects.insert(key.to_owned(), body)))
     }
 
     fn put_if_absent(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.enter();
         self.check(key)?;
         if self.read(key)?.objects.contains_key(key) {
             return Err(self.error(StoreErrorKind::AlreadyExists, key, "the key is taken"));
@@ -153,6 +205,7 @@ impl Store for Memory {
     }
 
     fn upload(&self, key: &str) -> Result<Box<dyn Upload>, StoreError> {
+        self.enter();
         self.check(key)?;
         let number = self.change(key, |state| {
             state.next_upload += 1;
@@ -164,6 +217,7 @@ impl Store for Memory {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.enter();
         self.check_prefix(prefix)?;
         let state = self.read(prefix)?;
         let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
@@ -184,7 +238,10 @@ impl Store for Memory {
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         keys.iter().try_for_each(|key| self.check(key))?;
-        keys.iter().try_for_each(|key| self.change(key, |state| drop(state.objects.remove(key))))
+        keys.iter().try_for_each(|key| {
+            self.enter();
+            self.change(key, |state| drop(state.objects.remove(key)))
+        })
     }
 
     fn part_rules(&self) -> PartRules {
@@ -193,6 +250,7 @@ impl Store for Memory {
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {
+        self.enter();
         self.check_prefix(prefix)?;
         self.change(prefix, |state| {
             let before = state.unfinished.len();
@@ -211,11 +269,13 @@ struct MemoryUpload {
 
 impl Upload for MemoryUpload {
     fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError> {
+        self.store.enter();
         self.check_open()?;
         self.store.change(&self.key, |_| drop(lock(&self.parts).insert(number, (offset_bytes, body.concat()))))
     }
 
     fn finish(&self) -> Result<(), StoreError> {
+        self.store.enter();
         let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
         parts.sort_by_key(|(offset, _)| *offset);
         let mut object = Vec::new();

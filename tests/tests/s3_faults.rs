@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use septet_store::Store;
 use septet_tests::Scratch;
 use septet_tests::content::noise;
 use septet_tests::s3::{Bucket, Fault, Proxy, Request, Seaweed, Times};
@@ -256,4 +257,40 @@ fn a_bit_that_flips_on_the_way_down_is_never_restored() {
         scene.proxy.behave();
     }
     scene.check(&[]);
+}
+
+#[test]
+fn a_backup_that_was_killed_goes_on() {
+    const TRIES: usize = 20;
+    let seaweed = Seaweed::start();
+    seaweed.server().make_bucket("bucket");
+    let scratch = Scratch::in_memory();
+    let content = noise(1, 48 << 20);
+    let volume = scratch.file("volume", &content);
+    let args = ["--segment-size", "1MiB", "--compression", "none"];
+    for prefix in 0..TRIES {
+        let repo = Bucket::at(seaweed.server(), &format!("bucket/{prefix}"));
+        let segments = || -> Vec<(String, u64)> {
+            let objects = repo.store().list("vol/one/segments/").unwrap_or_default();
+            objects.into_iter().map(|object| (object.key, object.bytes)).collect()
+        };
+        let mut run = repo.backup_command("one", &volume, &args).spawn();
+        run.wait_until(|_| Some(()).filter(|()| segments().len() >= 4));
+        run.signal(rustix::process::Signal::KILL);
+        if run.wait().status == Some(0) {
+            continue;
+        }
+        let before = segments();
+        let summary = repo.backup("one", &volume, &args);
+        let taken_over: u64 = before.iter().map(|(_, bytes)| bytes).sum();
+        println!("{} segments, {taken_over} bytes were there", before.len());
+        assert_eq!(summary["bytes_taken_over"], taken_over);
+        assert!(segments().starts_with(&before), "what was there stays as it is");
+        let stored: u64 = segments().iter().map(|(_, bytes)| bytes).sum();
+        assert!(stored < content.len() as u64 * 102 / 100, "{stored} bytes are stored");
+        repo.assert_restores("one", &content);
+        assert_eq!(repo.unfinished(), 0);
+        return;
+    }
+    panic!("no run was met in the middle");
 }

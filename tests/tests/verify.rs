@@ -4,8 +4,9 @@
 
 use std::fs;
 
-use septet_tests::content::Rng;
+use septet_tests::content::{Rng, noise};
 use septet_tests::damage::{BLOCK, Damage, SEGMENT_1, SEGMENT_2, Sample, damage, flipped, lost, places, ranges};
+use septet_tests::fault::notes;
 use septet_tests::{Scratch, command};
 
 /// What a flip of that byte of b1's segment damages: the block that lies there, in each backup that has
@@ -207,4 +208,99 @@ fn a_copy_of_a_repository_is_as_good() {
     command("cp", [std::path::Path::new("-r"), sample.repo.path(), elsewhere.dir()]);
     elsewhere.repo().septet(["verify"]).ok();
     elsewhere.repo().assert_restores("b2", &sample.contents[1].1);
+}
+
+/// A table that is damaged, lost or another backup's: the segments know what stood there.
+#[test]
+fn a_restore_that_keeps_going_does_without_a_table() {
+    let sample = Sample::new();
+    for (backup, other, content) in [("b1", "b2", &sample.contents[0].1), ("b2", "b1", &sample.contents[1].1)] {
+        for table in ["map", "checksums"] {
+            let key = format!("vol/{backup}/{table}");
+            let bytes = sample.read(&key);
+            let ways = [
+                Some(flipped(bytes.clone(), bytes.len() - 1)),
+                Some(flipped(bytes.clone(), 8)),
+                Some(bytes[..bytes.len() / 2].to_vec()),
+                Some(sample.read(&format!("vol/{other}/{table}"))),
+                None,
+            ];
+            for (way, new) in ways.into_iter().enumerate() {
+                sample.with(&[(&key, new)], || {
+                    let target = sample.scratch.path("restored");
+                    sample.repo.restore_command(backup, &target).fails(1, "`septet rebuild` may help");
+                    let outcome = sample.repo.restore_command(backup, &target).arg("--keep-going").ok();
+                    assert!(notes(&outcome).contains("put together from the segments"), "{outcome:?}");
+                    assert!(fs::read(&target).unwrap() == *content, "{key}, damaged in way {way}");
+                    fs::remove_file(target).unwrap();
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_table_what_is_damaged_besides_is_listed_and_the_rest_saved() {
+    let sample = Sample::new();
+    let (_, place) = places(&sample.read(SEGMENT_1)).into_iter().find(|(block, _)| *block == 3).unwrap();
+    let flip = Some(flipped(sample.read(SEGMENT_1), place.start));
+    for (map, segment, lost) in [
+        (None, flip, vec![3 * BLOCK..4 * BLOCK]),
+        // Without its index nobody knows where the segment's blocks lie, nor what they must be.
+        (None, None, vec![0..BLOCK, 3 * BLOCK..sample.contents[1].1.len()]),
+    ] {
+        sample.with(&[("vol/b2/map", map), (SEGMENT_1, segment)], || {
+            let target = sample.scratch.path("restored");
+            let outcome = sample.repo.restore_command("b2", &target).arg("--keep-going").run().exits(3);
+            assert_eq!(ranges(&outcome.summary()["damaged"]), lost);
+            let (restored, content) = (fs::read(&target).unwrap(), &sample.contents[1].1);
+            let is_lost = |at: &usize| lost.iter().any(|range| range.contains(at));
+            assert!((0..content.len()).all(|at| is_lost(&at) || restored[at] == content[at]));
+            fs::remove_file(target).unwrap();
+        });
+    }
+}
+
+/// Both tables of an older backup are whole in themselves, and tell of another volume.
+#[test]
+fn tables_of_an_older_backup_are_never_taken_for_this_ones() {
+    let sample = Sample::new();
+    let old = ["map", "checksums"].map(|table| (format!("vol/b2/{table}"), sample.read(&format!("vol/b1/{table}"))));
+    sample.with(&old.each_ref().map(|(key, bytes)| (key.as_str(), Some(bytes.clone()))), || {
+        let found = sample.verify();
+        assert_eq!(found, damage(&[("b2", &[0, 1, 2, 3, 4])]));
+        sample.check_restores(&found, "both tables are an older backup's");
+    });
+}
+
+/// Twenty rounds of 5 % have read everything once, at the cost of reading it once; damage is found in one of them.
+#[test]
+fn rounds_of_a_sample_find_what_a_verification_finds_at_a_share_of_its_cost() {
+    const ROUNDS: u64 = 20;
+    let scratch = Scratch::in_memory();
+    let repo = scratch.repo();
+    let content = noise(1, 96 << 20);
+    repo.backup(&scratch.file("volume", &content), &["--volume", "vol", "--id", "b", "--segment-size", "16MiB"]);
+    let checked = |args: &[&str]| {
+        let outcome = repo.septet(["verify", "--json"]).args(args).run();
+        let summary = outcome.summary();
+        let damaged = summary["damaged"].as_array().map_or(0, Vec::len);
+        assert_eq!(outcome.status, Some(if damaged == 0 { 0 } else { 3 }), "{outcome:?}");
+        (summary["bytes_checked"].as_u64().unwrap(), damaged)
+    };
+    let (all, _) = checked(&[]);
+    let rounds = || (0..ROUNDS).map(|round| checked(&["--sample", "5%", "--round", &round.to_string()]));
+    let bytes: Vec<u64> = rounds().map(|(bytes, _)| bytes).collect();
+    assert_eq!(bytes.iter().sum::<u64>(), all, "{bytes:?}");
+    assert!(bytes.iter().all(|bytes| *bytes < all / 2), "{bytes:?}");
+    assert!(checked(&["--sample", "5%"]).0 < all / 2, "by chance");
+
+    let segment = repo.path().join("vol/b/segments/000002");
+    let mut damaged = fs::read(&segment).unwrap();
+    damaged[5 << 20] ^= 1;
+    fs::write(&segment, &damaged).unwrap();
+    assert_eq!(rounds().map(|(_, damaged)| damaged).sum::<usize>(), 1);
+    // What is missing or cut short is found whatever the round.
+    fs::write(&segment, &damaged[..damaged.len() - 1]).unwrap();
+    assert!(rounds().all(|(_, damaged)| damaged > 0));
 }

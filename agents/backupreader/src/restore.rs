@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use septet_format::Geometry;
-use septet_ipc::agent::step;
-use septet_ipc::{Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
+use septet_format::{Geometry, Manifest};
+use septet_ipc::agent::{note, step};
+use septet_ipc::{AgentKind, Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
 use septet_repository::{BlockIndex, Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch, runs};
@@ -22,7 +22,7 @@ impl Restore {
     pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
-        let index = BlockIndex::open(&repository, manifest).map_err(|error| tables_failure(&error))?;
+        let index = open(&repository, manifest, job.keep_going)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
         Ok(Self { repository, index, pool, run_bytes_max, keep_going: job.keep_going })
@@ -104,6 +104,20 @@ impl Restore {
         (command.stored, command.codec, command.hash) = (None, None, None);
         command.reason = Some(error.to_string());
         output.send(Work { command, slot: None })
+    }
+}
+
+/// Opens the backup's tables; if one is damaged, and all that is whole is wanted, what the segments know.
+fn open(repository: &Repository, manifest: Manifest, keep_going: bool) -> Result<BlockIndex, Failure> {
+    match BlockIndex::open(repository, manifest.clone()) {
+        Err(error) if error.is_damage() && keep_going => {
+            let mended = BlockIndex::open_mended(repository, manifest);
+            let (index, what) = mended.map_err(|cause| Failure::damaged(format!("{error}; {cause}")))?;
+            let said = format!("{error}: its {what} was put together from the segments' own indexes");
+            note(AgentKind::Backupreader, said);
+            Ok(index)
+        }
+        opened => opened.map_err(|error| tables_failure(&error)),
     }
 }
 

@@ -109,7 +109,15 @@ impl Place {
     fn verify(&self) -> Backupreader {
         let repo = self.folder.path().to_str().unwrap().to_owned();
         let backups = vec![backup(), backup()];
-        let job = VerifyJob { repo, volume: volume(), backups, block_bytes: 65536, streams: 1, pool_bytes: 1 << 20 };
+        let job = VerifyJob {
+            repo,
+            volume: volume(),
+            backups,
+            block_bytes: 65536,
+            streams: 1,
+            pool_bytes: 1 << 20,
+            sample: None,
+        };
         Backupreader::begin(&mut Begin::Verify(job), &Context::new(AgentKind::Backupreader)).unwrap()
     }
 

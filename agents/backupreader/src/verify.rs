@@ -10,6 +10,7 @@ use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, key
 use septet_ipc::agent::step;
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Output, Pool, State, VerifyJob, Work};
+use septet_repository::audit::Sample;
 use septet_repository::{Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch, runs};
@@ -20,6 +21,7 @@ pub(crate) struct Verify {
     job: VerifyJob,
     pub(crate) pool: Arc<Pool>,
     run_bytes_max: u64,
+    sample: Option<Sample>,
 }
 
 impl Verify {
@@ -27,14 +29,20 @@ impl Verify {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
-        Ok(Self { repository, job: job.clone(), pool, run_bytes_max })
+        let stretch_bytes = repository.store().part_rules().read_bytes;
+        let sample = job.sample.map(|sample| Sample::new(stretch_bytes, sample.ppm, sample.round));
+        Ok(Self { repository, job: job.clone(), pool, run_bytes_max, sample })
     }
 
-    /// Names every segment that the backups need, each once.
+    /// Names every segment that the backups need, each once; of a sample, those that it touches. A backup
+    /// that was deleted meanwhile needs none.
     pub(crate) fn scan(&self, output: &dyn Output) -> Result<(), Failure> {
         let mut seen = HashSet::new();
         for backup in &self.job.backups {
-            let manifest = self.repository.manifest(&self.job.volume, backup).map_err(Failure::store)?;
+            let manifest = match self.repository.manifest(&self.job.volume, backup) {
+                Err(RepositoryError::UnknownBackup { .. }) => continue,
+                manifest => manifest.map_err(Failure::store)?,
+            };
             for (_, source, segment) in manifest.segment_rows() {
                 let name = SegmentName {
                     backup: source.backup.clone(),
@@ -42,6 +50,9 @@ impl Verify {
                     bytes: segment.bytes,
                     hash: segment.hash,
                 };
+                if self.sample.is_some_and(|sample| !sample.touches(&name.backup, name.number, name.bytes)) {
+                    continue;
+                }
                 // Two manifests that differ about a segment can't both be right: check both.
                 if seen.insert((name.backup.clone(), name.number, name.hash)) {
                     output.tell(Message::Found(name))?;
@@ -63,12 +74,15 @@ impl Verify {
             Err(error) if error.is_damage() => return checked(0, Some(error.to_string())),
             Err(error) => return Err(Failure::store(error)),
         };
-        let wanted = index.entries.iter().map(|entry| wanted(name, &index, entry)).collect();
+        let is_chosen = |offset| self.sample.is_none_or(|sample| sample.has(&name.backup, name.number, offset));
+        let chosen = index.entries.iter().filter(|entry| is_chosen(entry.offset_bytes));
+        let wanted: Vec<_> = chosen.map(|entry| wanted(name, &index, entry)).collect();
+        let blocks = wanted.len() as u64;
         let by_place = |offset: u64| index.entries.binary_search_by_key(&offset, |entry| entry.offset_bytes);
         for run in runs(wanted, self.run_bytes_max) {
             self.read_run(name, run, output, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
         }
-        checked(index.entries.len() as u64, None)
+        checked(blocks, None)
     }
 
     fn index(&self, name: &SegmentName) -> Result<SegmentIndex, RepositoryError> {

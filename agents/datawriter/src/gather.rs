@@ -70,7 +70,7 @@ impl Gather {
             geometry: Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
             part_bytes,
             segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
-            next_number: 0,
+            next_number: job.resume.map_or(0, |resume| resume.first_segment),
             open: None,
         })
     }

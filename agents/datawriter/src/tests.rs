@@ -42,6 +42,7 @@ impl Backup {
             pool_bytes,
             segment_bytes,
             volume_bytes: Some(100 * BLOCK),
+            resume: None,
             rbd: None,
         };
         let agent = Datawriter::begin(&mut Begin::Backup(job.clone()), &Context::new(AgentKind::Datawriter)).unwrap();

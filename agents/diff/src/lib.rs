@@ -87,6 +87,7 @@ mod tests {
             pool_bytes: 0,
             segment_bytes: 0,
             volume_bytes: Some(4 * BLOCK),
+            resume: None,
             rbd: None,
         };
         Diff::begin(&mut Begin::Backup(job), &Context::new(AgentKind::Diff))

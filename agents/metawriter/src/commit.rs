@@ -27,7 +27,9 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
     let map = put_table(agent, keys::map(volume, backup), MAP_ENTRY_BYTES, |first, into| {
         rows.read(&tables.map, first, into)
     })?;
-    let segments_bytes: u64 = own.iter().map(|segment| segment.bytes).sum();
+    let sources = sources(agent, &rows, own);
+    let own = sources.iter().filter(|source| source.backup == *backup).flat_map(|source| &source.segments);
+    let segments_bytes: u64 = own.map(|segment| segment.bytes).sum();
     let manifest = Manifest {
         format: FORMAT_VERSION,
         repository: agent.repository.id(),
@@ -51,7 +53,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
         seconds: agent.started.elapsed().as_secs_f64(),
         checksums,
         map,
-        sources: sources(agent, &rows, own),
+        sources,
         extensions: extensions(agent)?,
     };
     agent.repository.commit(&manifest).map_err(Failure::store)

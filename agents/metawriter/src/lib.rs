@@ -57,7 +57,7 @@ impl Agent for Metawriter {
         let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
         let geometry = Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
-        let tables = Tables::new(&repository, job, geometry, context)?;
+        let (tables, segments) = Tables::new(&repository, job, geometry, context)?;
         Ok(Self {
             repository,
             job: job.clone(),
@@ -65,11 +65,11 @@ impl Agent for Metawriter {
             started: Instant::now(),
             created: jiff::Timestamp::now(),
             tables,
-            counted: Mutex::default(),
+            counted: Mutex::new(Counted { segments, ..Counted::default() }),
         })
     }
 
-    /// The table has come round the ring, and is at home again.
+    /// A table has come round the ring, and is at home again.
     fn table(&self, _: Table) -> Result<Option<Table>, Failure> {
         Ok(None)
     }
@@ -111,26 +111,29 @@ impl Metawriter {
         }
         let first = self.geometry.block_at(command.offset);
         let blocks = command.size.div_ceil(u64::from(self.geometry.block_bytes()));
-        let mut counted = self.counted();
-        let (count, was_read) = match command.state {
+        // Of what has not changed, so much was stored by the run that this one goes on with.
+        let mut taken_over = 0;
+        match command.state {
             State::Map | State::Present | State::Damaged => return Ok(()),
-            State::Hole => (&mut counted.blocks.hole, false),
-            State::Zero => (&mut counted.blocks.zero, true),
-            State::Kept => (&mut counted.blocks.unchanged, false),
-            State::Unchanged => (&mut counted.blocks.unchanged, true),
-            State::Data => (&mut counted.blocks.data, true),
-        };
-        *count += blocks;
-        if was_read {
+            State::Hole | State::Zero => self.tables.clear(first, blocks)?,
+            State::Kept => taken_over = self.tables.keep(first, blocks)?,
+            State::Unchanged => taken_over = self.tables.taken_over(first, blocks)?,
+            State::Data => self.tables.set(first, command)?,
+        }
+        let mut counted = self.counted();
+        match command.state {
+            State::Hole => counted.blocks.hole += blocks,
+            State::Zero => counted.blocks.zero += blocks,
+            State::Data => counted.blocks.data += blocks,
+            _ => {
+                counted.blocks.data += taken_over;
+                counted.blocks.unchanged += blocks - taken_over;
+            }
+        }
+        if !matches!(command.state, State::Hole | State::Kept) {
             counted.bytes_read += command.size;
         }
-        drop(counted);
-        match command.state {
-            State::Hole | State::Zero => self.tables.clear(first, blocks),
-            State::Kept => self.tables.keep(first, blocks),
-            State::Data => self.tables.set(first, command),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {

@@ -1,10 +1,18 @@
-//! The checksums and the map in the making.
+//! The checksums and the map in the making: first the parent's, then what a run that died had stored of
+//! this backup, then what this run finds.
 
 use std::sync::Arc;
 
-use septet_format::{CHECKSUM_ENTRY_BYTES, Codec, Geometry, Location, MAP_ENTRY_BYTES, Manifest};
-use septet_ipc::{BackupJob, Command, Context, Failure, Table};
-use septet_repository::{Repository, RepositoryError, TableKind};
+use septet_format::{
+    BlockHash, CHECKSUM_ENTRY_BYTES, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest,
+};
+use septet_ipc::message::SegmentLine;
+use septet_ipc::{BackupJob, Command, Context, Failure, Resume, Table};
+use septet_repository::{Repository, RepositoryError, TableKind, resume};
+
+const MAP_BYTES: usize = MAP_ENTRY_BYTES as usize;
+/// Entries that are looked at together.
+const CHUNK_ENTRIES: u64 = 16384;
 
 /// The two tables, which start as the parent's.
 pub(crate) struct Tables {
@@ -15,28 +23,65 @@ pub(crate) struct Tables {
     pub(crate) own_row: u32,
     /// Up to here the parent has the same blocks, of the same lengths.
     comparable_blocks: u64,
+    resume: Option<Resume>,
 }
 
 impl Tables {
-    /// Makes the tables, fills them with the parent's, and announces the checksums to `diff`.
+    /// Makes the tables, fills them, and announces the checksums to `diff`, and to the reader what it need
+    /// not read. Also gives this backup's segments that are there already.
     pub(crate) fn new(
         repository: &Repository,
         job: &BackupJob,
         geometry: Geometry,
         context: &Context,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Vec<SegmentLine>), Failure> {
         let checksums = context.table("checksums", CHECKSUM_ENTRY_BYTES, geometry.blocks())?;
         let map = context.table("map", MAP_ENTRY_BYTES, geometry.blocks())?;
         let parent = job.parent.as_ref().map(|parent| repository.manifest(&job.volume, parent)).transpose();
         let parent = parent.map_err(|error| Failed::from(error).0)?;
-        let mut tables = Self { checksums, map, parent: None, own_row: 0, comparable_blocks: 0 };
+        let mut tables = Self { checksums, map, parent: None, own_row: 0, comparable_blocks: 0, resume: job.resume };
         if let Some(parent) = parent {
             tables.load(repository, &parent, geometry)?;
             tables.own_row = u32::try_from(parent.rows()).map_err(Failure::protocol)?;
             tables.parent = Some(parent);
+        }
+        let segments = tables.take_over(repository, job, geometry, context)?;
+        if tables.parent.is_some() || tables.resume.is_some() {
             context.announce(&tables.checksums);
         }
-        Ok(tables)
+        Ok((tables, segments))
+    }
+
+    /// Enters what a run that died had stored; the segments by their numbers, those that are of no use empty.
+    fn take_over(
+        &self,
+        repository: &Repository,
+        job: &BackupJob,
+        geometry: Geometry,
+        context: &Context,
+    ) -> Result<Vec<SegmentLine>, Failure> {
+        let Some(Resume { first_segment, unchanged }) = job.resume else { return Ok(Vec::new()) };
+        let known = unchanged.then(|| context.table("known", 1, geometry.blocks())).transpose()?;
+        let enter = |number: u32, entry: &IndexEntry| {
+            let IndexEntry { block, hash, offset_bytes, stored_bytes, codec, .. } = *entry;
+            let segment = self.own_row.saturating_add(number);
+            let location = Location { segment, offset_bytes, stored_bytes, codec };
+            self.write(block, &location, &hash)?;
+            known.as_ref().map_or(Ok(()), |known| known.write(block, &[1])).map_err(Failed)
+        };
+        let backup = (&job.volume, &job.backup);
+        let taken = resume::take_over(repository, backup, first_segment, &geometry, enter);
+        let empty = |number| SegmentLine { number, bytes: 0, hash: BlockHash::ZERO };
+        let mut segments: Vec<_> = (0..first_segment).map(empty).collect();
+        for segment in taken.map_err(|Failed(failure)| failure)? {
+            if let Some(line) = segments.get_mut(segment.number as usize) {
+                (line.bytes, line.hash) = (segment.bytes, segment.hash);
+            }
+        }
+        if let Some(known) = &known {
+            context.announce(known);
+        }
+        Ok(segments)
     }
 
     fn load(&mut self, repository: &Repository, parent: &Manifest, geometry: Geometry) -> Result<(), Failure> {
@@ -61,21 +106,50 @@ impl Tables {
 
     /// These blocks read as zeros.
     pub(crate) fn clear(&self, first: u64, blocks: u64) -> Result<(), Failure> {
-        if self.parent.is_none() {
+        if self.parent.is_none() && self.resume.is_none() {
             return Ok(());
         }
         self.checksums.clear(first, blocks)?;
         self.map.clear(first, blocks)
     }
 
-    /// These blocks are the parent's, on the word of the volume's change tracking.
-    pub(crate) fn keep(&self, first: u64, blocks: u64) -> Result<(), Failure> {
-        if first.saturating_add(blocks) <= self.comparable_blocks {
-            return Ok(());
+    /// These blocks are the parent's, on the word of the volume's change tracking, or were stored by the run
+    /// that this one goes on with, and the volume is as it was; how many of the latter.
+    pub(crate) fn keep(&self, first: u64, blocks: u64) -> Result<u64, Failure> {
+        let taken_over = self.taken_over(first, blocks)?;
+        if taken_over > 0 && self.resume.is_none_or(|resume| !resume.unchanged) {
+            return Err(Failure::protocol(format!(
+                "block {first} or one behind it was stored, and not looked at since"
+            )));
+        }
+        let end = first.saturating_add(blocks);
+        let beyond = first.max(self.comparable_blocks);
+        if beyond >= end || self.taken_over(beyond, end - beyond)? == end - beyond {
+            return Ok(taken_over);
         }
         Err(Failure::protocol(format!(
             "block {first} and those behind it are said to be unchanged, but the parent has none like them"
         )))
+    }
+
+    /// How many of these blocks lie in segments of this backup's own.
+    pub(crate) fn taken_over(&self, first: u64, blocks: u64) -> Result<u64, Failure> {
+        let (mut at, end, mut own) = (first, first.saturating_add(blocks), 0);
+        if self.resume.is_none() {
+            return Ok(0);
+        }
+        let mut chunk = vec![0; MAP_BYTES * usize::try_from(blocks.min(CHUNK_ENTRIES)).unwrap_or(0)];
+        while at < end {
+            let entries = (end - at).min(CHUNK_ENTRIES);
+            let bytes = &mut chunk[..MAP_BYTES * usize::try_from(entries).unwrap_or(0)];
+            self.map.read(at, bytes)?;
+            for entry in bytes.as_chunks::<MAP_BYTES>().0 {
+                let location = Location::decode(entry).map_err(Failure::damaged)?;
+                own += u64::from(location.is_some_and(|location| location.segment >= self.own_row));
+            }
+            at += entries;
+        }
+        Ok(own)
     }
 
     /// This block is stored.
@@ -89,8 +163,12 @@ impl Tables {
             stored_bytes: u32::try_from(command.stored_bytes()).map_err(Failure::protocol)?,
             codec: command.codec.unwrap_or(Codec::Raw),
         };
-        self.map.write(block, &Location::encode(Some(&location)))?;
-        self.checksums.write(block, hash.as_bytes())
+        self.write(block, &location, &hash).map_err(|Failed(failure)| failure)
+    }
+
+    fn write(&self, block: u64, location: &Location, hash: &BlockHash) -> Result<(), Failed> {
+        self.map.write(block, &Location::encode(Some(location))).map_err(Failed)?;
+        self.checksums.write(block, hash.as_bytes()).map_err(Failed)
     }
 }
 

@@ -39,6 +39,7 @@ impl Place {
             pool_bytes: 0,
             segment_bytes: 0,
             volume_bytes: Some(BLOCKS * BLOCK),
+            resume: None,
             rbd: None,
         }
     }

@@ -7,6 +7,7 @@
 
 mod audit;
 mod grid;
+mod known;
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -22,6 +23,7 @@ use septet_volume::{FileSource, Source, SpooledSource};
 
 use crate::audit::Audit;
 use crate::grid::Grid;
+use crate::known::Known;
 
 /// How a volume is opened.
 pub trait OpenSource: Send + Sync + 'static {
@@ -59,6 +61,7 @@ pub struct Reader<O = Files> {
     streams: usize,
     pool: Arc<Pool>,
     audit: Audit,
+    known: Known,
     opened_by: PhantomData<O>,
 }
 
@@ -82,7 +85,8 @@ impl<O: OpenSource> Agent for Reader<O> {
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
         let pool = context.pool(job.block_bytes, job.pool_bytes.max(least))?;
         let audit = Audit::new(geometry, job.rbd.as_ref().map_or(0, |rbd| rbd.audit_ppm));
-        Ok(Self { source, geometry, streams, pool, audit, opened_by: PhantomData })
+        let known = Known::new(geometry);
+        Ok(Self { source, geometry, streams, pool, audit, known, opened_by: PhantomData })
     }
 
     fn workers(&self) -> usize {
@@ -91,7 +95,7 @@ impl<O: OpenSource> Agent for Reader<O> {
 
     fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
         self.audit.take(&table)?;
-        Ok(Some(table))
+        self.known.take(table)
     }
 
     fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
@@ -121,8 +125,10 @@ impl<O: OpenSource> Reader<O> {
     fn map(&self, range: Range<u64>, output: &dyn Output) -> Result<(), Failure> {
         for piece in Grid::new(&*self.source, self.geometry.block_bytes(), range) {
             let (state, range) = piece.map_err(Failure::volume)?;
-            for (state, range) in self.audit.choose(state, range) {
-                output.send(Work::new(range.start, range.end - range.start, state))?;
+            for (state, range) in self.known.cut(state, range)? {
+                for (state, range) in self.audit.choose(state, range) {
+                    output.send(Work::new(range.start, range.end - range.start, state))?;
+                }
             }
             step();
         }

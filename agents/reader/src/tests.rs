@@ -30,6 +30,7 @@ fn job(source: &Path) -> BackupJob {
         pool_bytes: 0,
         segment_bytes: 0,
         volume_bytes: None,
+        resume: None,
         rbd: None,
     }
 }

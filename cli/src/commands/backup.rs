@@ -4,22 +4,24 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
-use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName, keys};
+use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName};
 use septet_ipc::shm::sweep;
-use septet_ipc::{BackupJob, Begin, Compression, FailureKind};
-use septet_repository::{Repository, pending, reclaim};
+use septet_ipc::{BackupJob, Compression};
+use septet_repository::resume::{self, Interrupted};
+use septet_repository::{Repository, pending};
 use septet_store::PartRules;
 use septet_volume::RbdUrl;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::attempt::Attempt;
+use super::made::Made;
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
-use crate::error::{Interrupted, Outcome, Usage, words};
-use crate::report::{Reporter, rate, size};
-use crate::supervisor::{self, Observer, Report, RunError};
+use crate::error::{Outcome, Usage, words};
+use crate::report::{Reporter, size};
+use crate::supervisor::Observer;
 
 /// The least size of each pool of slots: the block in work stays in the cache.
 const POOL_BYTES: u64 = 32 << 20;
@@ -44,18 +46,14 @@ const METADATA_BYTES_MAX: u64 = 256 << 10;
 /// Backs up a volume.
 pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global.verbose);
-    let (manifest, report) = back_up(args, global, &mut reporter)?;
-    reporter.agents(&report.agents);
-    reporter.summary(summary(&manifest, &report), &lines(&manifest, &report));
+    let made = back_up(args, global, &mut reporter)?;
+    reporter.agents(&made.report.agents);
+    reporter.summary(made.summary(), &made.lines());
     Ok(Outcome::Done)
 }
 
-/// Backs up a volume; the manifest it got.
-pub(super) fn back_up(
-    args: &args::Backup,
-    global: &Global,
-    reporter: &mut Reporter,
-) -> anyhow::Result<(Manifest, Report)> {
+/// Backs up a volume.
+pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Reporter) -> anyhow::Result<Made> {
     let source = match &args.spool {
         // It is laid out elsewhere, and only called so.
         Some(_) => args.source.to_string_lossy().into_owned(),
@@ -70,14 +68,16 @@ pub(super) fn back_up(
     if let Some(note) = repository.store().note()? {
         reporter.note(&note);
     }
-    clear_up(&repository, &volume, reporter)?;
     let history = History::new(&repository, &volume, args, reporter)?;
+    let snapshot = snapshot(&source, args, reporter);
+    let interrupted = interrupted(&repository, &volume, args, &history, snapshot.as_deref())?;
+    clear_up(&repository, &volume, interrupted.as_ref(), reporter)?;
     let mut job = BackupJob {
         source,
         repo,
         repository: repository.id(),
         volume,
-        backup: history.id,
+        backup: interrupted.as_ref().map_or(history.id, |interrupted| interrupted.marker.backup.clone()),
         parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
         sequence: history.sequence,
         metadata: args.metadata.as_deref().map(metadata).transpose()?,
@@ -93,33 +93,61 @@ pub(super) fn back_up(
         ),
         segment_bytes: args.segment_size,
         volume_bytes: None,
+        resume: None,
         rbd: None,
     };
     job.rbd = rbd::job(&job.source, history.parent.as_ref(), args, reporter);
-    let mut result = attempt(&repository, &job, global, reporter);
-    if args.parent.is_none() && job.parent.is_some() && is_damage(&result) {
-        let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        reporter
-            .note(&format!("the newest backup can't be compared with ({why}): this one is full; see septet verify"));
-        job.parent = None;
+    if interrupted.as_ref().is_some_and(|interrupted| !interrupted.unchanged) {
+        // What was stored may be of another moment than the parent and of another than now.
         rbd::distrust(&mut job);
-        result = attempt(&repository, &job, global, reporter);
-    } else if let Some(why) = untrusted(&result) {
-        reporter.note(&format!("{why}: all of it is read and compared now"));
-        rbd::distrust(&mut job);
-        result = attempt(&repository, &job, global, reporter);
     }
-    rbd::tidy(&repository, &job.volume, &job.source, result.as_ref().err(), global, reporter);
+    let (volume, source, free_parent) = (job.volume.clone(), job.source.clone(), args.parent.is_none());
+    let mut attempt = Attempt { repository: &repository, job, snapshot, interrupted, free_parent, global };
+    let result = attempt.make(reporter);
+    rbd::tidy(&repository, &volume, &source, result.as_ref().err(), global, reporter);
     result
 }
 
-/// Clears away what runs that died have left, and says so.
-fn clear_up(repository: &Repository, volume: &VolumeName, reporter: &mut Reporter) -> anyhow::Result<()> {
+/// What tells the source from every other, if it does not change: the user's word, and a name that no other
+/// has; or that this backup makes a snapshot of its own.
+fn snapshot(source: &str, args: &args::Backup, reporter: &mut Reporter) -> Option<String> {
+    if let Ok(url) = source.parse::<RbdUrl>() {
+        return url.snapshot.is_none().then(|| source.to_owned());
+    }
+    let identity = args.snapshot.then(|| septet_volume::identity(Path::new(source)))?;
+    if identity.is_none() {
+        reporter.note(&format!("{source} has no name of its own: should this backup be interrupted, it is read again"));
+    }
+    identity
+}
+
+/// What a run that died has left, if this one would make the same backup.
+fn interrupted(
+    repository: &Repository,
+    volume: &VolumeName,
+    args: &args::Backup,
+    history: &History,
+    snapshot: Option<&str>,
+) -> anyhow::Result<Option<Interrupted>> {
+    if args.spool.is_some() {
+        return Ok(None);
+    }
+    let parent = history.parent.as_ref().map(|parent| &parent.backup);
+    Ok(resume::find(repository, volume, args.id.as_ref(), parent, snapshot)?)
+}
+
+/// Clears away what runs that died have left, but for what this one goes on with, and says so.
+fn clear_up(
+    repository: &Repository,
+    volume: &VolumeName,
+    interrupted: Option<&Interrupted>,
+    reporter: &mut Reporter,
+) -> anyhow::Result<()> {
     let pools = sweep();
     if pools > 0 {
         reporter.note(&format!("removed {pools} shared-memory objects of runs that died"));
     }
-    for backup in pending::sweep(repository, volume)? {
+    for backup in pending::sweep(repository, volume, interrupted.map(|interrupted| &interrupted.marker.backup))? {
         reporter.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
     }
     Ok(())
@@ -193,82 +221,6 @@ fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result
     }
 }
 
-/// One run of the ring, from the marker that says it is under way to its removal.
-fn attempt(
-    repository: &Repository,
-    job: &BackupJob,
-    global: &Global,
-    reporter: &mut Reporter,
-) -> anyhow::Result<(Manifest, Report)> {
-    let marker = pending::marker(repository, job.volume.clone(), job.backup.clone(), job.parent.clone());
-    pending::begin(repository, &marker)?;
-    let details = json!({ "backup": job.backup, "volume": job.volume, "parent": job.parent });
-    reporter.start(&format!("backing up {}", job.volume), details);
-    let run = supervisor::run(&Begin::Backup(job.clone()), global, reporter);
-    let report = match run {
-        Ok(report) => report,
-        Err(error) => {
-            let whole = remove_remains(repository, job)
-                .with_context(|| format!("{error}; and then clearing away what it left"))?;
-            if whole {
-                reporter.note(&format!("backup {}/{} was whole before that, and stays", job.volume, job.backup));
-            }
-            return Err(failed(error, "nothing half-made was left behind"));
-        }
-    };
-    check_wanted(repository, &job.volume, &job.backup)?;
-    pending::remove(repository, &job.volume, &job.backup)?;
-    Ok((repository.manifest(&job.volume, &job.backup)?, report))
-}
-
-/// Takes a backup back that was deleted by force while it was made. Whoever does that removes the
-/// marker, and then the manifest if it is there; here the manifest came first and then the look at
-/// the marker: so one of both sees the other.
-fn check_wanted(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> anyhow::Result<()> {
-    if pending::read(repository, volume, backup)?.is_some() {
-        return Ok(());
-    }
-    repository.store().delete(&[keys::manifest(volume, backup)])?;
-    reclaim::run(repository, volume, &[])?;
-    anyhow::bail!("backup {volume}/{backup} was deleted while it was being made")
-}
-
-/// Removes what a run has left; true if it had committed before it failed: then only the marker goes.
-fn remove_remains(repository: &Repository, job: &BackupJob) -> anyhow::Result<bool> {
-    let prefix = keys::backup_prefix(&job.volume, &job.backup);
-    let store = repository.store();
-    store.abort_unfinished(&prefix)?;
-    let whole = repository.exists(&job.volume, &job.backup)?;
-    if !whole {
-        let marker = keys::pending(&job.volume, &job.backup);
-        let objects = store.list(&prefix)?.into_iter().map(|object| object.key);
-        // The marker last: while it is there, the next run finds what is left.
-        store.delete(&objects.filter(|key| *key != marker).collect::<Vec<_>>())?;
-    }
-    pending::remove(repository, &job.volume, &job.backup)?;
-    Ok(whole)
-}
-
-/// The error of a run, as the commands report it; `interrupted` says what an interruption left.
-pub(super) fn failed(error: RunError, interrupted: &'static str) -> anyhow::Error {
-    match error {
-        RunError::Interrupted => Interrupted(interrupted).into(),
-        RunError::Failed(failure) => failure.into(),
-        other @ (RunError::Start(_) | RunError::Sandbox(_)) => other.into(),
-    }
-}
-
-fn is_damage(result: &anyhow::Result<(Manifest, Report)>) -> bool {
-    let failure = result.as_ref().err().and_then(|error| error.downcast_ref::<septet_ipc::Failure>());
-    failure.is_some_and(|failure| failure.kind == FailureKind::Damaged)
-}
-
-/// What the audit found, if it found that the storage's word can't be trusted.
-fn untrusted(result: &anyhow::Result<(Manifest, Report)>) -> Option<String> {
-    let failure = result.as_ref().err()?.downcast_ref::<septet_ipc::Failure>()?;
-    (failure.kind == FailureKind::Untrusted).then(|| failure.cause.clone())
-}
-
 /// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`, `rbd:pool/image@snapshot` → `pool-image`.
 fn default_volume(source: &str) -> VolumeName {
     if let Ok(url) = source.parse::<RbdUrl>() {
@@ -285,62 +237,6 @@ fn default_volume(source: &str) -> VolumeName {
 fn random() -> u32 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     u32::try_from(high >> 32).unwrap_or_default()
-}
-
-fn summary(manifest: &Manifest, report: &Report) -> Value {
-    json!({
-        "backup": manifest.backup,
-        "volume": manifest.volume,
-        "parent": manifest.parent,
-        "bytes_volume": manifest.volume_bytes,
-        "bytes_read": manifest.bytes_read,
-        "bytes_stored": manifest.bytes_stored,
-        "block_bytes": manifest.block_bytes,
-        "blocks": manifest.blocks,
-        "objects": own_objects(manifest),
-        "requests": report.counts().requests,
-        "seconds": report.seconds,
-        "cpu_seconds": report.usage.cpu_seconds,
-        "memory_peak_bytes": report.usage.memory_peak_bytes,
-        "agents": report.agents,
-    })
-}
-
-/// What the backup added to the repository: its segments, and checksums, map and manifest.
-fn own_objects(manifest: &Manifest) -> usize {
-    let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
-    own.map(|source| source.segments.len()).sum::<usize>() + 3
-}
-
-fn lines(manifest: &Manifest, report: &Report) -> Vec<String> {
-    let kind = match &manifest.parent {
-        Some(parent) => format!("since {parent}"),
-        None => "full".to_owned(),
-    };
-    let blocks = &manifest.blocks;
-    vec![
-        format!("{}/{}  {} ({kind})", manifest.volume, manifest.backup, size(manifest.volume_bytes)),
-        format!(
-            "read {} and stored {} in {:.1} s ({})",
-            size(manifest.bytes_read),
-            size(manifest.bytes_stored),
-            report.seconds,
-            rate(manifest.volume_bytes, report.seconds)
-        ),
-        format!(
-            "blocks: {} stored, {} unchanged, {} zero, {} never read",
-            blocks.data, blocks.unchanged, blocks.zero, blocks.hole
-        ),
-        counted(own_objects(manifest), report.counts().requests),
-    ]
-}
-
-/// What a run has made of objects and requests; a directory is not asked by requests.
-fn counted(objects: usize, requests: u64) -> String {
-    match requests {
-        0 => format!("objects: {objects} added"),
-        requests => format!("objects: {objects} added, {requests} requests"),
-    }
 }
 
 #[cfg(test)]

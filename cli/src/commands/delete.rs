@@ -7,7 +7,7 @@ use septet_ipc::{Begin, DeleteJob};
 use septet_repository::{Repository, pending};
 use serde_json::json;
 
-use super::backup::failed;
+use super::attempt::failed;
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &args::ImportDiff, global: &Global) -> anyhow::Result<Ou
         source: format!("rbd-diff:{}@{}", head.from.as_deref().unwrap_or(""), head.to.as_deref().unwrap_or("")).into(),
         ceph: args::Ceph::default(),
         audit: 0.0,
+        snapshot: false,
         spool: Some(folder.path().to_owned()),
         repo: args.repo.clone(),
         volume: Some(args.volume.clone()),

@@ -1,11 +1,13 @@
 //! The commands, one a file.
 
+mod attempt;
 mod backup;
 mod clean;
 mod delete;
 mod export_diff;
 mod import_diff;
 mod list;
+mod made;
 mod place;
 mod rbd;
 mod rebuild;

@@ -127,7 +127,7 @@ fn origin(manifest: &Manifest) -> Option<RbdOrigin> {
 }
 
 /// Percent as parts in a million, rounded up: a little is not nothing.
-fn ppm(percent: f64) -> u32 {
+pub(super) fn ppm(percent: f64) -> u32 {
     let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]
     {

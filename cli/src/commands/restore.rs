@@ -9,7 +9,8 @@ use septet_repository::Repository;
 use septet_volume::RbdUrl;
 use serde_json::json;
 
-use super::backup::{failed, pool_bytes, streams};
+use super::attempt::failed;
+use super::backup::{pool_bytes, streams};
 use super::{place, rbd};
 use crate::args;
 use crate::args::Global;

@@ -94,6 +94,7 @@ impl Test {
             ceph: args::Ceph::default(),
             audit: 0.0,
             spool: None,
+            snapshot: false,
             repo: args::Repo { repo: self.repo.clone() },
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
@@ -107,7 +108,7 @@ impl Test {
             segment_size: 256 << 20,
             json: false,
         };
-        let (manifest, _) = backup::back_up(&args, &self.global, &mut self.reporter())?;
+        let manifest = backup::back_up(&args, &self.global, &mut self.reporter())?.manifest;
         Ok(format!("{} blocks stored, {} unchanged", manifest.blocks.data, manifest.blocks.unchanged))
     }
 

@@ -4,22 +4,26 @@
 //! Segments are read once each by the ring, however many backups share them. What is damaged there
 //! is then looked up in each backup's own map, which is held against the segments' indexes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use septet_format::{BackupId, Manifest, VolumeName};
 use septet_ipc::status::Damage;
-use septet_ipc::{Begin, VerifyJob};
+use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::Repository;
-use septet_repository::audit::{DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
+use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
 use serde_json::json;
 
-use super::backup::{failed, pool_bytes, streams};
-use super::place;
+use super::attempt::failed;
+use super::backup::{pool_bytes, streams};
+use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::Outcome;
 use crate::report::{Reporter, print_line, size};
-use crate::supervisor::{self, Report};
+use crate::supervisor::{self, Observer, Report};
+
+/// Rounds go on for ever; this many of any share are different.
+const ROUNDS_MAX: u64 = 1_000_000;
 
 /// Verifies backups.
 pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcome> {
@@ -27,28 +31,28 @@ pub(crate) fn run(args: &args::Verify, global: &Global) -> anyhow::Result<Outcom
     let repo = place::repository_within(&args.repo.repo, global.timeout, None)?;
     let repository = Repository::open(&repo)?;
     let chosen = Chosen::new(&repository, &args.backup)?;
+    let sample = sample(args);
     let mut found = Found::default();
     for (volume, backup, why) in &chosen.unreadable {
         found.whole(volume, backup, why.clone());
     }
     for (volume, manifests) in &chosen.manifests {
         if args.quick {
-            found.look(&repository, volume, manifests)?;
-            continue;
-        }
-        let report = read_segments(&repository, &repo, volume, manifests, args, global, &mut reporter)?;
-        found.objects += report.progress.objects;
-        found.bytes += report.progress.bytes_done;
-        let damaged = damaged_segments(&report.damage);
-        let mut indexes = IndexCache::default();
-        for manifest in manifests {
-            let ranges = damaged_ranges(&repository, manifest, &damaged, &mut indexes)?;
-            found.backups += 1;
-            found.ranges.extend(ranges.into_iter().map(|range| (volume.clone(), manifest.backup.clone(), range)));
+            found.look(&repository, volume, manifests, None)?;
+        } else {
+            let report = read_segments(&repository, &repo, volume, manifests, (args, sample), global, &mut reporter)?;
+            found.segments(&repository, volume, manifests, &report, sample)?;
         }
     }
-    found.report(args.json, &mut reporter);
+    found.forget_deleted(&repository, &mut reporter)?;
+    found.report(args.json, sample, &mut reporter);
     Ok(if found.ranges.is_empty() { Outcome::Done } else { Outcome::Damage })
+}
+
+/// The part that is wanted, if not all is; which one, chance decides unless the user does.
+fn sample(args: &args::Verify) -> Option<Sample> {
+    let any = || uuid::Uuid::new_v4().as_u64_pair().1 % ROUNDS_MAX;
+    args.sample.map(|percent| Sample { ppm: rbd::ppm(percent), round: args.round.unwrap_or_else(any) })
 }
 
 /// What is to be verified.
@@ -90,7 +94,7 @@ fn read_segments(
     repo: &str,
     volume: &VolumeName,
     manifests: &[Manifest],
-    args: &args::Verify,
+    (args, sample): (&args::Verify, Option<Sample>),
     global: &Global,
     reporter: &mut Reporter,
 ) -> anyhow::Result<Report> {
@@ -104,6 +108,7 @@ fn read_segments(
         block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
         streams: streams(repository, args.streams),
         pool_bytes: pool_bytes(repository, Some(bytes)),
+        sample,
     });
     supervisor::run(&begin, global, reporter).map_err(|error| failed(error, "nothing was changed"))
 }
@@ -135,23 +140,72 @@ impl Found {
         self.ranges.push((volume.clone(), backup.clone(), DamagedRange { offset_bytes: 0, size_bytes: 0, reason }));
     }
 
-    /// Looks whether every object that the backups need is there and as long as it should be.
-    fn look(&mut self, repository: &Repository, volume: &VolumeName, manifests: &[Manifest]) -> anyhow::Result<()> {
+    /// What the ring found in the segments, and what is wrong besides. What a sample does not read is looked at.
+    fn segments(
+        &mut self,
+        repository: &Repository,
+        volume: &VolumeName,
+        manifests: &[Manifest],
+        report: &Report,
+        sample: Option<Sample>,
+    ) -> anyhow::Result<()> {
+        let part = sample
+            .map(|Sample { ppm, round }| audit::Sample::new(repository.store().part_rules().read_bytes, ppm, round));
+        if part.is_some() {
+            self.look(repository, volume, manifests, part.as_ref())?;
+        } else {
+            self.backups += manifests.len() as u64;
+        }
+        self.objects += report.progress.objects;
+        self.bytes += report.progress.bytes_done;
+        let damaged = damaged_segments(&report.damage);
+        let mut indexes = IndexCache::default();
+        for manifest in manifests {
+            let ranges = damaged_ranges(repository, manifest, &damaged, &mut indexes, part.as_ref())?;
+            self.ranges.extend(ranges.into_iter().map(|range| (volume.clone(), manifest.backup.clone(), range)));
+        }
+        Ok(())
+    }
+
+    /// Looks whether every object that the backups need is there and as long as it should be, or every one that
+    /// is not a part of the sample.
+    fn look(
+        &mut self,
+        repository: &Repository,
+        volume: &VolumeName,
+        manifests: &[Manifest],
+        sample: Option<&audit::Sample>,
+    ) -> anyhow::Result<()> {
         let look = QuickLook::take(repository, volume)?;
         for manifest in manifests {
             self.backups += 1;
-            for reason in look.damage(manifest) {
+            for reason in look.damage(manifest, sample) {
                 let range = DamagedRange { offset_bytes: 0, size_bytes: 0, reason };
                 self.ranges.push((volume.clone(), manifest.backup.clone(), range));
             }
         }
-        let (objects, bytes) = look.covered(manifests);
-        self.objects += objects;
-        self.bytes += bytes;
+        if sample.is_none() {
+            let (objects, bytes) = look.covered(manifests);
+            self.objects += objects;
+            self.bytes += bytes;
+        }
         Ok(())
     }
 
-    fn report(&self, json: bool, reporter: &mut Reporter) {
+    /// A backup that was deleted while it was looked at is not damaged.
+    fn forget_deleted(&mut self, repository: &Repository, reporter: &mut Reporter) -> anyhow::Result<()> {
+        let named: BTreeSet<_> =
+            self.ranges.iter().map(|(volume, backup, _)| (volume.clone(), backup.clone())).collect();
+        for (volume, backup) in named {
+            if !repository.exists(&volume, &backup)? {
+                self.ranges.retain(|(of, id, _)| (of, id) != (&volume, &backup));
+                reporter.note(&format!("backup {volume}/{backup} was deleted while it was verified"));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, json: bool, sample: Option<Sample>, reporter: &mut Reporter) {
         let damaged: Vec<_> = self
             .ranges
             .iter()
@@ -165,10 +219,18 @@ impl Found {
                 print_line(&line(volume, backup, range));
             }
         }
-        let summary = json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let mut summary = json!({ "backups": self.backups, "segments": self.objects, "bytes_checked": self.bytes, "damaged": damaged });
+        let part = sample.map_or_else(String::new, |Sample { ppm, round }| {
+            summary["sample"] = json!({ "ppm": ppm, "round": round });
+            format!(" ({} %, round {round})", f64::from(ppm) / 10_000.0)
+        });
         let verdict = if self.ranges.is_empty() { "all whole" } else { "damage found" };
-        let line =
-            format!("verified {} backups, {} segments, {}: {verdict}", self.backups, self.objects, size(self.bytes));
+        let line = format!(
+            "verified {} backups, {} segments, {}{part}: {verdict}",
+            self.backups,
+            self.objects,
+            size(self.bytes)
+        );
         reporter.summary(summary, &[line]);
     }
 }

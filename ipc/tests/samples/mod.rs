@@ -8,7 +8,7 @@ use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, Table
 use septet_ipc::status::{Damage, Progress, Status};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob,
-    State, VerifyJob,
+    Resume, Sample, State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -64,6 +64,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             pool_bytes: 1,
             segment_bytes: 1,
             volume_bytes: Some(1),
+            resume: Some(Resume { first_segment: 1, unchanged: true }),
             rbd: Some(Box::default()),
         }),
         Begin::Restore(RestoreJob {
@@ -89,6 +90,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             block_bytes: 65536,
             streams: 1,
             pool_bytes: 1,
+            sample: Some(Sample { ppm: 1, round: 1 }),
         }),
         Begin::Delete(DeleteJob { repo, volume: "v".parse().unwrap(), backups: vec!["b".parse().unwrap()] }),
     ];

@@ -3,8 +3,10 @@
 //! It finds what was lost or cut short, for a request a thousand objects; a byte that flipped needs
 //! the whole verification.
 
+use super::Sample;
 use crate::{Repository, Result};
-use septet_format::{Manifest, VolumeName, keys};
+use septet_format::keys::{self, Key};
+use septet_format::{Manifest, VolumeName};
 use std::collections::{BTreeSet, HashMap};
 
 /// The objects of one volume and their lengths.
@@ -19,20 +21,24 @@ impl QuickLook {
         Ok(Self { objects: objects.into_iter().map(|object| (object.key, object.bytes)).collect() })
     }
 
-    /// What is wrong with a backup's objects, a line each.
-    pub fn damage(&self, manifest: &Manifest) -> Vec<String> {
+    /// What is wrong with a backup's objects, a line each; what a `sample` touches is left to it.
+    pub fn damage(&self, manifest: &Manifest, sample: Option<&Sample>) -> Vec<String> {
+        let is_left = |key: &str, bytes: u64| match (sample, keys::parse(key)) {
+            (Some(sample), Some(Key::Segment { backup, number, .. })) => sample.touches(&backup, number, bytes),
+            (sample, _) => sample.is_some(),
+        };
         let wrong = |(key, bytes): (String, u64)| match self.objects.get(&key) {
             None => Some(format!("{key:?} is missing")),
             Some(&found) if found != bytes => Some(format!("{key:?} has {found} bytes instead of {bytes}")),
             Some(_) => None,
         };
-        needed(manifest).filter_map(wrong).collect()
+        needed(manifest).filter(|(key, bytes)| !is_left(key, *bytes)).filter_map(wrong).collect()
     }
 
     /// How many segments the backups need, and how long they and the tables are together.
     pub fn covered(&self, manifests: &[Manifest]) -> (u64, u64) {
         let all: BTreeSet<_> = manifests.iter().flat_map(needed).collect();
-        let segments = all.iter().filter(|(key, _)| matches!(keys::parse(key), Some(keys::Key::Segment { .. })));
+        let segments = all.iter().filter(|(key, _)| matches!(keys::parse(key), Some(Key::Segment { .. })));
         (segments.count() as u64, all.iter().map(|(_, bytes)| bytes).sum())
     }
 }
@@ -58,14 +64,16 @@ mod tests {
         let mut sample = Sample::new();
         let manifests = [sample.backup("b1", None, &[1, 3]), sample.backup("b2", Some("b1"), &[1, 5])];
         let look = || QuickLook::take(&sample.repository, &sample.volume).unwrap();
-        assert!(manifests.iter().all(|manifest| look().damage(manifest).is_empty()));
+        assert!(manifests.iter().all(|manifest| look().damage(manifest, None).is_empty()));
         assert!(look().covered(&manifests).0 >= 2);
         sample.write("vol/b1/map", b"short");
         sample.remove("vol/b2/checksums");
-        assert_eq!(look().damage(&manifests[0]).len(), 1);
-        assert!(look().damage(&manifests[0])[0].contains("vol/b1/map\" has 5 bytes"));
-        assert!(look().damage(&manifests[1])[0].contains("vol/b2/checksums\" is missing"));
+        assert_eq!(look().damage(&manifests[0], None).len(), 1);
+        assert!(look().damage(&manifests[0], None)[0].contains("vol/b1/map\" has 5 bytes"));
+        assert!(look().damage(&manifests[1], None)[0].contains("vol/b2/checksums\" is missing"));
         sample.remove("vol/b1/segments/000000");
-        assert!(manifests.iter().all(|manifest| look().damage(manifest).iter().any(|why| why.contains("segments"))));
+        assert!(
+            manifests.iter().all(|manifest| look().damage(manifest, None).iter().any(|why| why.contains("segments")))
+        );
     }
 }

@@ -11,7 +11,7 @@ fn id(backup: &str) -> BackupId {
 }
 
 fn audit(sample: &Sample, manifest: &Manifest, damaged: &DamagedSegments) -> Vec<DamagedRange> {
-    damaged_ranges(&sample.repository, manifest, damaged, &mut IndexCache::default()).unwrap()
+    damaged_ranges(&sample.repository, manifest, damaged, &mut IndexCache::default(), None).unwrap()
 }
 
 /// The ranges in blocks, and the reasons.
@@ -46,7 +46,7 @@ fn whole_backups_have_no_damage() {
     for manifest in sample.repository.backups(&sample.volume).unwrap().manifests {
         let damaged = DamagedSegments::default();
         assert!(damaged.is_empty());
-        assert_eq!(damaged_ranges(&sample.repository, &manifest, &damaged, &mut indexes).unwrap(), []);
+        assert_eq!(damaged_ranges(&sample.repository, &manifest, &damaged, &mut indexes, None).unwrap(), []);
     }
 }
 
@@ -207,12 +207,12 @@ fn what_backups_share_is_read_once_if_it_fits() {
     let clean = DamagedSegments::default();
     for (kept, bytes_max) in [(4, usize::MAX / 2), (2, 2 * one_index()), (0, 0)] {
         let mut indexes = IndexCache::with_bytes_max(bytes_max);
-        assert_eq!(damaged_ranges(&sample.repository, &sample.manifest("b1"), &clean, &mut indexes).unwrap(), []);
+        assert_eq!(damaged_ranges(&sample.repository, &sample.manifest("b1"), &clean, &mut indexes, None).unwrap(), []);
         assert_eq!(indexes.kept(), kept);
         let objects: Vec<_> = (0..4).map(|number| format!("vol/b1/segments/{number:06}")).collect();
         let contents: Vec<_> = objects.iter().map(|key| sample.read(key)).collect();
         objects.iter().for_each(|key| sample.remove(key));
-        let found = damaged_ranges(&sample.repository, &manifest, &clean, &mut indexes).unwrap();
+        let found = damaged_ranges(&sample.repository, &manifest, &clean, &mut indexes, None).unwrap();
         assert_eq!(found.len(), 4 - kept, "those that are kept are not read: {found:?}");
         objects.iter().zip(contents).for_each(|(key, content)| sample.write(key, &content));
     }
@@ -227,7 +227,10 @@ fn what_later_backups_no_longer_use_makes_room() {
     let mut indexes = IndexCache::with_bytes_max(2 * one_index());
     for backup in ["b1", "b2", "b2"] {
         let clean = DamagedSegments::default();
-        assert_eq!(damaged_ranges(&sample.repository, &sample.manifest(backup), &clean, &mut indexes).unwrap(), []);
+        assert_eq!(
+            damaged_ranges(&sample.repository, &sample.manifest(backup), &clean, &mut indexes, None).unwrap(),
+            []
+        );
         assert_eq!(indexes.kept_of(backup), 2);
     }
 }
@@ -237,6 +240,7 @@ fn one_index() -> usize {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1]);
     let mut indexes = IndexCache::default();
-    damaged_ranges(&sample.repository, &sample.manifest("b1"), &DamagedSegments::default(), &mut indexes).unwrap();
+    damaged_ranges(&sample.repository, &sample.manifest("b1"), &DamagedSegments::default(), &mut indexes, None)
+        .unwrap();
     indexes.bytes()
 }

@@ -9,6 +9,7 @@ pub(crate) use aligned::AlignedBuf;
 mod device;
 mod extents;
 mod handle;
+pub(crate) mod identity;
 mod in_use;
 mod located;
 pub(crate) mod partial;

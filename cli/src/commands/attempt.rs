@@ -1,0 +1,132 @@
+//! One run of the ring that makes a backup, from the marker that says so to the marker's removal; and what
+//! is made of a run that failed: another in another way, or something that the next command goes on with.
+
+use anyhow::Context;
+use septet_format::{Manifest, Pending};
+use septet_ipc::{BackupJob, Begin, Failure, FailureKind, Resume};
+use septet_repository::conclude::{self, Left};
+use septet_repository::resume::{self, Interrupted};
+use septet_repository::{Repository, pending};
+use serde_json::json;
+
+use super::made::Made;
+use super::rbd;
+use crate::args::Global;
+use crate::error::Interrupted as Stopped;
+use crate::report::{Reporter, size};
+use crate::supervisor::{self, Observer, Report, RunError};
+
+/// A backup that is to be made, by as many runs as it takes.
+pub(super) struct Attempt<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) job: BackupJob,
+    /// What tells the source from every other, if it does not change.
+    pub(super) snapshot: Option<String>,
+    /// What a run that died has left of it.
+    pub(super) interrupted: Option<Interrupted>,
+    /// Whether the parent was chosen for the user: then another choice is as good.
+    pub(super) free_parent: bool,
+    pub(super) global: &'a Global,
+}
+
+impl Attempt<'_> {
+    /// Makes the backup.
+    pub(super) fn make(&mut self, reporter: &mut Reporter) -> anyhow::Result<Made> {
+        loop {
+            let marker = self.begin(reporter)?;
+            let Pending { volume, backup, .. } = &marker;
+            let details = json!({ "backup": backup, "volume": volume, "parent": marker.parent });
+            reporter.start(&format!("backing up {volume}"), details);
+            let error = match supervisor::run(&Begin::Backup(self.job.clone()), self.global, reporter) {
+                Ok(report) => return Ok(self.made(conclude::finish(self.repository, &marker)?, report)),
+                Err(error) => error,
+            };
+            let other_way = self.other_way(&error);
+            // A stream of changes is not the same when it comes again.
+            let kept = other_way.is_none() && self.job.rbd.as_ref().is_none_or(|rbd| rbd.spool.is_none());
+            let left = conclude::give_up(self.repository, &marker, kept)
+                .with_context(|| format!("{error}; and then clearing away what it left"))?;
+            match (left, other_way) {
+                (Left::Nothing, Some(note)) => self.change_way(&note, &error, reporter),
+                (left, _) => return Err(told(left, &marker, error, reporter)),
+            }
+        }
+    }
+
+    fn made(&self, manifest: Manifest, report: Report) -> Made {
+        let end = self.job.resume.map_or(0, |resume| resume.first_segment);
+        let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
+        let taken_over = own.flat_map(|source| &source.segments).filter(|segment| segment.number < end);
+        Made { taken_over_bytes: taken_over.map(|segment| segment.bytes).sum(), manifest, report }
+    }
+
+    /// Says in the repository that the backup is in the making, by a new run or by one that goes on.
+    fn begin(&mut self, reporter: &mut Reporter) -> anyhow::Result<Pending> {
+        let BackupJob { volume, backup, parent, .. } = &self.job;
+        let mut marker = pending::marker(self.repository, volume.clone(), backup.clone(), parent.clone());
+        marker.snapshot.clone_from(&self.snapshot);
+        let Some(Interrupted { marker: before, unchanged }) = &self.interrupted else {
+            pending::begin(self.repository, &marker)?;
+            return Ok(marker);
+        };
+        marker.resumed = before.resumed.saturating_add(1);
+        pending::resume(self.repository, &marker)?;
+        let first_segment = resume::first_free(self.repository, volume, backup)?;
+        let read = if *unchanged { "is not read again" } else { "is read again and compared" };
+        reporter.note(&format!("going on with the interrupted backup {volume}/{backup}: what is stored of it {read}"));
+        self.job.resume = Some(Resume { first_segment, unchanged: *unchanged });
+        Ok(marker)
+    }
+
+    /// Whether it may succeed in another way, and what to say of that.
+    fn other_way(&self, error: &RunError) -> Option<String> {
+        let RunError::Failed(Failure { kind, cause, .. }) = error else { return None };
+        let trusting = self.job.resume.is_some() || self.job.rbd.as_ref().is_some_and(|rbd| rbd.base.is_some());
+        match kind {
+            FailureKind::Damaged if self.free_parent && self.job.parent.is_some() => {
+                Some(format!("the newest backup can't be compared with ({error}): this one is full; see septet verify"))
+            }
+            FailureKind::Untrusted if trusting => Some(format!("{cause}: all of it is read and compared now")),
+            _ => None,
+        }
+    }
+
+    fn change_way(&mut self, note: &str, error: &RunError, reporter: &mut Reporter) {
+        reporter.note(note);
+        if matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::Damaged) {
+            self.job.parent = None;
+        }
+        rbd::distrust(&mut self.job);
+        (self.job.resume, self.interrupted) = (None, None);
+    }
+}
+
+/// The error of a run that failed for good, after the user was told what it left.
+fn told(left: Left, marker: &Pending, error: RunError, reporter: &mut Reporter) -> anyhow::Error {
+    let Pending { volume, backup, .. } = marker;
+    let interrupted = match left {
+        Left::Whole => {
+            reporter.note(&format!("backup {volume}/{backup} was whole before that, and stays"));
+            "nothing half-made was left behind"
+        }
+        Left::Nothing => "nothing half-made was left behind",
+        Left::Segments { count, bytes } => {
+            reporter.note(&format!(
+                "what was stored of {volume}/{backup} stays ({count} segments, {}): the same command goes on with it, \
+                 septet clean removes it",
+                size(bytes)
+            ));
+            "the same command goes on with it"
+        }
+    };
+    failed(error, interrupted)
+}
+
+/// The error of a run, as the commands report it; `interrupted` says what an interruption left.
+pub(super) fn failed(error: RunError, interrupted: &'static str) -> anyhow::Error {
+    match error {
+        RunError::Interrupted => Stopped(interrupted).into(),
+        RunError::Failed(failure) => failure.into(),
+        other @ (RunError::Start(_) | RunError::Sandbox(_)) => other.into(),
+    }
+}

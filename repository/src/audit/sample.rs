@@ -1,0 +1,78 @@
+//! Which part of the segments a verification reads that does not read all.
+//!
+//! Segments are cut into stretches as long as the store likes its reads, and each stretch has a place on a
+//! circle, by its hash. Round after round takes the next arc of the circle: so one round's stretches lie
+//! scattered over the repository, and 20 rounds of 5 % have read everything once.
+
+use septet_format::{BackupId, BlockHash};
+
+const WHOLE_PPM: u64 = 1_000_000;
+
+/// A part of all segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    stretch_bytes: u64,
+    start_ppm: u64,
+    ppm: u64,
+}
+
+impl Sample {
+    /// The stretches that are so many in a million, in the round of this number.
+    pub fn new(stretch_bytes: u64, ppm: u32, round: u64) -> Self {
+        let ppm = u64::from(ppm).min(WHOLE_PPM);
+        Self { stretch_bytes: stretch_bytes.max(1), start_ppm: (round % WHOLE_PPM) * ppm % WHOLE_PPM, ppm }
+    }
+
+    /// Whether the block that starts here in the segment is a part of it.
+    pub fn has(&self, backup: &BackupId, number: u32, offset_bytes: u64) -> bool {
+        let stretch = offset_bytes / self.stretch_bytes;
+        let hash = BlockHash::of(format!("{backup}/{number}/{stretch}").as_bytes());
+        let place = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) % WHOLE_PPM;
+        (place + WHOLE_PPM - self.start_ppm) % WHOLE_PPM < self.ppm
+    }
+
+    /// Whether anything of a segment of this length is a part of it.
+    pub fn touches(&self, backup: &BackupId, number: u32, bytes: u64) -> bool {
+        let stretches = bytes.div_ceil(self.stretch_bytes);
+        (0..stretches).any(|stretch| self.has(backup, number, stretch * self.stretch_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rounds_of_a_cycle_have_every_stretch_once_and_each_has_its_share() {
+        let backup: BackupId = "b".parse().unwrap();
+        for first in [0, 7, u64::MAX] {
+            let mut taken = [0; 20];
+            for stretch in 0..4000 {
+                let rounds: Vec<usize> = (0..20)
+                    .filter(|round| {
+                        Sample::new(4096, 50_000, (first % 1_000_000) + *round as u64).has(
+                            &backup,
+                            3,
+                            stretch * 4096 + 5,
+                        )
+                    })
+                    .collect();
+                assert_eq!(rounds.len(), 1, "stretch {stretch}");
+                taken[rounds[0]] += 1;
+            }
+            assert!(taken.iter().all(|share| (100..320).contains(share)), "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn all_is_all_and_what_has_no_part_is_not_touched() {
+        let backup: BackupId = "b".parse().unwrap();
+        assert!((0..100).all(|at| Sample::new(4096, 1_000_000, 5).has(&backup, at, 0)));
+        assert!((0..100).all(|at| !Sample::new(4096, 0, 5).touches(&backup, at, 1 << 20)));
+        let sample = Sample::new(4096, 100_000, 5);
+        for number in 0..100 {
+            let has = (0..8).any(|at| sample.has(&backup, number, at * 4096));
+            assert_eq!(sample.touches(&backup, number, 8 * 4096), has);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Markers: whom they keep away, what they keep, and what goes with those of the dead.
+
+use super::*;
+use crate::sample::Sample;
+
+fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
+    let parent = parent.map(|parent| parent.parse().unwrap());
+    marker(&sample.repository, sample.volume.clone(), backup.parse().unwrap(), parent)
+}
+
+/// The same from a process of an earlier boot.
+fn dead(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
+    Pending { boot: "earlier pid:[1]".to_owned(), ..of(sample, backup, parent) }
+}
+
+fn swept(sample: &Sample) -> Vec<String> {
+    let ids = sweep(&sample.repository, &sample.volume, None).unwrap();
+    ids.into_iter().map(|id| id.to_string()).collect()
+}
+
+#[test]
+fn a_marker_says_whose_it_is_and_keeps_others_away() {
+    let sample = Sample::new();
+    let ours = of(&sample, "b1", None);
+    assert_eq!(begin(&sample.repository, &ours).unwrap(), None);
+    assert!(!is_dead(&ours));
+    let error = begin(&sample.repository, &of(&sample, "b1", None)).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {} on {}", ours.pid, ours.host)), "{error}");
+    assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [ours]);
+    remove(&sample.repository, &of(&sample, "b1", None)).unwrap();
+    assert!(list(&sample.repository, &sample.volume).unwrap().pending.is_empty());
+}
+
+#[test]
+fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free() {
+    let mut sample = Sample::new();
+    let manifest = sample.backup("b1", None, &[1]);
+    sample.backup("b2", Some("b1"), &[1]);
+    assert_eq!(begin(&sample.repository, &of(&sample, "b3", Some("b1"))).unwrap(), Some(manifest));
+    let refused = |marker: &Pending| begin(&sample.repository, marker).unwrap_err();
+    assert!(matches!(refused(&of(&sample, "b4", Some("gone"))), RepositoryError::ParentGone { .. }));
+    assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
+    sample.remove("vol/b1/manifest.json");
+    reclaim::run(&sample.repository, &sample.volume, &[]).unwrap();
+    let error = refused(&of(&sample, "b1", None));
+    assert!(error.to_string().contains("parts of it are still there"), "{error}");
+    let markers = list(&sample.repository, &sample.volume).unwrap().pending;
+    assert_eq!(markers.len(), 1, "those refused have left none: {markers:?}");
+}
+
+#[test]
+fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1, 3]);
+    sample.backup("b2", Some("b1"), &[1, 5]);
+    let before = sample.keys();
+    for marker in [dead(&sample, "d1", Some("b2")), dead(&sample, "d2", None), of(&sample, "alive", None)] {
+        begin(&sample.repository, &marker).unwrap();
+        sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
+        sample.write(&format!("vol/{}/map", marker.backup), b"some");
+        sample.write(&format!("vol/{}/.tmp-1", marker.backup), b"some");
+    }
+    assert_eq!(swept(&sample), ["d1", "d2"]);
+    let alive = ["map", "pending.json", "segments/000000"].map(|name| format!("vol/alive/{name}"));
+    let mut expected = [before, alive.to_vec()].concat();
+    expected.sort();
+    assert_eq!(sample.keys(), expected);
+    assert!(sample.has(".tmp-1", "vol/alive") && !sample.has("", "vol/d1"));
+    assert!(swept(&sample).is_empty());
+}
+
+#[test]
+fn unfinished_uploads_of_the_dead_go_and_with_them_their_directories() {
+    let sample = Sample::new();
+    for (marker, lives) in [(dead(&sample, "d1", None), false), (of(&sample, "alive", None), true)] {
+        begin(&sample.repository, &marker).unwrap();
+        let key = keys::segment(&sample.volume, &marker.backup, 0);
+        let upload = sample.repository.store().upload(&key).unwrap();
+        upload.put_part(0, 0, vec![Bytes::from_static(b"some")]).unwrap();
+        // A run that is killed aborts nothing.
+        std::mem::forget(upload);
+        let segments = format!("vol/{}/segments", marker.backup);
+        assert!(sample.has("", &segments));
+        swept(&sample);
+        assert_eq!(sample.has("", &segments), lives);
+        assert_eq!(sample.has("", &format!("vol/{}", marker.backup)), lives);
+    }
+}
+
+#[test]
+fn a_dead_run_that_had_committed_loses_its_marker_only() {
+    let mut sample = Sample::new();
+    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    sample.backup("b1", None, &[1, 3]);
+    let mut before = sample.keys();
+    assert_eq!(swept(&sample), ["b1"]);
+    before.retain(|key| key != "vol/b1/pending.json");
+    assert_eq!(sample.keys(), before);
+}
+
+#[test]
+fn what_others_need_under_a_dead_runs_id_stays() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1, 3]);
+    sample.backup("b2", Some("b1"), &[1, 5]);
+    sample.remove("vol/b1/manifest.json");
+    // A run that took the deleted backup's id and died before it looked.
+    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    assert_eq!(swept(&sample), ["b1"]);
+    assert!(sample.has("segments/000000", "vol/b1") && !sample.has("pending.json", "vol/b1"));
+}
+
+#[test]
+fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
+    let sample = Sample::new();
+    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    sample.write("vol/b1/map", b"some");
+    sample.flip("vol/b1/pending.json", 0);
+    let markers = list(&sample.repository, &sample.volume).unwrap();
+    assert_eq!((markers.pending.len(), markers.unreadable.len()), (0, 1));
+    assert!(markers.unreadable[0].1.to_string().contains("vol/b1/pending.json"));
+    assert!(swept(&sample).is_empty() && sample.has("map", "vol/b1"));
+}
+
+/// A dead run that has stored a segment, and the marker of one that would go on with it.
+fn interrupted(sample: &Sample) -> (Pending, Pending) {
+    let before = dead(sample, "d1", None);
+    begin(&sample.repository, &before).unwrap();
+    sample.write("vol/d1/segments/000000", b"some");
+    let next = Pending { resumed: 1, ..of(sample, "d1", None) };
+    (before, next)
+}
+
+#[test]
+fn of_several_that_would_go_on_with_a_backup_one_does() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    let found = |volume: &VolumeName| crate::resume::find(&sample.repository, volume, None, None, None).unwrap();
+    assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before));
+    resume(&sample.repository, &next).unwrap();
+    let error = resume(&sample.repository, &next).unwrap_err();
+    assert!(matches!(error, RepositoryError::Pending { .. }), "{error}");
+    assert_eq!(found(&sample.volume), None, "its run is alive");
+    assert!(swept(&sample).is_empty() && is_wanted(&sample.repository, &next).unwrap());
+    assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [next]);
+}
+
+#[test]
+fn what_was_cleared_away_is_not_gone_on_with() {
+    let sample = Sample::new();
+    let (_, next) = interrupted(&sample);
+    assert_eq!(swept(&sample), ["d1"]);
+    let error = resume(&sample.repository, &next).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    assert!(!sample.has("", "vol/d1"), "no marker of ours is left");
+}
+
+#[test]
+fn a_backup_of_which_any_marker_was_taken_away_is_not_wanted() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    resume(&sample.repository, &next).unwrap();
+    remove_own(&sample.repository, &before).unwrap();
+    assert!(!is_wanted(&sample.repository, &next).unwrap());
+    // Half cleared away by a run that died: it goes.
+    remove(&sample.repository, &next).unwrap();
+    let next = Pending { resumed: 1, ..dead(&sample, "d1", None) };
+    create(&sample.repository, &next).unwrap();
+    assert_eq!(crate::resume::find(&sample.repository, &sample.volume, None, None, None).unwrap(), None);
+    assert_eq!(swept(&sample), ["d1"]);
+    assert!(!sample.has("", "vol/d1"));
+}

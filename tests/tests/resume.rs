@@ -1,0 +1,183 @@
+//! A backup that is killed in the middle goes on when it is started again: what was stored is not stored again,
+//! of a snapshot it is not even read, and the result is that of a backup that nobody killed.
+
+use std::fs;
+
+use rustix::process::Signal;
+use septet_tests::content::noise;
+use septet_tests::fault::{assert_gone, notes};
+use septet_tests::fault_job::send;
+use septet_tests::{Outcome, Repo, Running, Scratch, Septet};
+use serde_json::Value;
+
+const MIB: usize = 1 << 20;
+const BLOCK: u64 = 64 << 10;
+/// Segments that must be there before a run is killed.
+const SEGMENTS: usize = 6;
+/// How often a run may be too quick to be killed.
+const TRIES: usize = 20;
+
+struct Site {
+    scratch: Scratch,
+    repo: Repo,
+    content: Vec<u8>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let scratch = Scratch::in_memory();
+        let (repo, content) = (scratch.repo(), noise(1, 48 * MIB));
+        scratch.file("volume", &content);
+        Self { scratch, repo, content }
+    }
+
+    fn backup(&self, args: &[&str]) -> Septet {
+        let common = ["--volume", "vol", "--block-size", "64KiB", "--segment-size", "1MiB", "--full"];
+        self.repo.backup_command(&self.scratch.path("volume")).args(common).args(args)
+    }
+
+    fn segments(&self) -> Vec<String> {
+        let objects = if self.repo.path().is_dir() { self.repo.objects() } else { Vec::new() };
+        objects.into_iter().filter(|key| key.contains("/segments/0")).collect()
+    }
+
+    /// Starts backups until one has been hit by `hit` in the middle; how it ended, and what it had stored.
+    fn interrupt(&self, args: &[&str], hit: impl Fn(&mut Running)) -> (Outcome, Vec<String>) {
+        for _ in 0..TRIES {
+            let mut run = self.backup(args).spawn();
+            let begun = run.wait_until(|_| Some(()).filter(|()| self.segments().len() >= SEGMENTS));
+            let agents = run.agents();
+            if begun.is_some() {
+                hit(&mut run);
+            }
+            let outcome = run.wait();
+            assert_gone(&agents);
+            let segments = self.segments();
+            if outcome.status != Some(0) && !segments.is_empty() {
+                return (outcome, segments);
+            }
+            fs::remove_dir_all(self.repo.path()).expect("a repository");
+        }
+        panic!("no run was met in the middle");
+    }
+
+    fn kill(&self, args: &[&str]) -> Vec<String> {
+        let (outcome, segments) = self.interrupt(args, |run| run.signal(Signal::KILL));
+        assert_eq!(outcome.signal, Some(9));
+        segments
+    }
+
+    fn bytes(&self, keys: &[String]) -> u64 {
+        keys.iter().map(|key| fs::metadata(self.repo.path().join(key)).expect("a segment").len()).sum()
+    }
+
+    /// Starts the backup again, and asserts that it is whole and that nothing was stored twice.
+    fn resume(&self, args: &[&str], before: &[String]) -> Value {
+        let taken_over = self.bytes(before);
+        let outcome = self.backup(args).ok();
+        assert!(notes(&outcome).contains("going on with the interrupted backup vol/"), "{outcome:?}");
+        let summary = outcome.summary();
+        assert_eq!(summary["bytes_taken_over"], taken_over);
+        assert!(before.iter().all(|key| key.starts_with(&format!("vol/{}/", summary["backup"].as_str().unwrap()))));
+        assert_eq!(summary["blocks"]["data"].as_u64(), Some(self.content.len() as u64 / BLOCK));
+        // All segments together hold each block once, and their indexes.
+        let stored = self.bytes(&self.segments());
+        let (most, least) = (self.content.len() as u64 * 102 / 100, self.content.len() as u64);
+        assert!((least..most).contains(&stored), "{stored} bytes are stored of {least}");
+        self.check(&summary);
+        summary
+    }
+
+    fn check(&self, summary: &Value) {
+        let backup = format!("vol/{}", summary["backup"].as_str().expect("an id"));
+        self.repo.assert_restores(&backup, &self.content);
+        self.repo.septet(["verify"]).ok();
+        let ends = ["manifest.json", "checksums", "map", "septet.json"];
+        let others: Vec<_> = self.repo.objects().into_iter().filter(|key| !key.contains("/segments/0")).collect();
+        assert_eq!(others.len(), ends.len(), "{others:?}");
+    }
+}
+
+#[test]
+fn what_is_stored_is_not_stored_again() {
+    let site = Site::new();
+    let before = site.kill(&[]);
+    let summary = site.resume(&[], &before);
+    assert_eq!(summary["bytes_read"].as_u64(), Some(site.content.len() as u64), "it may have changed");
+}
+
+#[test]
+fn of_a_snapshot_it_is_not_read_again() {
+    let site = Site::new();
+    let args = ["--id", "one", "--snapshot"];
+    let before = site.kill(&args);
+    let taken_over = site.bytes(&before);
+    let summary = site.resume(&args, &before);
+    let read = summary["bytes_read"].as_u64().expect("a number");
+    let known = taken_over - taken_over / 50;
+    assert!(read <= site.content.len() as u64 - known, "{read} bytes were read, and {taken_over} were stored");
+}
+
+#[test]
+fn a_snapshot_that_is_another_is_read() {
+    let mut site = Site::new();
+    site.kill(&["--snapshot"]);
+    site.content[..24 * MIB].copy_from_slice(&noise(2, 24 * MIB));
+    site.scratch.file("volume", &site.content);
+    let summary = site.backup(&["--snapshot"]).ok().summary();
+    assert_eq!(summary["bytes_read"].as_u64(), Some(site.content.len() as u64));
+    site.check(&summary);
+}
+
+#[test]
+fn a_run_that_fails_leaves_what_it_stored_and_is_gone_on_with() {
+    let site = Site::new();
+    let kill_reader = |run: &mut Running| {
+        let reader = run.agents().into_iter().find(|agent| agent.name == "septet-reader");
+        reader.map(|reader| send(reader.pid, Signal::KILL));
+    };
+    let (outcome, before) = site.interrupt(&[], kill_reader);
+    assert!(notes(&outcome).contains("the same command goes on with it"), "{outcome:?}");
+    site.resume(&[], &before);
+}
+
+#[test]
+fn an_interruption_says_that_it_can_be_gone_on_with_and_clean_removes_it() {
+    let site = Site::new();
+    let (outcome, _) = site.interrupt(&["--id", "one"], |run| run.signal(Signal::TERM));
+    assert_eq!(outcome.status, Some(130));
+    assert!(outcome.stderr.contains("interrupted; the same command goes on with it"), "{outcome:?}");
+    site.repo.septet(["clean"]).ok();
+    assert_eq!(site.repo.objects(), ["septet.json"]);
+}
+
+/// Another backup than the one that was interrupted takes nothing from it.
+#[test]
+fn under_another_id_it_begins_anew() {
+    let site = Site::new();
+    site.kill(&["--id", "one"]);
+    let outcome = site.backup(&["--id", "two"]).ok();
+    assert!(notes(&outcome).contains("removed what the interrupted backup vol/one had left"), "{outcome:?}");
+    assert_eq!(outcome.summary()["bytes_taken_over"], 0);
+    site.check(&outcome.summary());
+}
+
+/// Killed again and again, each run goes on where the last one was.
+#[test]
+fn again_and_again() {
+    let site = Site::new();
+    let mut before = site.kill(&["--id", "one"]);
+    for _ in 0..3 {
+        let mut run = site.backup(&["--id", "one"]).spawn();
+        let more = before.len() + 3;
+        run.wait_until(|_| Some(()).filter(|()| site.segments().len() >= more));
+        run.signal(Signal::KILL);
+        if run.wait().status == Some(0) {
+            return site.repo.assert_restores("vol/one", &site.content);
+        }
+        let now = site.segments();
+        assert!(before.iter().all(|key| now.contains(key)), "what was there stays");
+        before = now;
+    }
+    site.resume(&["--id", "one"], &before);
+}

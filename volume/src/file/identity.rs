@@ -1,0 +1,64 @@
+//! What tells one volume from every other that may have its name later: a snapshot that is removed and
+//! made anew is another one.
+//!
+//! Of a file that is its inode, length and times, which change with its content. Of a device it is what
+//! the device mapper calls it for ever, or else the number that the kernel gave the disk since it booted.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// What the volume at `path` is called, and nothing else ever; none if that can't be told.
+pub fn identity(path: &Path) -> Option<String> {
+    let file = fs::metadata(path).ok()?;
+    if file.is_file() {
+        let (device, inode, bytes) = (file.dev(), file.ino(), file.len());
+        let modified = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+        return Some(format!("file {device} {inode} {bytes} {modified:?}"));
+    }
+    let number = file.rdev();
+    let device = format!("/sys/dev/block/{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
+    let device = Path::new(&device);
+    let bytes = line(&device.join("size")).filter(|_| file.file_type().is_block_device())?;
+    if let Some(uuid) = line(&device.join("dm/uuid")) {
+        return Some(format!("device {uuid} {bytes}"));
+    }
+    // A partition has its disk's number, and its place there.
+    let disk = line(&device.join("diskseq")).or_else(|| line(&device.join("../diskseq")))?;
+    let start = line(&device.join("start")).unwrap_or_default();
+    let boot = line(Path::new("/proc/sys/kernel/random/boot_id"))?;
+    Some(format!("device {disk} {start} {bytes} since {boot}"))
+}
+
+/// What stands in a file of one line; none if nothing does.
+fn line(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_to_or_made_anew_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("volume");
+        fs::write(&path, b"one").unwrap();
+        let first = identity(&path).unwrap();
+        assert_eq!(identity(&path).unwrap(), first);
+        fs::write(&path, b"more").unwrap();
+        let second = identity(&path).unwrap();
+        assert_ne!(second, first);
+        fs::rename(&path, folder.path().join("old")).unwrap();
+        assert_eq!(identity(&path), None);
+        fs::write(&path, b"more").unwrap();
+        assert_ne!(identity(&path).unwrap(), second);
+    }
+
+    #[test]
+    fn what_is_neither_file_nor_disk_has_none() {
+        assert_eq!(identity(Path::new("/dev/null")), None);
+        assert_eq!(identity(Path::new("/")), None);
+    }
+}
