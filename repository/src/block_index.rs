@@ -158,7 +158,7 @@ struct CachedTable {
 
 /// Where a table's chunks are.
 enum Origin {
-    Object(Table),
+    Object(Box<Table>),
     Checksums(Entries<32>),
     Map(Entries<12>),
 }
@@ -205,7 +205,7 @@ impl CachedTable {
     fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let table = Table::open(repository, manifest, kind)?;
         table.verify()?;
-        Ok(Self::new(Origin::Object(table)))
+        Ok(Self::new(Origin::Object(Box::new(table))))
     }
 
     fn new(origin: Origin) -> Self {

@@ -14,6 +14,10 @@ use septet_format::{BackupId, Geometry, IndexEntry, Manifest, Pending, SegmentIn
 /// How many indexes are in memory at a time.
 const INDEXES_AT_ONCE: usize = 64;
 
+/// A server may still carry out what the run that died had sent last: so many numbers are left out after those
+/// that are seen, that no segment is written over.
+const IN_FLIGHT_MAX: u32 = 64;
+
 /// A backup that can be gone on with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interrupted {
@@ -54,7 +58,7 @@ pub fn find(
 
 /// The number of the first segment that a run which goes on with the backup may write.
 pub fn first_free(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<u32> {
-    Ok(numbers(repository, volume, backup)?.last().map_or(0, |last| last.saturating_add(1)))
+    Ok(numbers(repository, volume, backup)?.last().map_or(0, |last| last.saturating_add(1 + IN_FLIGHT_MAX)))
 }
 
 /// The numbers of the backup's segments, in order.

@@ -284,7 +284,8 @@ fn a_backup_that_was_killed_goes_on() {
         let summary = repo.backup("one", &volume, &args);
         let taken_over: u64 = before.iter().map(|(_, bytes)| bytes).sum();
         println!("{} segments, {taken_over} bytes were there", before.len());
-        assert_eq!(summary["bytes_taken_over"], taken_over);
+        // What was on its way when the run was killed may have come to its end after we looked.
+        assert!(summary["bytes_taken_over"].as_u64().is_some_and(|bytes| bytes >= taken_over), "{summary}");
         assert!(segments().starts_with(&before), "what was there stays as it is");
         let stored: u64 = segments().iter().map(|(_, bytes)| bytes).sum();
         assert!(stored < content.len() as u64 * 102 / 100, "{stored} bytes are stored");

@@ -21,7 +21,7 @@ pub struct Backupreader {
 
 enum Task {
     Restore(Box<Restore>),
-    Verify(Verify),
+    Verify(Box<Verify>),
 }
 
 impl Agent for Backupreader {
@@ -39,7 +39,7 @@ impl Agent for Backupreader {
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let (task, streams) = match begin {
             Begin::Restore(job) => (Task::Restore(Box::new(Restore::begin(job, context)?)), job.streams),
-            Begin::Verify(job) => (Task::Verify(Verify::begin(job, context)?), job.streams),
+            Begin::Verify(job) => (Task::Verify(Box::new(Verify::begin(job, context)?)), job.streams),
             _ => return Err(Failure::protocol("backupreader has a place in restore and verify only")),
         };
         Ok(Self { task, streams: streams.clamp(1, 64) as usize })

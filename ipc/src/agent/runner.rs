@@ -89,10 +89,11 @@ fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> 
     for pool in &made.pools {
         shared.downstream.send_with_fd(&Message::Pool(pool.line().clone()), pool.object())?;
     }
-    shared.downstream.send(&Message::Begin(begin))?;
+    // The master asks nothing before `begin` is back: so what a table says is known to whoever is asked.
     for table in made.announced {
         announce(shared, &table)?;
     }
+    shared.downstream.send(&Message::Begin(begin))?;
     Ok(agent)
 }
 

@@ -121,3 +121,52 @@ fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
     assert!(markers.unreadable[0].1.to_string().contains("vol/b1/pending.json"));
     assert!(swept(&sample).is_empty() && sample.has("map", "vol/b1"));
 }
+
+/// A dead run that has stored a segment, and the marker of one that would go on with it.
+fn interrupted(sample: &Sample) -> (Pending, Pending) {
+    let before = dead(sample, "d1", None);
+    begin(&sample.repository, &before).unwrap();
+    sample.write("vol/d1/segments/000000", b"some");
+    let next = Pending { resumed: 1, ..of(sample, "d1", None) };
+    (before, next)
+}
+
+#[test]
+fn of_several_that_would_go_on_with_a_backup_one_does() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    let found = |volume: &VolumeName| crate::resume::find(&sample.repository, volume, None, None, None).unwrap();
+    assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before));
+    resume(&sample.repository, &next).unwrap();
+    let error = resume(&sample.repository, &next).unwrap_err();
+    assert!(matches!(error, RepositoryError::Pending { .. }), "{error}");
+    assert_eq!(found(&sample.volume), None, "its run is alive");
+    assert!(swept(&sample).is_empty() && is_wanted(&sample.repository, &next).unwrap());
+    assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [next]);
+}
+
+#[test]
+fn what_was_cleared_away_is_not_gone_on_with() {
+    let sample = Sample::new();
+    let (_, next) = interrupted(&sample);
+    assert_eq!(swept(&sample), ["d1"]);
+    let error = resume(&sample.repository, &next).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    assert!(!sample.has("", "vol/d1"), "no marker of ours is left");
+}
+
+#[test]
+fn a_backup_of_which_any_marker_was_taken_away_is_not_wanted() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    resume(&sample.repository, &next).unwrap();
+    remove_own(&sample.repository, &before).unwrap();
+    assert!(!is_wanted(&sample.repository, &next).unwrap());
+    // Half cleared away by a run that died: it goes.
+    remove(&sample.repository, &next).unwrap();
+    let next = Pending { resumed: 1, ..dead(&sample, "d1", None) };
+    create(&sample.repository, &next).unwrap();
+    assert_eq!(crate::resume::find(&sample.repository, &sample.volume, None, None, None).unwrap(), None);
+    assert_eq!(swept(&sample), ["d1"]);
+    assert!(!sample.has("", "vol/d1"));
+}

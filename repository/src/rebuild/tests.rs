@@ -203,3 +203,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_one_table_and_the_indexes_know_is_as_good_as_both_tables() {
+    let mut sample = Sample::new();
+    let contents: [(&str, &[u8]); 3] = [("b1", &[1, 2, 0, 4, 5]), ("b2", &[3, 2, 0, 4, 6]), ("b3", &[1, 2, 7, 0, 6])];
+    for (at, (backup, seeds)) in contents.iter().enumerate() {
+        sample.backup(backup, at.checked_sub(1).map(|before| contents[before].0), seeds);
+    }
+    for ((backup, seeds), table) in contents.iter().flat_map(|of| [(of, "map"), (of, "checksums")]) {
+        let key = format!("vol/{backup}/{table}");
+        let before = sample.read(&key);
+        for lose in LOSSES {
+            lose(&sample, &key);
+            let (index, what) = crate::BlockIndex::open_mended(&sample.repository, sample.manifest(backup)).unwrap();
+            assert_eq!(what, table);
+            for (block, seed) in (0..).zip(*seeds) {
+                let bytes = index.geometry().len_bytes(block) as usize;
+                let expected = (*seed != 0).then(|| BlockHash::of(&crate::sample::content(*seed, bytes)));
+                assert_eq!(index.locate(block).unwrap().map(|(_, hash)| hash), expected, "block {block} of {key}");
+            }
+            sample.write(&key, &before);
+        }
+    }
+}
+
+#[test]
+fn a_block_that_no_index_knows_is_damaged_and_no_hole() {
+    let mut sample = Sample::new();
+    let manifest = sample.backup("b1", None, &[1, 2, 0, 4]);
+    sample.remove("vol/b1/map");
+    sample.remove("vol/b1/segments/000001");
+    let (index, _) = crate::BlockIndex::open_mended(&sample.repository, manifest).unwrap();
+    assert!(index.locate(0).unwrap().is_some() && index.locate(2).unwrap().is_none());
+    assert!(index.locate(3).unwrap_err().is_damage());
+    assert!(index.next_extent(3).unwrap().unwrap().stored, "it is not taken for zeros");
+}
