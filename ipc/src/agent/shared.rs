@@ -131,7 +131,10 @@ impl Shared {
         let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
         let (objects, requests) = (self.store_counts)();
         let intake = self.intake.get();
+        // Each lock once: a thread that wants to write in between would stop both.
+        let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
         let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
+        let pool_bytes = pools.iter().map(|pool| pool.bytes()).sum();
         // No agent has more than one.
         let (pool_mean_bytes, pool_most_bytes) = pools.first().map_or((0, 0), |pool| pool.used_bytes());
         Status {
@@ -149,19 +152,11 @@ impl Shared {
             queue_most: intake.map_or(0, |intake| intake.queue_most()),
             pool_mean_bytes,
             pool_most_bytes,
-            pool_bytes: pools.iter().map(|pool| pool.bytes()).sum(),
-            shared_bytes: self.shared_bytes(),
+            pool_bytes,
+            shared_bytes: pool_bytes + tables.iter().map(|table| table.resident_bytes()).sum::<u64>(),
             objects,
             requests,
         }
-    }
-
-    /// The shared memory that this agent owns, bytes.
-    fn shared_bytes(&self) -> u64 {
-        let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
-        let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
-        let pool_bytes = pools.iter().map(|pool| pool.bytes()).sum::<u64>();
-        pool_bytes + tables.iter().map(|table| table.resident_bytes()).sum::<u64>()
     }
 }
 
