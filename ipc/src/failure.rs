@@ -17,6 +17,8 @@ pub enum FailureKind {
     Volume,
     /// The repository could not be read or written.
     Store,
+    /// The repository has no room left.
+    NoSpace,
     /// What the repository holds is not what was stored.
     Damaged,
     /// What the volume's storage calls unchanged has changed.
@@ -59,6 +61,11 @@ impl Failure {
     /// A failure to read or write the repository.
     pub fn store(cause: impl fmt::Display) -> Self {
         Self::new(FailureKind::Store, cause)
+    }
+
+    /// A failure to write to the repository, for want of room or not.
+    pub fn storing(full: bool, cause: impl fmt::Display) -> Self {
+        Self::new(if full { FailureKind::NoSpace } else { FailureKind::Store }, cause)
     }
 
     /// Bytes that are not what was stored.

@@ -7,7 +7,7 @@ use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentInd
 use septet_ipc::agent::{outside, step_aside};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Command, Failure, Work};
-use septet_store::{Store, Upload};
+use septet_store::{Store, StoreError, StoreErrorKind, Upload};
 use uuid::Uuid;
 
 /// Segments of a large volume grow to this, where objects should be few: the index of one stays small,
@@ -100,7 +100,7 @@ impl Gather {
         step_aside();
         let number = self.next_number;
         let key = keys::segment(&self.volume, &self.backup, number);
-        let upload = outside(|| store.upload(&key)).map_err(Failure::store)?;
+        let upload = outside(|| store.upload(&key)).map_err(failed)?;
         self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;
         Ok(OpenSegment {
             segment: Arc::new(Segment { number, upload, parts: Mutex::default() }),
@@ -179,7 +179,7 @@ impl OpenSegment {
 
 impl Segment {
     pub(crate) fn put(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), Failure> {
-        outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(Failure::store)
+        outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(failed)
     }
 
     /// One part less is under way; if it was the last, the segment is closed.
@@ -190,7 +190,7 @@ impl Segment {
             parts.sealed.filter(|_| parts.under_way == 0)
         };
         let Some((bytes, hash)) = sealed else { return Ok(None) };
-        outside(|| self.upload.finish()).map_err(Failure::store)?;
+        outside(|| self.upload.finish()).map_err(failed)?;
         Ok(Some(SegmentLine { number: self.number, bytes, hash }))
     }
 
@@ -201,4 +201,8 @@ impl Segment {
     fn seal(&self, bytes: u64, hash: BlockHash) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).sealed = Some((bytes, hash));
     }
+}
+
+fn failed(error: StoreError) -> Failure {
+    Failure::storing(error.kind() == StoreErrorKind::NoSpace, error)
 }

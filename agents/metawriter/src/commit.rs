@@ -11,6 +11,7 @@ use septet_format::{
 use septet_ipc::agent::{outside, step};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{Compression, Failure};
+use septet_store::StoreErrorKind;
 
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
@@ -115,7 +116,8 @@ fn put_table(
     })
     .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
     let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-    outside(|| agent.repository.store().put(&key, Bytes::from(object))).map_err(Failure::store)?;
+    outside(|| agent.repository.store().put(&key, Bytes::from(object)))
+        .map_err(|error| Failure::storing(error.kind() == StoreErrorKind::NoSpace, error))?;
     step();
     Ok(reference)
 }

@@ -40,7 +40,7 @@ struct Counted {
 
 impl Agent for Metawriter {
     const KIND: AgentKind = AgentKind::Metawriter;
-    const SHARED_OBJECTS: usize = 2;
+    const SHARED_OBJECTS: usize = 3;
 
     fn needs(begin: &Begin) -> Needs {
         septet_store::needs_to_write(begin.repo())

@@ -42,8 +42,7 @@ impl Attempt<'_> {
                 Err(error) => error,
             };
             let other_way = self.other_way(&error);
-            // A stream of changes is not the same when it comes again.
-            let kept = other_way.is_none() && self.job.rbd.as_ref().is_none_or(|rbd| rbd.spool.is_none());
+            let kept = other_way.is_none() && self.can_go_on(&error);
             let left = conclude::give_up(self.repository, &marker, kept)
                 .with_context(|| format!("{error}; and then clearing away what it left"))?;
             match (left, other_way) {
@@ -76,6 +75,14 @@ impl Attempt<'_> {
         reporter.note(&format!("going on with the interrupted backup {volume}/{backup}: what is stored of it {read}"));
         self.job.resume = Some(Resume { first_segment, unchanged: *unchanged });
         Ok(marker)
+    }
+
+    /// Whether another run may make use of what this one stored.
+    fn can_go_on(&self, error: &RunError) -> bool {
+        // What a full repository needs most is room.
+        let full = matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::NoSpace);
+        // A stream of changes is not the same when it comes again.
+        !full && self.job.rbd.as_ref().is_none_or(|rbd| rbd.spool.is_none())
     }
 
     /// Whether it may succeed in another way, and what to say of that.

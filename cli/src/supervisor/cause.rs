@@ -58,8 +58,11 @@ pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
     let stuck = |member: &Member| {
         member.exit.is_none() && member.status.as_ref().is_some_and(|status| status.stuck_ms > timeout_ms)
     };
-    if let Some(member) = members.iter_mut().find(|member| silent(member)) {
-        let why = if is_stopped(member.child.id()) { "it was stopped (SIGSTOP)" } else { "it hangs" };
+    // Who waits for a stopped one in the middle of a command may have begun it before that one fell silent.
+    let stopped = |member: &Member| member.exit.is_none() && is_stopped(member.child.id());
+    let anybody_stuck = members.iter().any(stuck);
+    if let Some(member) = members.iter_mut().find(|member| silent(member) || anybody_stuck && stopped(member)) {
+        let why = if stopped(member) { "it was stopped (SIGSTOP)" } else { "it hangs" };
         fail(member, format!("has not answered for {} s: {why}", timeout.as_secs()));
     } else if let Some(member) = members.iter_mut().rev().find(|member| stuck(member)) {
         // Those before it may be stuck too, in handing their results to it.

@@ -135,11 +135,11 @@ pub(crate) fn failure() -> Failure {
     }
 }
 
-pub(crate) fn failure_kinds() -> [FailureKind; 7] {
-    use FailureKind::{Damaged, Peer, Protocol, SharedMemory, Store, Untrusted, Volume};
-    let all = [Volume, Store, Damaged, Untrusted, SharedMemory, Protocol, Peer];
+pub(crate) fn failure_kinds() -> [FailureKind; 8] {
+    use FailureKind::{Damaged, NoSpace, Peer, Protocol, SharedMemory, Store, Untrusted, Volume};
+    let all = [Volume, Store, NoSpace, Damaged, Untrusted, SharedMemory, Protocol, Peer];
     all.iter().for_each(|kind| match kind {
-        Volume | Store | Damaged | Untrusted | SharedMemory | Protocol | Peer => {}
+        Volume | Store | NoSpace | Damaged | Untrusted | SharedMemory | Protocol | Peer => {}
     });
     all
 }
