@@ -1,7 +1,7 @@
 //! What a process may do, said by itself before it does anything, and held by the kernel from then on.
 //!
-//! A process declares its [`Needs`] and [`enter`]s: Landlock ([`files`]) decides which paths it may open and
-//! whether it may connect, seccomp ([`calls`]) which system calls there are for it at all. Neither can be
+//! A process declares its [`Needs`] and [`enter`]s: Landlock (`files`) decides which paths it may open and
+//! whether it may connect, seccomp (`calls`) which system calls there are for it at all. Neither can be
 //! taken back, and threads that are started later are born inside. So it must happen while there is one
 //! thread. What was opened before stays open: that is how the agents keep their sockets and shared memory.
 

@@ -1,7 +1,7 @@
 //! A long night: random operations on several volumes in several repositories, with faults, compared with a
 //! simple model after each.
 //!
-//! What is done follows from a seed; what a kill hits, also from the machine's mood. The [`model`] knows what
+//! What is done follows from a seed; what a kill hits, also from the machine's mood. The `model` knows what
 //! every backup must restore to. What an interrupted run has left undecided (the backup that was being made,
 //! the one that was being deleted) may be there or not, but if it is, it is whole.
 
