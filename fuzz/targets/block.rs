@@ -19,6 +19,7 @@ static AGENT: LazyLock<Decompressor> = LazyLock::new(|| {
         block_bytes: BLOCK_BYTES,
         streams: 1,
         pool_bytes: 1 << 20,
+        sample: None,
     };
     Decompressor::begin(&mut Begin::Verify(job), &Context::new(AgentKind::Decompressor)).expect("a pool")
 });

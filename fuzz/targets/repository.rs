@@ -45,7 +45,7 @@ fuzz_target!(|edits: &[u8]| {
     let volume = "vol".parse().expect("a name");
     let Ok(listing) = repository.backups(&volume) else { return };
     for manifest in listing.manifests {
-        let _ = damaged_ranges(&repository, &manifest, &DamagedSegments::default(), &mut IndexCache::default());
+        let _ = damaged_ranges(&repository, &manifest, &DamagedSegments::default(), &mut IndexCache::default(), None);
         if let Ok(reader) = BackupReader::open(&repository, manifest.clone()) {
             let mut content = Vec::new();
             (0..reader.index().geometry().blocks().min(32)).for_each(|block| {
