@@ -36,6 +36,7 @@ class Deployment:
         self.conf.write_text(self._configuration(rabbit.url(name), database.url(name)))
         self.services = {binary: self._start(binary) for binary in ("api", "scheduler", "volume")}
         self.backups: dict[str, Service] = {}
+        self.scheduler_log_lengths: dict[str, int] = {}
 
     def start_backup(self, host: str, wait: bool = True, **options: str | int | bool | Path) -> Service:
         """Starts a backup service as that host, with more options."""
@@ -46,6 +47,7 @@ class Deployment:
 
     def restart_backup(self, host: str, wait: bool = True) -> Service:
         """Starts a backup service again as it was."""
+        self.scheduler_log_lengths[host] = len(self.services["scheduler"].log())
         self.backups[host] = self._start("backup", host, self.directory / f"{host}.conf")
         if wait:
             self.wait_ready()
@@ -57,6 +59,7 @@ class Deployment:
         self.api.wait_ready(("cinder-scheduler", "main"), ("cinder-volume", f"main@{self.backend.name}"), *backups)
         for host, service in self.backups.items():
             self._wait_working(host, service.started)
+            self._wait_chosen(host)
 
     def _wait_working(self, host: str, since: str) -> None:
         """Waits for two signs of life: the first may be its registration, after which it cleans up and checks."""
@@ -67,6 +70,16 @@ class Deployment:
             return len(signs) > 1
 
         wait_until(look, f"the work of {host}")
+
+    def _wait_chosen(self, host: str) -> None:
+        """Waits until the scheduler gives it work: Cinder's own manager says at first that the driver is not ready."""
+
+        def look() -> bool:
+            heard = self.services["scheduler"].log()[self.scheduler_log_lengths[host] :]
+            _, said, last = heard.rpartition(f"Received backup service update from {host}: ")
+            return bool(said) and last.startswith("{'backend_state': True")
+
+        wait_until(look, f"the scheduler's knowledge of {host}")
 
     def kill_backup(self, host: str) -> None:
         """Ends a backup service at once, as the first half of a restart."""
@@ -120,6 +133,7 @@ report_interval=1
 service_down_time=10
 periodic_interval=2
 periodic_fuzzy_delay=0
+default_log_levels=cinder.scheduler.host_manager=DEBUG
 scheduler_driver_init_wait_time=2
 backend_stats_polling_interval=3
 backup_driver_stats_polling_interval=10
