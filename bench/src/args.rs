@@ -61,6 +61,9 @@ pub(crate) enum Command {
         /// What it carries on one connection, MB/s
         #[arg(long, default_value_t = 100.0)]
         mb_per_second: f64,
+        /// Only start that server, and print its URL and what it is asked: for a run by hand
+        #[arg(long)]
+        serve: bool,
         /// Write JSON
         #[arg(long)]
         json: bool,

@@ -69,7 +69,8 @@ fn measure(command: Command) -> anyhow::Result<()> {
         Command::Run { volumes, rounds, septet, json } => {
             print(&run(&volumes, rounds, &binary::septet(septet)?)?, json)
         }
-        Command::S3 { volumes, rounds, septet, latency_ms, mb_per_second, json } => {
+        Command::S3 { latency_ms, mb_per_second, serve: true, .. } => s3::serve(s3::Link { latency_ms, mb_per_second }),
+        Command::S3 { volumes, rounds, septet, latency_ms, mb_per_second, serve: _, json } => {
             let volume = Volume::prepare(Kind::Incompressible, &volumes.dir, volumes.size, volumes.seed)?;
             let link = s3::Link { latency_ms, mb_per_second };
             print(&s3::measure(&binary::septet(septet)?, &volume, &volumes.dir, link, rounds)?, json)

@@ -1,5 +1,6 @@
 //! Which stored blocks are read together, and how one read becomes a slot a block.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use septet_format::{STORE_ALIGN, padded};
@@ -33,7 +34,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn end_bytes(&self) -> u64 {
+    pub(crate) fn end_bytes(&self) -> u64 {
         self.offset_bytes.saturating_add(padded(self.stored_bytes))
     }
 }
@@ -52,9 +53,10 @@ pub(crate) fn runs(mut wanted: Vec<Wanted>, run_bytes_max: u64) -> Vec<Vec<Wante
     runs
 }
 
-fn belongs(run: &[Wanted], block: &Wanted, run_bytes_max: u64) -> bool {
-    let [first, ..] = run else { return false };
-    let [.., last] = run else { return false };
+/// Whether a block, behind those of a run, may be read by the same request.
+pub(crate) fn belongs(run: &[impl Borrow<Wanted>], block: &Wanted, run_bytes_max: u64) -> bool {
+    let Some((first, last)) = run.first().zip(run.last()) else { return false };
+    let (first, last) = (first.borrow(), last.borrow());
     // A map that is wrong may name one place twice; each is then read on its own.
     first.segment == block.segment
         && block.offset_bytes >= last.end_bytes()

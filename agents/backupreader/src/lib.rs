@@ -6,6 +6,7 @@
 
 mod fetch;
 mod restore;
+mod shelf;
 mod verify;
 
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};

@@ -7,14 +7,15 @@ use septet_ipc::agent::{note, step};
 use septet_ipc::{AgentKind, Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
 use septet_repository::{BlockIndex, Repository, RepositoryError};
 
-use crate::fetch::{self, Wanted, fetch, runs};
+use crate::fetch::{self, Wanted, fetch};
+use crate::shelf::Shelf;
 
 /// The backup that is restored.
 pub(crate) struct Restore {
     repository: Repository,
     index: BlockIndex,
     pub(crate) pool: Arc<Pool>,
-    run_bytes_max: u64,
+    shelf: Shelf,
     keep_going: bool,
 }
 
@@ -24,8 +25,8 @@ impl Restore {
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
         let index = open(&repository, manifest, job.keep_going)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
-        let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
-        Ok(Self { repository, index, pool, run_bytes_max, keep_going: job.keep_going })
+        let shelf = Shelf::new(fetch::run_bytes_max(&**repository.store(), &pool, job.streams));
+        Ok(Self { repository, index, pool, shelf, keep_going: job.keep_going })
     }
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
@@ -45,7 +46,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Reads the blocks of an extent.
+    /// Reads the blocks of an extent, or as many of others that lie between them.
     pub(crate) fn read(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
         let geometry = self.index.geometry();
         command.whole_blocks(geometry)?;
@@ -68,7 +69,14 @@ impl Restore {
             }
             offset += size;
         }
-        runs(wanted, self.run_bytes_max).into_iter().try_for_each(|run| self.read_run(run, output))
+        let mut due = wanted.len();
+        self.shelf.put(wanted);
+        while due > 0 {
+            let Some(run) = self.shelf.take() else { break };
+            due = due.saturating_sub(run.len());
+            self.read_run(run, output)?;
+        }
+        Ok(())
     }
 
     fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {

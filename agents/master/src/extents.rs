@@ -5,23 +5,22 @@
 //! Invariant: each byte of the range comes back exactly once as done.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use septet_format::Geometry;
 use septet_ipc::status::{Damage, Progress};
-use septet_ipc::{Command, Failure, Message, RestoreJob, State};
+use septet_ipc::{Command, Failure, Message, State};
 
 use crate::{Plan, Step};
 
 /// Blocks in one command to read the volume: few, so that what several streams read at a time lies
 /// close together in the segments, and a restore finds neighbours in one request.
-pub(crate) const BACKUP_BLOCKS: u64 = 4;
-/// Blocks in one command to read the repository: many, so that neighbours are seen as such, and more
-/// where the pool says that requests should be large.
-pub(crate) fn restore_blocks(job: &RestoreJob) -> u64 {
-    let share_bytes = job.pool_bytes / u64::from(job.streams.max(1));
-    (share_bytes / u64::from(job.block_bytes.max(1))).max(16)
-}
+pub(crate) const BACKUP_BLOCKS: RangeInclusive<u64> = 4..=4;
+/// Blocks in one command to read the repository. Many, so that neighbours are seen as such: blocks lie in a segment in
+/// the order in which they were ready, so an extent that was backed up with others around it is in pieces at both its
+/// ends. Fewer towards the end, so that all streams have work until then. A restore of 1 GiB from S3 took 406 requests with
+/// 16 everywhere, and 297 with these.
+pub(crate) const RESTORE_BLOCKS: RangeInclusive<u64> = 16..=128;
 /// How much is mapped at once, bytes: bounds the extents that wait in memory.
 const MAP_BYTES: u64 = 64 << 30;
 
@@ -39,12 +38,13 @@ pub struct ExtentPlan {
     /// Bytes that were handed out to be read and have not come back.
     under_way: u64,
     under_way_max: u64,
-    command_bytes: u64,
+    streams: u64,
+    command_bytes: RangeInclusive<u64>,
     progress: Progress,
 }
 
 impl ExtentPlan {
-    /// A plan for `range` of a volume, in commands of `command_blocks` blocks, for `streams` streams.
+    /// A plan for `range` of a volume, in commands of so many blocks at the least and at the most, for `streams` streams.
     ///
     /// # Errors
     /// A range or a block size that can't be.
@@ -52,7 +52,7 @@ impl ExtentPlan {
         range: Range<u64>,
         volume_bytes: u64,
         block_bytes: u32,
-        command_blocks: u64,
+        command_blocks: RangeInclusive<u64>,
         streams: u32,
     ) -> Result<Self, Failure> {
         let geometry = Geometry::new(volume_bytes, block_bytes).map_err(Failure::protocol)?;
@@ -65,7 +65,8 @@ impl ExtentPlan {
         } else {
             range.start - range.start % block..range.end.next_multiple_of(block).min(volume_bytes)
         };
-        let command_bytes = command_blocks * block;
+        let command_bytes = command_blocks.start() * block..=command_blocks.end() * block;
+        let streams = u64::from(streams.max(1));
         let progress = Progress { bytes_total: whole.end - whole.start, ..Progress::default() };
         Ok(Self {
             geometry,
@@ -74,7 +75,8 @@ impl ExtentPlan {
             mapping: 0,
             waiting: VecDeque::new(),
             under_way: 0,
-            under_way_max: command_bytes * 2 * u64::from(streams.max(1)),
+            under_way_max: command_bytes.end() * 2 * streams,
+            streams,
             command_bytes,
             progress,
         })
@@ -85,7 +87,10 @@ impl ExtentPlan {
         let mut commands = Vec::new();
         while self.under_way < self.under_way_max {
             let Some(extent) = self.waiting.front_mut() else { break };
-            let size = (extent.end - extent.start).min(self.command_bytes);
+            let share = (self.range.end - extent.start) / (2 * self.streams);
+            let share = share - share % u64::from(self.geometry.block_bytes());
+            let size =
+                (extent.end - extent.start).min(share.clamp(*self.command_bytes.start(), *self.command_bytes.end()));
             commands.push(command(extent.start, size, State::Data));
             self.under_way += size;
             extent.start += size;
@@ -214,7 +219,7 @@ mod tests {
         fn every_byte_comes_back_once_in_whatever_order(
             volume_bytes in 0u64..(200 * u64::from(BLOCK)), streams in 1u32..5, seed in any::<u64>()
         ) {
-            let mut plan = ExtentPlan::new(0..volume_bytes, volume_bytes, BLOCK, 4, streams).unwrap();
+            let mut plan = ExtentPlan::new(0..volume_bytes, volume_bytes, BLOCK, 4..=16, streams).unwrap();
             let mut under_way: Vec<Command> = plan.start().unwrap().commands.iter().flat_map(answers).collect();
             let mut random = seed;
             while !under_way.is_empty() {
@@ -222,7 +227,7 @@ mod tests {
                 let answer = under_way.swap_remove((random >> 33) as usize % under_way.len());
                 let step = plan.on(Message::Command(Box::new(answer))).unwrap();
                 under_way.extend(step.commands.iter().flat_map(answers));
-                let limit = 4 * u64::from(BLOCK) * 2 * u64::from(streams) + 4 * u64::from(BLOCK);
+                let limit = 16 * u64::from(BLOCK) * 2 * u64::from(streams) + 16 * u64::from(BLOCK);
                 prop_assert!(plan.under_way <= limit);
             }
             prop_assert!(plan.is_done());
@@ -233,13 +238,13 @@ mod tests {
     #[test]
     fn a_part_is_rounded_out_to_whole_blocks() {
         let block = u64::from(BLOCK);
-        let plan = ExtentPlan::new(block + 1..2 * block + 1, 10 * block, BLOCK, 4, 1).unwrap();
+        let plan = ExtentPlan::new(block + 1..2 * block + 1, 10 * block, BLOCK, 4..=4, 1).unwrap();
         assert_eq!(plan.range, block..3 * block);
     }
 
     #[test]
     fn an_answer_that_nobody_asked_for_is_refused() {
-        let mut plan = ExtentPlan::new(0..1 << 20, 1 << 20, BLOCK, 4, 1).unwrap();
+        let mut plan = ExtentPlan::new(0..1 << 20, 1 << 20, BLOCK, 4..=4, 1).unwrap();
         plan.start().unwrap();
         assert!(plan.on(command(0, 1 << 20, State::Data)).is_err());
         assert!(plan.on(command(0, 2 << 20, State::Hole)).is_err());
@@ -248,6 +253,6 @@ mod tests {
 
     #[test]
     fn a_range_beyond_the_volume_is_refused() {
-        assert!(ExtentPlan::new(0..11, 10, BLOCK, 4, 1).is_err());
+        assert!(ExtentPlan::new(0..11, 10, BLOCK, 4..=4, 1).is_err());
     }
 }

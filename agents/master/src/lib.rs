@@ -75,7 +75,7 @@ pub fn plan(begin: &Begin) -> Result<Box<dyn Plan>, Failure> {
                 job.offset_bytes..end,
                 job.volume_bytes,
                 job.block_bytes,
-                extents::restore_blocks(job),
+                extents::RESTORE_BLOCKS,
                 job.streams,
             )?)
         }

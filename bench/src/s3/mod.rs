@@ -29,6 +29,12 @@ pub(crate) struct Link {
     pub(crate) mb_per_second: f64,
 }
 
+impl Link {
+    fn pace(self) -> Pace {
+        Pace { latency: Duration::from_millis(self.latency_ms), bytes_per_second: Some(self.mb_per_second * 1e6) }
+    }
+}
+
 /// One way to move a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,7 +73,8 @@ pub(crate) struct S3Report {
 /// Measures `rounds` rounds with a volume that nothing shortens.
 pub(crate) fn measure(septet: &Path, volume: &Volume, dir: &Path, link: Link, rounds: u32) -> anyhow::Result<S3Report> {
     let work = dir.join("work-s3");
-    let bench = Bench { septet: septet.to_owned(), volume: volume.original.clone(), work, server: Server::start()? };
+    let bench =
+        Bench { septet: septet.to_owned(), volume: volume.original.clone(), work, server: Server::start(false)? };
     let volume_bytes = std::fs::metadata(&bench.volume)?.len();
     let mut report = S3Report { link, volume_bytes, cpu: Vec::new(), speed: Vec::new() };
     for round in 0..rounds {
@@ -79,6 +86,16 @@ pub(crate) fn measure(septet: &Path, volume: &Volume, dir: &Path, link: Link, ro
     }
     workspace::remove(&bench.work)?;
     Ok(report)
+}
+
+/// Keeps the slow server up until the process is ended. It takes any bucket and any key, and prints what it is asked.
+pub(crate) fn serve(link: Link) -> anyhow::Result<()> {
+    let server = Server::start(true)?;
+    server.set_pace(link.pace());
+    println!("AWS_ENDPOINT_URL={}", server.endpoint);
+    loop {
+        std::thread::park();
+    }
 }
 
 struct Bench {
@@ -106,13 +123,11 @@ impl Bench {
 
     fn speed(&self, link: Link, volume_bytes: u64) -> anyhow::Result<SpeedRow> {
         self.begin()?;
-        let pace =
-            Pace { latency: Duration::from_millis(link.latency_ms), bytes_per_second: Some(link.mb_per_second * 1e6) };
         let part_bytes = volume_bytes / CONNECTIONS as u64;
         for number in 0..CONNECTIONS {
             self.cut(number, part_bytes)?;
         }
-        self.server.set_pace(pace);
+        self.server.set_pace(link.pace());
         self.server.moved();
         let curl_up = self.curls(|number, url| vec!["-T".to_owned(), self.piece(number), url])?;
         let repo = "s3://bench/r";

@@ -1,5 +1,6 @@
 //! A request's head, as far as the server needs it; `httparse` takes it apart.
 
+use std::fmt;
 use std::io::{BufRead, Error, ErrorKind};
 
 use base64_simd::STANDARD;
@@ -15,6 +16,12 @@ pub(crate) struct Request {
     target: String,
     headers: Vec<(String, String)>,
     pub(crate) length: usize,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.method, self.target, self.header("range").unwrap_or_default())
+    }
 }
 
 impl Request {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,12 +40,38 @@ impl Moved {
     }
 }
 
-type Body = Arc<Vec<u8>>;
+/// An object, in the pieces that it came in: to join them would cost a backup time that no server takes.
+#[derive(Clone, Default)]
+struct Object {
+    pieces: Vec<Arc<Vec<u8>>>,
+}
+
+impl Object {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { pieces: vec![Arc::new(bytes)] }
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// The bytes of a range, in steps of [`STEP_BYTES`] at the most.
+    fn steps(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        let part = move |piece: &'_ Arc<Vec<u8>>| {
+            let offset = start;
+            start += piece.len();
+            range.start.clamp(offset, start) - offset..range.end.clamp(offset, start) - offset
+        };
+        let ranges: Vec<_> = self.pieces.iter().map(part).collect();
+        self.pieces.iter().zip(ranges).flat_map(|(piece, range)| piece[range].chunks(STEP_BYTES))
+    }
+}
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, Body>,
-    parts: BTreeMap<(String, u32), Body>,
+    objects: BTreeMap<String, Object>,
+    parts: BTreeMap<(String, u32), Object>,
     moved: Moved,
 }
 
@@ -52,17 +79,20 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) endpoint: String,
+    log: bool,
+    started: Instant,
     pace: Arc<Mutex<Pace>>,
     state: Arc<Mutex<State>>,
 }
 
 impl Server {
-    /// Starts one on a free port.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    /// Starts one on a free port; with `log` it prints a line for each request.
+    pub(crate) fn start(log: bool) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let pace = Pace { latency: Duration::ZERO, bytes_per_second: None };
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let server = Self { endpoint, pace: Arc::new(Mutex::new(pace)), state: Arc::default() };
+        let server =
+            Self { endpoint, log, started: Instant::now(), pace: Arc::new(Mutex::new(pace)), state: Arc::default() };
         let shared = server.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -100,6 +130,9 @@ impl Server {
             let pace = *self.pace.lock().unwrap_or_else(PoisonError::into_inner);
             let body = self.receive(&mut reader, &request, pace)?;
             std::thread::sleep(pace.latency);
+            if self.log {
+                println!("{:.3} {request}", self.started.elapsed().as_secs_f64());
+            }
             let answer = self.answer(&request, body);
             self.send(stream, &request, &answer, pace)?;
         }
@@ -129,9 +162,11 @@ impl Server {
             return Ok(());
         }
         let start = Instant::now();
-        for (number, step) in body[range.clone()].chunks(STEP_BYTES).enumerate() {
+        let mut sent = 0;
+        for step in body.steps(range.clone()) {
             stream.write_all(step)?;
-            keep_pace(start, number * STEP_BYTES + step.len(), pace);
+            sent += step.len();
+            keep_pace(start, sent, pace);
         }
         if request.method == "GET" && !request.key().is_empty() {
             self.note(start, length);
@@ -155,14 +190,14 @@ impl Server {
         let mut state = self.state();
         match (request.method.as_str(), request.query("uploadId"), request.query("partNumber")) {
             ("PUT", Some(id), Some(part)) => {
-                state.parts.insert((id, part.parse().unwrap_or(0)), Arc::new(body));
+                state.parts.insert((id, part.parse().unwrap_or(0)), Object::of(body));
                 Answer::empty(200, &etag)
             }
             ("PUT", ..) if request.header("if-none-match").is_some() && state.objects.contains_key(&key) => {
                 Answer::xml(412, "<Error><Code>PreconditionFailed</Code></Error>")
             }
             ("PUT", ..) => {
-                state.objects.insert(key, Arc::new(body));
+                state.objects.insert(key, Object::of(body));
                 Answer::empty(200, &etag)
             }
             ("POST", Some(id), _) => state.complete(&id, key),
@@ -197,9 +232,9 @@ impl State {
         let parts = std::mem::take(&mut self.parts);
         let (own, others) = parts.into_iter().partition(|((upload, _), _)| upload == id);
         self.parts = others;
-        let own: BTreeMap<(String, u32), Body> = own;
-        let whole: Vec<u8> = own.values().flat_map(|part| part.iter().copied()).collect();
-        self.objects.insert(key, Arc::new(whole));
+        let own: BTreeMap<(String, u32), Object> = own;
+        let pieces = own.into_values().flat_map(|part| part.pieces).collect();
+        self.objects.insert(key, Object { pieces });
         Answer::xml(200, "<CompleteMultipartUploadResult><ETag>x-1</ETag></CompleteMultipartUploadResult>")
     }
 
@@ -223,7 +258,7 @@ impl State {
         let Some(body) = self.objects.get(key) else {
             return Answer::xml(404, "<Error><Code>NoSuchKey</Code></Error>");
         };
-        let body = Arc::clone(body);
+        let body = body.clone();
         let total = body.len();
         match range {
             None => Answer { status: 200, headers: String::new(), range: 0..total, body },
@@ -240,8 +275,8 @@ impl State {
 struct Answer {
     status: u16,
     headers: String,
-    body: Body,
-    range: std::ops::Range<usize>,
+    body: Object,
+    range: Range<usize>,
 }
 
 impl Answer {
@@ -251,12 +286,12 @@ impl Answer {
             status,
             headers: "Content-Type: application/xml\r\n".to_owned(),
             range: 0..body.len(),
-            body: Arc::new(body),
+            body: Object::of(body),
         }
     }
 
     fn empty(status: u16, headers: &str) -> Self {
-        Self { status, headers: headers.to_owned(), range: 0..0, body: Arc::default() }
+        Self { status, headers: headers.to_owned(), range: 0..0, body: Object::default() }
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn run(args: &args::Backup, global: &Global) -> anyhow::Result<Outcom
     let mut reporter = Reporter::new(args.json, global);
     let made = back_up(args, global, &mut reporter)?;
     reporter.profile(&made.report);
-    reporter.summary(made.summary(), &made.lines());
+    let seconds = reporter.seconds();
+    reporter.summary(made.summary(seconds), &made.lines(seconds));
     Ok(Outcome::Done)
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Made {
 
 impl Made {
     /// The summary of the run, for programs.
-    pub(super) fn summary(&self) -> Value {
+    pub(super) fn summary(&self, seconds: f64) -> Value {
         let Self { manifest, report, .. } = self;
         json!({
             "backup": manifest.backup,
@@ -30,7 +30,7 @@ impl Made {
             "blocks": manifest.blocks,
             "objects": own_objects(manifest),
             "requests": report.counts().requests,
-            "seconds": report.seconds,
+            "seconds": seconds,
             "cpu_seconds": report.usage.cpu_seconds,
             "memory_peak_bytes": report.usage.memory_peak_bytes,
             "agents": report.agents,
@@ -38,7 +38,7 @@ impl Made {
     }
 
     /// The same for people.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self, seconds: f64) -> Vec<String> {
         let Self { manifest, report, taken_over_bytes } = self;
         let kind = match &manifest.parent {
             Some(parent) => format!("since {parent}"),
@@ -51,8 +51,8 @@ impl Made {
                 "read {} and stored {} in {:.1} s ({})",
                 size(manifest.bytes_read),
                 size(manifest.bytes_stored),
-                report.seconds,
-                rate(manifest.volume_bytes, report.seconds)
+                seconds,
+                rate(manifest.volume_bytes, seconds)
             ),
             format!(
                 "blocks: {} stored, {} unchanged, {} zero, {} never read",

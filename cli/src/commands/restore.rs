@@ -24,6 +24,7 @@ pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outco
     let (manifest, length_bytes, report) = restore(args, global, &mut reporter)?;
     let damage = merged(&report.damage);
     reporter.profile(&report);
+    let seconds = reporter.seconds();
     let summary = json!({
         "backup": manifest.backup,
         "volume": manifest.volume,
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outco
         "blocks": { "data": report.progress.blocks_data, "zero": report.progress.blocks_zero + report.progress.blocks_hole },
         "damaged": damage,
         "requests": report.counts().requests,
-        "seconds": report.seconds,
+        "seconds": seconds,
         "cpu_seconds": report.usage.cpu_seconds,
         "memory_peak_bytes": report.usage.memory_peak_bytes,
         "agents": report.agents,
@@ -45,8 +46,8 @@ pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outco
         manifest.backup,
         args.target.display(),
         size(length_bytes),
-        report.seconds,
-        rate(length_bytes, report.seconds)
+        seconds,
+        rate(length_bytes, seconds)
     );
     reporter.summary(summary, &[line]);
     if damage.is_empty() {

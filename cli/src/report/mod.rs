@@ -7,6 +7,7 @@ mod bar;
 mod profile;
 
 use std::io::Write;
+use std::time::Instant;
 
 use bytesize::ByteSize;
 use septet_ipc::status::{Damage, Progress};
@@ -20,13 +21,19 @@ use bar::Bar;
 pub(crate) struct Reporter {
     json: bool,
     profile: bool,
+    started: Instant,
     bar: Option<Bar>,
 }
 
 impl Reporter {
     /// Speaks JSON lines, or to a person.
     pub(crate) fn new(json: bool, global: &Global) -> Self {
-        Self { json, profile: global.profile || global.verbose, bar: None }
+        Self { json, profile: global.profile || global.verbose, started: Instant::now(), bar: None }
+    }
+
+    /// How long the command has taken so far, what it looks up before and settles after its agents included.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     /// From here on `doing` is under way, with a progress bar on a terminal.
