@@ -18,9 +18,11 @@ pub fn children(parent: u32) -> Vec<Process> {
     pids.filter(|&pid| parent_of(pid) == Some(parent)).filter_map(process).collect()
 }
 
-/// Whether a process of that id runs and is no zombie.
+/// Whether a process of that id runs and is no zombie. One whose first thread has ended and others have not still has its
+/// files open, and their locks.
 pub fn is_alive(pid: u32) -> bool {
-    stat(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    stat(pid).is_some_and(|(state, _)| (state != 'Z' && state != 'X') || threads() > 1)
 }
 
 fn process(pid: u32) -> Option<Process> {

@@ -4,7 +4,7 @@
 //! agent that stores nothing, or nothing by TLS, pays for neither.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -26,6 +26,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use thread_local::ThreadLocal;
 
 use super::url::{Location, endpoint};
 
@@ -78,11 +79,12 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time.
+/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time. Each thread has connections
+/// of its own, which live in its runtime.
 #[derive(Clone, Debug)]
 struct Web {
-    plain: SharedHttpClient,
-    tls: Arc<OnceLock<SharedHttpClient>>,
+    plain: Arc<ThreadLocal<SharedHttpClient>>,
+    tls: Arc<ThreadLocal<SharedHttpClient>>,
     bundle: Option<Arc<Vec<u8>>>,
 }
 
@@ -90,11 +92,15 @@ impl Web {
     fn new() -> Result<Self, String> {
         let path = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
         let bundle = path.map(|path| certificates(Path::new(&path))).transpose()?;
-        Ok(Self { plain: Builder::new().build_http(), tls: Arc::default(), bundle: bundle.map(Arc::new) })
+        Ok(Self { plain: Arc::default(), tls: Arc::default(), bundle: bundle.map(Arc::new) })
+    }
+
+    fn plain(&self) -> &SharedHttpClient {
+        self.plain.get_or(|| Builder::new().build_http())
     }
 
     fn tls(&self) -> &SharedHttpClient {
-        self.tls.get_or_init(|| {
+        self.tls.get_or(|| {
             let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
             let trust = self.bundle.as_ref().map(|pem| TrustStore::empty().with_pem_certificate(pem.as_slice()));
             match trust.and_then(|trust| TlsContext::builder().with_trust_store(trust).build().ok()) {
@@ -121,7 +127,7 @@ struct ByScheme {
 
 impl HttpConnector for ByScheme {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = if request.uri().starts_with("https:") { self.web.tls() } else { &self.web.plain };
+        let client = if request.uri().starts_with("https:") { self.web.tls() } else { self.web.plain() };
         client.http_connector(&self.settings, &self.components).call(request)
     }
 }

@@ -2,8 +2,8 @@
 //! as that may help.
 //!
 //! The limit is on the time in which nothing moves, not on the length of a request: a large part on
-//! a slow line is no failure. The calls block the agent's thread; connections are served by threads
-//! of a runtime that belongs to the store.
+//! a slow line is no failure. The calls block the agent's thread, and that thread serves its own
+//! connections meanwhile: what it reads is in its cache when it is copied, and nobody else is woken.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Credentials;
+use thread_local::ThreadLocal;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -22,8 +23,6 @@ use super::fault::{Fault, Retry};
 use super::url::Location;
 use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
 
-/// Threads that serve the connections: one copies about 3 GB/s, and TLS does a third of that.
-const RUNTIME_THREADS: usize = 2;
 /// The first pause, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -40,7 +39,7 @@ pub(super) struct Server {
     pub(super) tls: bool,
     /// How bodies are guarded, once it is known.
     pub(super) check: OnceLock<Check>,
-    runtime: Option<Runtime>,
+    runtimes: ThreadLocal<Runtime>,
     reached: AtomicBool,
     believed: AtomicBool,
 }
@@ -49,19 +48,14 @@ impl Server {
     /// Prepares everything; no request is sent.
     pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(RUNTIME_THREADS)
-            .thread_name("s3")
-            .enable_all()
-            .build()
-            .map_err(|error| failed(format!("no threads are to be had: {error}")))?;
+        let runtime = runtime().map_err(|error| failed(no_runtime(&error)))?;
         let client = runtime.block_on(client::connect(&location, credentials)).map_err(failed)?;
         Ok(Self {
             client: client.s3,
             endpoint: client.endpoint,
             tls: client.tls,
             check: OnceLock::new(),
-            runtime: Some(runtime),
+            runtimes: ThreadLocal::new(),
             reached: AtomicBool::new(false),
             believed: AtomicBool::new(false),
             location,
@@ -131,9 +125,13 @@ impl Server {
         make: &mut impl AsyncFnMut(Progress) -> Result<T, Fault>,
         progress: &Progress,
     ) -> Result<T, Fault> {
-        let Some(runtime) = &self.runtime else { return Err(Fault::transient("the store is closed")) };
+        let runtime = self.runtimes.get_or_try(runtime).map_err(|error| Fault::transient(no_runtime(&error)))?;
         count::request();
-        let result = runtime.block_on(watched(make(progress.clone()), progress, self.location.stall_limit()));
+        let result = runtime.block_on(async {
+            // A connection that the server closed meanwhile is noticed, and not used.
+            tokio::task::yield_now().await;
+            watched(make(progress.clone()), progress, self.location.stall_limit()).await
+        });
         match &result {
             Ok(_) => {
                 self.reached.store(true, Ordering::Relaxed);
@@ -157,12 +155,13 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+/// What serves the connections of one thread.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn no_runtime(error: &std::io::Error) -> String {
+    format!("nothing is to be had to wait for a connection with: {error}")
 }
 
 /// Ends what does not move any more.
