@@ -273,6 +273,19 @@ fn tables_of_an_older_backup_are_never_taken_for_this_ones() {
     });
 }
 
+#[test]
+fn each_object_replaced_by_that_of_an_older_backup() {
+    let sample = Sample::new();
+    let tables = ["map", "checksums", "manifest.json"].map(|name| (format!("vol/b2/{name}"), format!("vol/b1/{name}")));
+    for (newer, older) in tables.into_iter().chain([(SEGMENT_2.to_owned(), SEGMENT_1.to_owned())]) {
+        sample.with(&[(&newer, Some(sample.read(&older)))], || {
+            let found = sample.verify();
+            assert_eq!(found.keys().collect::<Vec<_>>(), ["b2"], "{newer}");
+            sample.check_restores(&found, &format!("{newer} is that of an older backup"));
+        });
+    }
+}
+
 /// Twenty rounds of 5 % have read everything once, at the cost of reading it once; damage is found in one of them.
 #[test]
 fn rounds_of_a_sample_find_what_a_verification_finds_at_a_share_of_its_cost() {

@@ -2,10 +2,10 @@
 
 use super::Drawing;
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 800.0;
 /// Where bars begin, and what is left for the figures behind them.
 const LEFT: f64 = 170.0;
-const RIGHT: f64 = 90.0;
+const RIGHT: f64 = 130.0;
 const ROW: f64 = 18.0;
 
 /// One bar.
