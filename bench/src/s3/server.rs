@@ -25,7 +25,7 @@ pub(crate) struct Pace {
     pub(crate) bytes_per_second: Option<f64>,
 }
 
-/// When bytes of objects moved, and how many.
+/// When bytes of segments moved, or of curl's objects, and how many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moved {
     pub(crate) bytes: u64,
@@ -149,7 +149,7 @@ impl Server {
             keep_pace(start, done, pace);
         }
         if request.method == "PUT" {
-            self.note(start, body.len());
+            self.note(request, start, body.len());
         }
         Ok(body)
     }
@@ -168,13 +168,17 @@ impl Server {
             sent += step.len();
             keep_pace(start, sent, pace);
         }
-        if request.method == "GET" && !request.key().is_empty() {
-            self.note(start, length);
+        if request.method == "GET" {
+            self.note(request, start, length);
         }
         Ok(())
     }
 
-    fn note(&self, start: Instant, bytes: usize) {
+    /// Counts what moved of a volume's data: what is looked up before and settled after is no matter of speed.
+    fn note(&self, request: &Request, start: Instant, bytes: usize) {
+        if !request.key().split('/').any(|part| part == "segments" || part.starts_with("curl")) {
+            return;
+        }
         let moved = &mut self.state().moved;
         moved.bytes += bytes as u64;
         moved.first = Some(moved.first.map_or(start, |first| first.min(start)));
