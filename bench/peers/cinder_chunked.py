@@ -86,12 +86,16 @@ def main() -> None:
 def run(driver: posix.PosixBackupDriver, arguments: argparse.Namespace) -> None:
     """One backup, or one restore."""
     if arguments.action == "backup":
-        backup = row(arguments.directory, arguments.backup, parent_id=arguments.parent, status=fields.BackupStatus.CREATING)
+        size = Path(arguments.volume).stat().st_size
+        given = {"parent_id": arguments.parent, "volume_bytes": size, "status": fields.BackupStatus.CREATING}
+        backup = row(arguments.directory, arguments.backup, **given)
         with open(arguments.volume, "rb") as volume:
             driver.backup(backup, volume, backup_metadata=False)
         return
     backup = row(arguments.directory, arguments.backup, status=fields.BackupStatus.RESTORING)
     with open(arguments.volume, "wb") as target:
+        # As a new volume has its size before Cinder restores to it: it skips zeros, also at the end.
+        target.truncate(backup["volume_bytes"])
         driver.restore(backup, VOLUME, target, True)
 
 
