@@ -41,20 +41,20 @@ impl Wanted {
 
 /// Sorts blocks by their place and groups neighbours, at most `run_bytes_max` in one request:
 /// enough to hide its latency, and small against the pool.
-pub(crate) fn runs(mut wanted: Vec<Wanted>, run_bytes_max: u64) -> Vec<Vec<Wanted>> {
-    wanted.sort_by_key(|block| (block.segment, block.offset_bytes));
-    let mut runs: Vec<Vec<Wanted>> = Vec::new();
-    for block in wanted {
-        match runs.last_mut() {
-            Some(run) if belongs(run, &block, run_bytes_max) => run.push(block),
-            _ => runs.push(vec![block]),
+pub(crate) fn runs<B: Borrow<Wanted>>(mut wanted: Vec<B>, run_bytes_max: u64) -> impl Iterator<Item = Vec<B>> {
+    wanted.sort_by_key(|block| (block.borrow().segment, block.borrow().offset_bytes));
+    let mut rest = wanted.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = rest.next()?;
+        let mut run = vec![first];
+        while let Some(block) = rest.next_if(|block| belongs(&run, block.borrow(), run_bytes_max)) {
+            run.push(block);
         }
-    }
-    runs
+        Some(run)
+    })
 }
 
-/// Whether a block, behind those of a run, may be read by the same request.
-pub(crate) fn belongs(run: &[impl Borrow<Wanted>], block: &Wanted, run_bytes_max: u64) -> bool {
+fn belongs(run: &[impl Borrow<Wanted>], block: &Wanted, run_bytes_max: u64) -> bool {
     let Some((first, last)) = run.first().zip(run.last()) else { return false };
     let (first, last) = (first.borrow(), last.borrow());
     // A map that is wrong may name one place twice; each is then read on its own.
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn shape(blocks: Vec<Wanted>) -> Vec<Vec<u64>> {
-        runs(blocks, 4 << 20).iter().map(|run| run.iter().map(|block| block.offset_bytes).collect()).collect()
+        runs(blocks, 4 << 20).map(|run| run.iter().map(|block| block.offset_bytes).collect()).collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::fetch::{Wanted, belongs};
+use crate::fetch::{Wanted, runs};
 
 /// Segment, offset in it, offset in the volume: a map that is wrong may name one place twice.
 type Place = (u32, u64, u64);
@@ -30,7 +30,7 @@ impl Shelf {
     /// Takes neighbours to be read by one request: the first that are nearly as many as one may ask for, else the most.
     pub(crate) fn take(&self) -> Option<Vec<Wanted>> {
         let mut wanted = self.wanted();
-        let run = longest(wanted.values(), self.run_bytes_max)?;
+        let run = longest(wanted.values().collect(), self.run_bytes_max)?;
         Some(run.into_iter().filter_map(|place| wanted.remove(&place)).collect())
     }
 
@@ -43,18 +43,13 @@ fn place(block: &Wanted) -> Place {
     (block.segment, block.offset_bytes, block.command.offset)
 }
 
-fn longest<'a>(sorted: impl Iterator<Item = &'a Wanted>, run_bytes_max: u64) -> Option<Vec<Place>> {
+fn longest(wanted: Vec<&Wanted>, run_bytes_max: u64) -> Option<Vec<Place>> {
     let mut best: Vec<&Wanted> = Vec::new();
-    let mut run: Vec<&Wanted> = Vec::new();
-    for block in sorted {
-        if !belongs(&run, block, run_bytes_max) {
-            run.clear();
-        }
-        run.push(block);
+    for run in runs(wanted, run_bytes_max) {
         if bytes(&run) > bytes(&best) {
-            best.clone_from(&run);
+            best = run;
         }
-        if bytes(&run) >= run_bytes_max - run_bytes_max / 8 {
+        if bytes(&best) >= run_bytes_max - run_bytes_max / 8 {
             break;
         }
     }

@@ -79,8 +79,8 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time. Each thread has connections
-/// of its own, which live in its runtime.
+/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time, once a process. Each thread
+/// has connections of its own, which live in its runtime.
 #[derive(Clone, Debug)]
 struct Web {
     plain: Arc<ThreadLocal<SharedHttpClient>>,

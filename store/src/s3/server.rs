@@ -48,14 +48,15 @@ impl Server {
     /// Prepares everything; no request is sent.
     pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
-        let runtime = runtime().map_err(|error| failed(no_runtime(&error)))?;
-        let client = runtime.block_on(client::connect(&location, credentials)).map_err(failed)?;
+        let runtimes = ThreadLocal::new();
+        let own: &Runtime = runtimes.get_or_try(runtime).map_err(|error| failed(no_runtime(&error)))?;
+        let client = own.block_on(client::connect(&location, credentials)).map_err(failed)?;
         Ok(Self {
             client: client.s3,
             endpoint: client.endpoint,
             tls: client.tls,
             check: OnceLock::new(),
-            runtimes: ThreadLocal::new(),
+            runtimes,
             reached: AtomicBool::new(false),
             believed: AtomicBool::new(false),
             location,
