@@ -36,7 +36,7 @@ pub struct RbdBackup {
     /// What the parent was made of; none: Ceph is not asked what has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<RbdOrigin>,
-    /// What is read: added by the reader.
+    /// What is read: added by the reader. Where it is known before, nothing else is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<RbdOrigin>,
     /// A folder in which a stream of changes was laid out: that is read, and no image.

@@ -1,7 +1,7 @@
 //! RBD images as volumes: the reader and the volumewriter that speak to Ceph.
 //!
-//! [`Images`] opens an image for the one and for the other; [`tidy`] removes the snapshots that earlier
-//! backups have left. Nothing else of Septet is linked with librbd and librados.
+//! [`Images`] opens an image for the one and for the other; [`identify`] tells a snapshot from every other,
+//! and [`tidy`] removes those that earlier backups have left. Nothing else of Septet is linked with librbd and librados.
 
 mod changes;
 mod connect;
@@ -20,6 +20,7 @@ use septet_volume::{Source, Target};
 use crate::source::RbdSource;
 use crate::target::RbdTarget;
 pub use snapshots::tidy;
+pub use source::identify;
 
 /// RBD images, by name: `rbd:POOL/IMAGE`.
 pub struct Images;

@@ -1,5 +1,6 @@
 //! The `septet-rbd` binary: called as `septet-reader` or `septet-volumewriter`, it is that agent for
-//! RBD images; by its own name it removes the snapshots of earlier backups. `septet` starts it.
+//! RBD images; by its own name it answers and does what `septet` has to know and to do before and after
+//! them. `septet` starts it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,8 +12,9 @@ use septet_agent_volumewriter::Volumewriter;
 use septet_format::BackupId;
 use septet_ipc::agent::run;
 use septet_ipc::{AgentKind, Event, Failure};
-use septet_rbd::{Images, tidy};
+use septet_rbd::{Images, identify, tidy};
 use septet_volume::RbdUrl;
+use serde_json::json;
 
 /// The part of Septet that speaks to Ceph; `septet` starts it for volumes that are called rbd:….
 #[derive(Debug, Parser)]
@@ -24,6 +26,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print what a snapshot is by Ceph's own ids, as JSON
+    Identify {
+        /// The image with its snapshot
+        image: RbdUrl,
+    },
     /// Remove the snapshots that were made for a volume's backups
     Tidy {
         /// The image
@@ -75,10 +82,15 @@ fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
 }
 
 fn by_hand() -> ExitCode {
-    let Command::Tidy { image, repository, volume, keep } = Arguments::parse().command;
-    match tidy(&image, &repository, &volume, &keep) {
-        Ok(notes) => {
-            notes.iter().for_each(|note| println!("{note}"));
+    let lines = match Arguments::parse().command {
+        Command::Identify { image } => {
+            identify(&image).map(|origin| origin.iter().map(|origin| json!(origin).to_string()).collect())
+        }
+        Command::Tidy { image, repository, volume, keep } => tidy(&image, &repository, &volume, &keep),
+    };
+    match lines {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
         }
         Err(failure) => {

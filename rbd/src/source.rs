@@ -35,6 +35,38 @@ struct Base {
     comparable_bytes: u64,
 }
 
+/// A snapshot that was found, and what Ceph says of it.
+struct Opened {
+    image: Image,
+    /// All snapshots of the image.
+    all: Vec<Snapshot>,
+    snapshot: Snapshot,
+    origin: RbdOrigin,
+}
+
+impl Opened {
+    fn new(pool: &Arc<Pool>, url: &RbdUrl, wanted: &str) -> Result<Self, Failure> {
+        let name = url.name();
+        let wrong = |errno: Errno| errno.at(&name, "look at it");
+        let opened = Image::open_read_only(pool, &url.image, Some(wanted));
+        let image = opened.map_err(|errno| not_open(errno, url, "snapshot"))?;
+        let all = image.snapshots().map_err(wrong)?;
+        let found = all.iter().find(|snapshot| snapshot.name == wanted).cloned();
+        let snapshot = found.ok_or_else(|| gone(&name, wanted)).map_err(Failure::volume)?;
+        let origin = origin(&image, &snapshot).map_err(wrong)?;
+        Ok(Self { image, all, snapshot, origin })
+    }
+}
+
+/// What a user's snapshot is; none if `url` names an image as a whole.
+///
+/// # Errors
+/// When there is no such snapshot, or Ceph can't be asked.
+pub fn identify(url: &RbdUrl) -> Result<Option<RbdOrigin>, Failure> {
+    let Some(wanted) = &url.snapshot else { return Ok(None) };
+    Ok(Some(Opened::new(&connect(url)?, url, wanted)?.origin))
+}
+
 impl RbdSource {
     /// Opens what `job.source` names, and adds to the job what it is.
     pub(crate) fn open(job: &mut BackupJob) -> Result<Self, Failure> {
@@ -47,12 +79,10 @@ impl RbdSource {
             // What was stored already was read from it.
             make_snapshot(&pool, &url, &wanted, job.resume.is_some_and(|resume| resume.unchanged))?;
         }
-        let opened = Image::open_read_only(&pool, &url.image, Some(&wanted));
-        let image = opened.map_err(|errno| not_open(errno, &url, "snapshot"))?;
-        let all = image.snapshots().map_err(wrong)?;
-        let found = all.iter().find(|snapshot| snapshot.name == wanted).cloned();
-        let snapshot = found.ok_or_else(|| gone(&name, &wanted)).map_err(Failure::volume)?;
-        let origin = origin(&image, &snapshot).map_err(wrong)?;
+        let Opened { image, all, snapshot, origin } = Opened::new(&pool, &url, &wanted)?;
+        if job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref()).is_some_and(|known| *known != origin) {
+            return Err(Failure::volume(gone(&name, &wanted)));
+        }
         let base = job.rbd.as_ref().and_then(|rbd| rbd.base.as_ref()).and_then(|base| {
             find_base(base, &origin, &all, job.block_bytes, snapshot.bytes)
                 .inspect_err(|why| note(AgentKind::Reader, format!("{name}: {why}: all of it is read and compared")))

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName};
 use septet_ipc::shm::sweep;
-use septet_ipc::{BackupJob, Compression};
+use septet_ipc::{BackupJob, Compression, RbdOrigin};
 use septet_repository::resume::{self, Interrupted};
 use septet_repository::{Repository, pending};
 use septet_store::PartRules;
@@ -70,7 +70,8 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
         reporter.note(&note);
     }
     let history = History::new(&repository, &volume, args, reporter)?;
-    let snapshot = snapshot(&source, args, reporter);
+    let origin = rbd::identify(&source, args, global)?;
+    let snapshot = snapshot(&source, origin.as_ref(), args, reporter);
     let interrupted = interrupted(&repository, &volume, args, &history, snapshot.as_deref())?;
     clear_up(&repository, &volume, interrupted.as_ref(), reporter)?;
     let mut job = BackupJob {
@@ -97,7 +98,7 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
         resume: None,
         rbd: None,
     };
-    job.rbd = rbd::job(&job.source, history.parent.as_ref(), args, reporter);
+    job.rbd = rbd::job(&job.source, origin, history.parent.as_ref(), args, reporter);
     if interrupted.as_ref().is_some_and(|interrupted| !interrupted.unchanged) {
         // What was stored may be of another moment than the parent and of another than now.
         rbd::distrust(&mut job);
@@ -110,10 +111,13 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
 }
 
 /// What tells the source from every other, if it does not change: the user's word, and a name that no other
-/// has; or that this backup makes a snapshot of its own.
-fn snapshot(source: &str, args: &args::Backup, reporter: &mut Reporter) -> Option<String> {
-    if let Ok(url) = source.parse::<RbdUrl>() {
-        return url.snapshot.is_none().then(|| source.to_owned());
+/// has; or `origin`, a snapshot in Ceph; or that this backup makes a snapshot of its own there.
+fn snapshot(source: &str, origin: Option<&RbdOrigin>, args: &args::Backup, reporter: &mut Reporter) -> Option<String> {
+    if let Some(RbdOrigin { image_id, snapshot_id, .. }) = origin {
+        return Some(format!("{source} {image_id} {snapshot_id}"));
+    }
+    if RbdUrl::is_meant(source) {
+        return Some(source.to_owned());
     }
     let identity = args.snapshot.then(|| septet_volume::identity(Path::new(source)))?;
     if identity.is_none() {

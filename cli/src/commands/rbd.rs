@@ -1,9 +1,10 @@
-//! What a backup and a restore of an RBD image need beside the ring: what to compare with, and the
-//! removal of snapshots that nobody needs any more.
+//! What a backup and a restore of an RBD image need beside the ring: what to read and to compare with, and
+//! the removal of snapshots that nobody needs any more.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use septet_format::{BackupId, Manifest, VolumeName};
 use septet_ipc::{BackupJob, RbdBackup, RbdOrigin, RbdRestore};
 use septet_repository::{Repository, pending};
@@ -23,9 +24,22 @@ const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(2);
 
+/// What a user's snapshot is by Ceph's own ids, which no other has; none for any other source.
+pub(super) fn identify(source: &str, args: &args::Backup, global: &Global) -> anyhow::Result<Option<RbdOrigin>> {
+    let named = source.parse::<RbdUrl>().ok().and_then(|url| url.snapshot);
+    if named.is_none() || args.spool.is_some() {
+        return Ok(None);
+    }
+    let mut command = Command::new(ceph::program());
+    let lines = answer(command.args(["identify", source]), global.timeout).map_err(anyhow::Error::msg)?;
+    let origin = lines.iter().map(|line| serde_json::from_str(line)).next().transpose();
+    origin.with_context(|| format!("{} gave an answer that makes no sense", ceph::program().display()))
+}
+
 /// What the reader is told of an image; none for any other source.
 pub(super) fn job(
     source: &str,
+    origin: Option<RbdOrigin>,
     parent: Option<&Manifest>,
     args: &args::Backup,
     reporter: &mut Reporter,
@@ -36,12 +50,12 @@ pub(super) fn job(
     if !RbdUrl::is_meant(source) {
         return None;
     }
-    let base = parent.and_then(origin);
+    let base = parent.and_then(backed_up);
     if parent.is_some() && base.is_none() {
         reporter.note("the last backup was not made of an RBD image: all of it is read and compared");
     }
     let audit_ppm = ppm(args.audit);
-    Some(Box::new(RbdBackup { audit_ppm, base, origin: None, spool: None }))
+    Some(Box::new(RbdBackup { audit_ppm, base, origin, spool: None }))
 }
 
 /// What Ceph says of changes is not to be asked any more.
@@ -54,7 +68,7 @@ pub(super) fn distrust(job: &mut BackupJob) {
 /// What the volumewriter is told of an image; none for any other target.
 pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result<Option<Box<RbdRestore>>, Usage> {
     if RbdUrl::is_meant(target) {
-        return Ok(Some(Box::new(RbdRestore { create, origin: origin(manifest) })));
+        return Ok(Some(Box::new(RbdRestore { create, origin: backed_up(manifest) })));
     }
     if create {
         return Err(Usage(format!("{target}: --create is for rbd:POOL/IMAGE; a new file is made without it")));
@@ -80,7 +94,7 @@ pub(super) fn tidy(
     let result = kept(repository, volume).and_then(|keep| {
         let mut command = Command::new(ceph::program());
         command.args(["tidy", source, "--repository", &repository.id().to_string(), "--volume", volume.as_str()]);
-        run_tidy(command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()])), timeout)
+        answer(command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()])), timeout)
     });
     match result {
         Ok(notes) => notes.iter().for_each(|text| reporter.note(text)),
@@ -100,7 +114,8 @@ fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, S
     Ok(keep)
 }
 
-fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, String> {
+/// The lines that `septet-rbd` prints; or why it does not.
+fn answer(command: &mut Command, timeout: Duration) -> Result<Vec<String>, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ceph::set_environment(command, timeout);
     command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
@@ -108,7 +123,7 @@ fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, Str
     let until = Instant::now() + timeout;
     while child.try_wait().map_err(|error| error.to_string())?.is_none() {
         if Instant::now() > until {
-            // Whether that succeeds is seen by the next backup.
+            // One that can't be killed does no harm: it is asked or tries, and holds nothing.
             let _ = child.kill().and_then(|()| child.wait());
             return Err(format!("Ceph has not answered for {} s", timeout.as_secs()));
         }
@@ -122,7 +137,7 @@ fn run_tidy(command: &mut Command, timeout: Duration) -> Result<Vec<String>, Str
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-fn origin(manifest: &Manifest) -> Option<RbdOrigin> {
+fn backed_up(manifest: &Manifest) -> Option<RbdOrigin> {
     manifest.extensions.get(EXTENSION).and_then(|value| serde_json::from_value(value.clone()).ok())
 }
 

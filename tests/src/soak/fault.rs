@@ -9,17 +9,10 @@ use serde_json::Value;
 
 use super::World;
 use super::act::id_of;
+use super::doing::Doing;
 use super::place::target;
 use crate::damage::{flipped, ranges};
-use crate::run::Septet;
 use crate::{Outcome, Running};
-
-/// What is under way when something goes wrong.
-enum Doing {
-    Backup(String),
-    Delete(String),
-    Nothing,
-}
 
 impl World {
     /// kill -9 of a run, or of one of its agents, at some moment.
@@ -35,7 +28,7 @@ impl World {
             run.kill_all();
         }
         let outcome = run.wait();
-        self.decide(volume, doing, &outcome);
+        self.survived(volume, doing, &outcome);
     }
 
     fn kill_agent(&mut self, run: &Running) {
@@ -56,41 +49,12 @@ impl World {
         let outcome = command.run();
         drop(failing);
         assert!(matches!(outcome.status, Some(0 | 1)), "{outcome:?}");
-        self.decide(volume, doing, &outcome);
+        self.survived(volume, doing, &outcome);
     }
 
-    /// A run to be disturbed.
-    fn something(&mut self, volume: usize) -> (Doing, Septet) {
-        let backup = self.volumes[volume].any_backup(&mut self.rng);
-        match (self.rng.below(6), backup) {
-            (0, Some((name, _))) => {
-                let command = self.septet(volume, &["delete", "--json", &name]);
-                (Doing::Delete(id_of(&name).to_owned()), command)
-            }
-            (1, Some((name, _))) => {
-                let target = target(&self.scratch);
-                let _ = fs::remove_file(&target);
-                (Doing::Nothing, self.septet(volume, &["restore", "--json", &name]).arg(target))
-            }
-            (2, Some(_)) => (Doing::Nothing, self.septet(volume, &["clean", "--json"])),
-            _ => {
-                let (id, command) = self.backup_command(volume);
-                (Doing::Backup(id), command)
-            }
-        }
-    }
-
-    /// What ended well is certain; of what did not, nothing is.
-    fn decide(&mut self, volume: usize, doing: Doing, outcome: &Outcome) {
-        let well = outcome.status == Some(0);
-        self.tally.faults += u64::from(!well);
-        let volume = &mut self.volumes[volume];
-        match doing {
-            Doing::Backup(id) => volume.backed_up(id, well),
-            Doing::Delete(id) if well => volume.deleted(&id),
-            Doing::Delete(id) => volume.doubt(&id),
-            Doing::Nothing => {}
-        }
+    fn survived(&mut self, volume: usize, doing: Doing, outcome: &Outcome) {
+        self.tally.faults += u64::from(outcome.status != Some(0));
+        self.decide(volume, doing, outcome);
     }
 
     /// A bit of an object flips: no restore gives a wrong byte, the verification names what is damaged, and a full

@@ -1,11 +1,12 @@
-//! A long night: random operations on several volumes in several repositories, with faults, compared with a
-//! simple model after each.
+//! A long night: random operations on several volumes in several repositories, with faults and side by side,
+//! compared with a simple model after each.
 //!
 //! What is done follows from a seed; what a kill hits, also from the machine's mood. The `model` knows what
 //! every backup must restore to. What an interrupted run has left undecided (the backup that was being made,
 //! the one that was being deleted) may be there or not, but if it is, it is whole.
 
 mod act;
+mod doing;
 mod fault;
 mod model;
 mod place;
@@ -25,15 +26,18 @@ pub struct Tally {
     pub operations: u64,
     /// Runs that were killed, stores that failed, objects that were damaged: and the world was as it must be.
     pub faults: u64,
+    /// Pairs of commands that ran side by side.
+    pub pairs: u64,
     /// Restored bytes that were compared with the model's.
     pub bytes_compared: u64,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operations, faults, bytes_compared } = self;
+        let Self { operations, faults, pairs, bytes_compared } = self;
         // A loss is a panic: whoever gets here has lost nothing.
-        write!(f, "{operations} operations, {faults} faults survived, {bytes_compared} bytes compared, 0 losses")
+        write!(f, "{operations} operations, {faults} faults survived, {pairs} pairs side by side, ")?;
+        write!(f, "{bytes_compared} bytes compared, 0 losses")
     }
 }
 
@@ -48,9 +52,9 @@ struct World {
     tally: Tally,
 }
 
-/// Operations, each with how many of a hundred it is.
+/// Operations, each with how many of 110 it is.
 type Act = fn(&mut World, usize);
-const ACTS: [(usize, Act); 12] = [
+const ACTS: [(usize, Act); 13] = [
     (20, World::write),
     (5, World::resize),
     (22, World::back_up),
@@ -62,6 +66,7 @@ const ACTS: [(usize, Act); 12] = [
     (3, World::verify),
     (3, World::rebuild),
     (11, World::kill),
+    (8, World::two_at_once),
     (5, World::store_fails),
 ];
 
@@ -97,8 +102,8 @@ impl World {
 
     fn step(&mut self) {
         let volume = self.rng.below(self.volumes.len());
-        // What is left of the hundred damages something.
-        let mut choice = self.rng.below(102);
+        // What is left of them damages something.
+        let mut choice = self.rng.below(110);
         let act = ACTS.iter().find(|(weight, _)| {
             let hit = choice < *weight;
             choice = choice.saturating_sub(*weight);
