@@ -68,6 +68,23 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Back up in full, beside the same work in one process: what the split into agents costs
+    Split {
+        #[command(flatten)]
+        volumes: Volumes,
+        /// How often
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// The septet to measure, instead of the one built from this tree
+        #[arg(long)]
+        septet: Option<PathBuf>,
+        /// Write JSON, with each round's figures
+        #[arg(long)]
+        json: bool,
+    },
+    /// What `split` runs
+    #[command(hide = true)]
+    OneProcess { volume: PathBuf, output: PathBuf, at_once: usize },
     /// Back up an RBD image, whole and when 1 % has changed, beside `rbd export` and `rbd export | lz4 -1`
     Rbd {
         #[command(flatten)]

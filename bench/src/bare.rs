@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::cpu::thread_seconds;
 use crate::data::Kind;
+use crate::split::one_process::is_zero;
 use crate::units::{BLOCK_BYTES, ms_per_gb};
 use crate::{direct, extents};
 
@@ -90,7 +91,7 @@ impl Bare {
 pub(crate) fn measure(work: Work, path: &Path) -> anyhow::Result<Bare> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let runs = extents::blocks(&file)?;
-    let (file, mut bench) = (direct::open(path)?, Bench::new(work));
+    let (file, mut bench) = (direct::open(path)?, Bench::new(work)?);
     for chunk in runs.into_iter().flat_map(chunks) {
         bench.chunk(&file, &chunk).with_context(|| path.display().to_string())?;
     }
@@ -110,13 +111,13 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(work: Work) -> Self {
-        Self {
+    fn new(work: Work) -> anyhow::Result<Self> {
+        Ok(Self {
             work,
-            chunk: direct::Buffer::new(CHUNK_BYTES),
+            chunk: direct::Buffer::new(CHUNK_BYTES)?,
             output: vec![1; get_maximum_output_size(BLOCK_BYTES)],
             took: Bare { bytes: 0, output_bytes: 0, cpu_seconds: 0.0 },
-        }
+        })
     }
 
     fn chunk(&mut self, file: &File, range: &Range<u64>) -> anyhow::Result<()> {
@@ -147,10 +148,6 @@ fn work_on(work: Work, block: &[u8], output: &mut [u8]) -> anyhow::Result<usize>
         Work::DirectRead => {}
     }
     Ok(block.len())
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    block.chunks(4096).all(|page| page.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) fn same(a: &Path, b: &Path) -> anyhow::Result<()> {
     let bytes = a.metadata()?.len();
     ensure!(b.metadata()?.len() == bytes, "{} and {} differ in length", paths[0].display(), paths[1].display());
 
-    let mut buffers = [direct::Buffer::new(PIECE_BYTES), direct::Buffer::new(PIECE_BYTES)];
+    let mut buffers = [direct::Buffer::new(PIECE_BYTES)?, direct::Buffer::new(PIECE_BYTES)?];
     let mut at = 0;
     while let Some(extent) = nearest([extents::next_data(&a, at)?, extents::next_data(&b, at)?]) {
         let length = usize::try_from(extent.end - extent.start)?.min(PIECE_BYTES);

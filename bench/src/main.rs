@@ -27,6 +27,7 @@ mod rounds;
 mod s3;
 mod scale;
 mod seaweed;
+mod split;
 mod stats;
 mod stored;
 mod tool;
@@ -75,6 +76,10 @@ fn measure(command: Command) -> anyhow::Result<()> {
             let link = s3::Link { latency_ms, mb_per_second };
             print(&s3::measure(&binary::septet(septet)?, &volume, &volumes.dir, link, rounds)?, json)
         }
+        Command::Split { volumes, rounds, septet, json } => {
+            print(&split::measure(&binary::septet(septet)?, &volumes.prepare()?, &volumes.dir, rounds)?, json)
+        }
+        Command::OneProcess { volume, output, at_once } => split::one_process::back_up(&volume, &output, at_once),
         Command::Rbd { rbd, septet, json } => print(&rbd::measure(&rbd, &binary::septet_with_rbd(septet)?)?, json),
         Command::Peers(args) => {
             let find = if args.conf.is_some() { binary::septet_with_rbd } else { binary::septet };

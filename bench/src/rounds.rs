@@ -126,6 +126,8 @@ impl Rows {
         for &step in tool.steps() {
             workspace::remove(&restored)?;
             workspace::settle();
+            workspace::forget(&volume.dir);
+            workspace::forget(dir);
             newest = step.source(volume).unwrap_or(newest);
             let cost = take(step, tool.as_mut(), volume, &restored)?;
             rows.push(ToolRow { round, kind, tool: tool.name(), step, cost });

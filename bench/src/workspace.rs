@@ -36,6 +36,17 @@ pub(crate) fn settle() {
     rustix::fs::sync();
 }
 
+/// Takes what lies below `path` out of the page cache, as far as it is on the disk: what is backed up at night, and
+/// what is restored, was not read just before.
+pub(crate) fn forget(path: &Path) {
+    if let Ok(entries) = fs::read_dir(path) {
+        entries.flatten().for_each(|entry| forget(&entry.path()));
+    } else if let Ok(file) = fs::File::open(path) {
+        // What can't be forgotten makes somebody else faster.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+}
+
 /// What the files below `path` take on the disk, bytes; 0 if there are none.
 pub(crate) fn tree_bytes(path: &Path) -> anyhow::Result<u64> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(0) };

@@ -53,6 +53,8 @@ impl fmt::Display for Kind {
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) kind: Kind,
+    /// Where it lies.
+    pub(crate) dir: PathBuf,
     pub(crate) original: PathBuf,
     /// As the original, with 1 % of its blocks changed.
     pub(crate) changed_1: PathBuf,
@@ -79,7 +81,7 @@ impl Volume {
         })?;
         make_once(&changed_1, |path| change::blocks(&original, path, &stream.child("1 %"), 0.01))?;
         make_once(&changed_7, |path| change::blocks(&original, path, &stream.child("7 %"), 0.07))?;
-        Ok(Self { kind, original, changed_1, changed_7 })
+        Ok(Self { kind, dir, original, changed_1, changed_7 })
     }
 }
 
