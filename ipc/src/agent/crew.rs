@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::gauge::Gauge;
 use super::process::spawn;
-use super::runner::{announce, went_away};
-use super::shared::Shared;
+use super::shared::{Shared, went_away};
 use super::{Agent, Weight};
 use crate::command::Work;
 use crate::failure::Failure;
@@ -126,7 +125,7 @@ impl<A: Agent> Hands<A> {
             (Message::Release(_), _) => Err(Failure::protocol("a release came from upstream")),
             (Message::Table(line), Some(fd)) => {
                 let table = self.agent.table(Table::attach(line, fd)?)?;
-                table.map_or(Ok(()), |table| announce(&self.shared, &table)).map(|()| None)
+                table.map_or(Ok(()), |table| self.shared.announce(&table)).map(|()| None)
             }
             (message @ (Message::Pool(_) | Message::Error(_)), fd) => self.shared.pass(message, fd).map(|()| None),
             (other, _) => Ok(Some(Job::Message(other))),

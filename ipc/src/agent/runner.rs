@@ -13,12 +13,11 @@ use std::sync::Arc;
 use super::crew::Crew;
 use super::lock_in::lock_in;
 use super::process::{STATUS_INTERVAL, run_process, spawn};
-use super::shared::Shared;
+use super::shared::{Shared, went_away};
 use super::{Agent, Context};
 use crate::begin::Begin;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::message::Message;
-use crate::shm::Table;
 use crate::status::Event;
 use crate::wire::{Receiver, Sender};
 
@@ -76,10 +75,6 @@ fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>
     }
 }
 
-pub(super) fn went_away() -> Failure {
-    Failure::new(FailureKind::Peer, "the previous agent went away without `end`")
-}
-
 /// Lets the agent begin, and tells the next ones what it made and found out.
 fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> Result<A, Failure> {
     let agent = A::begin(&mut begin, &context)?;
@@ -91,14 +86,10 @@ fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> 
     }
     // The master asks nothing before `begin` is back: so what a table says is known to whoever is asked.
     for table in made.announced {
-        announce(shared, &table)?;
+        shared.announce(&table)?;
     }
     shared.downstream.send(&Message::Begin(begin))?;
     Ok(agent)
-}
-
-pub(super) fn announce(shared: &Shared, table: &Table) -> Result<(), Failure> {
-    shared.downstream.send_with_fd(&Message::Table(table.line().clone()), table.object())
 }
 
 /// Reads what comes up from downstream, for as long as anything does.

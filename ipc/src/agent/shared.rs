@@ -80,6 +80,11 @@ impl Shared {
         }
     }
 
+    /// Tells the next agents of a table.
+    pub(super) fn announce(&self, table: &Table) -> Result<(), Failure> {
+        self.downstream.send_with_fd(&Message::Table(table.line().clone()), table.object())
+    }
+
     /// Frees own slots and passes on the others.
     pub(super) fn release(&self, ids: &[SlotId]) -> Result<(), Failure> {
         let own = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,4 +192,9 @@ impl Hooks for Shared {
     fn step_aside(&self) {
         self.turns.call();
     }
+}
+
+/// What it means that nothing more comes from upstream.
+pub(super) fn went_away() -> Failure {
+    Failure::new(FailureKind::Peer, "the previous agent went away without `end`")
 }
