@@ -75,6 +75,25 @@ impl<'a> Site<'a> {
     }
 }
 
+/// A daemon that answers nobody; it goes on when this goes, for the tests after it.
+struct Stopped<'a> {
+    ceph: &'a Ceph,
+    daemon: &'static str,
+}
+
+impl<'a> Stopped<'a> {
+    fn new(ceph: &'a Ceph, daemon: &'static str) -> Self {
+        ceph.signal(daemon, Signal::STOP);
+        Self { ceph, daemon }
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.ceph.signal(self.daemon, Signal::CONT);
+    }
+}
+
 /// 12 MiB a second at the most, in librbd.
 fn slow(ceph: &Ceph, image: &Image<'_>) {
     for limit in LIMITS {
@@ -87,9 +106,9 @@ fn an_osd_that_stops_ends_a_backup_in_time() {
     let ceph = Ceph::alone();
     let site = Site::new(&ceph);
     let run = site.reading("stopped", &["--timeout", "3"]);
-    ceph.signal("osd.0", Signal::STOP);
+    let stopped = Stopped::new(&ceph, "osd.0");
     let outcome = run.wait().exits(1);
-    ceph.signal("osd.0", Signal::CONT);
+    drop(stopped);
     assert!(outcome.error_line().contains("Ceph has not answered in time"), "{}", outcome.stderr);
     site.settle();
 }
@@ -100,9 +119,9 @@ fn an_osd_that_stops_ends_a_restore_in_time() {
     let site = Site::new(&ceph);
     let target = site.target();
     let run = site.writing(&target, &["--timeout", "3"]);
-    ceph.signal("osd.0", Signal::STOP);
+    let stopped = Stopped::new(&ceph, "osd.0");
     let outcome = run.wait().exits(1);
-    ceph.signal("osd.0", Signal::CONT);
+    drop(stopped);
     let line = outcome.error_line();
     assert!(line.contains("has not answered in time") || line.contains("at one command for more than 3 s"), "{line}");
     // The one that died is still known to the cluster for a while.
@@ -119,9 +138,9 @@ fn a_backup_and_a_restore_go_on_when_the_osd_comes_back_in_time() {
     let site = Site::new(&ceph);
     let target = site.target();
     let runs = [site.reading("back", &["--timeout", "60"]), site.writing(&target, &["--timeout", "60"])];
-    ceph.signal("osd.0", Signal::STOP);
+    let stopped = Stopped::new(&ceph, "osd.0");
     std::thread::sleep(Duration::from_secs(2));
-    ceph.signal("osd.0", Signal::CONT);
+    drop(stopped);
     ceph.signal("osd.0", Signal::KILL);
     ceph.restart("osd.0");
     for run in runs {
@@ -136,11 +155,11 @@ fn monitors_that_do_not_answer_are_named() {
     let ceph = Ceph::alone();
     let site = Site::new(&ceph);
     let run = site.reading("under-way", &["--timeout", "20"]);
-    ceph.signal("mon.a", Signal::STOP);
+    let stopped = Stopped::new(&ceph, "mon.a");
     // Reading needs no monitor; the snapshots are tidied up by the next backup.
     run.wait().exits(0);
     site.backup("unanswered").args(["--timeout", "3"]).fails(1, "the monitors have not answered for 2 s");
-    ceph.signal("mon.a", Signal::CONT);
+    drop(stopped);
     ceph.signal("mon.a", Signal::KILL);
     ceph.restart("mon.a");
     site.repo.assert_restores("vol/under-way", &site.content);
@@ -152,28 +171,43 @@ fn a_full_cluster_is_named() {
     let ceph = Ceph::alone();
     let site = Site::new(&ceph);
     let target = site.target();
-    let full = |ratio: &str| {
-        for (which, ratio) in [("nearfull", "0.0000001"), ("backfillfull", "0.0000002"), ("full", ratio)] {
-            ceph.ceph(&["osd", &format!("set-{which}-ratio"), ratio]);
-        }
-    };
     // Nearly full is no failure.
-    full("0.95");
+    let fullness = Fullness(&ceph);
+    fullness.set([("nearfull", "0.0000001"), ("backfillfull", "0.0000002"), ("full", "0.95")]);
     site.backup("nearfull").ok();
-    full("0.0000003");
-    while !ceph.ceph(&["health", "detail"]).contains("full osd") {
+    fullness.set([("full", "0.0000003")]);
+    while !fullness.is_full() {
         std::thread::sleep(Duration::from_millis(200));
     }
     let restore = ceph.known_to(site.repo.restore_command("first", &target.url()));
-    restore.args(["--overwrite", "--timeout", "4"]).fails(1, "full");
-    site.backup("full").args(["--timeout", "4"]).fails(1, "full");
-    for (which, ratio) in [("full", "0.95"), ("backfillfull", "0.9"), ("nearfull", "0.85")] {
-        ceph.ceph(&["osd", &format!("set-{which}-ratio"), ratio]);
-    }
-    while ceph.ceph(&["health", "detail"]).contains("full osd") {
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    restore.args(["--overwrite", "--timeout", "8"]).fails(1, "full");
+    site.backup("full").args(["--timeout", "8"]).fails(1, "full");
+    drop(fullness);
     site.settle();
+}
+
+/// From which share of its space on the cluster counts as full; as it was when this goes, for the tests after it.
+struct Fullness<'a>(&'a Ceph);
+
+impl Fullness<'_> {
+    fn set<const COUNT: usize>(&self, ratios: [(&str, &str); COUNT]) {
+        for (which, ratio) in ratios {
+            self.0.ceph(&["osd", &format!("set-{which}-ratio"), ratio]);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.ceph(&["health", "detail"]).contains("full osd")
+    }
+}
+
+impl Drop for Fullness<'_> {
+    fn drop(&mut self) {
+        self.set([("full", "0.95"), ("backfillfull", "0.9"), ("nearfull", "0.85")]);
+        while self.is_full() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
 }
 
 #[test]

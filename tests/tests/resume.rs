@@ -41,6 +41,11 @@ impl Site {
         objects.into_iter().filter(|key| key.contains("/segments/0")).collect()
     }
 
+    /// Whether a run got to its end: its last act is the manifest, and a signal may come after that.
+    fn is_whole(&self) -> bool {
+        self.repo.objects().iter().any(|key| key.ends_with("/manifest.json"))
+    }
+
     /// Starts backups until one has been hit by `hit` in the middle; how it ended, and what it had stored.
     fn interrupt(&self, args: &[&str], hit: impl Fn(&mut Running)) -> (Outcome, Vec<String>) {
         for _ in 0..TRIES {
@@ -53,7 +58,7 @@ impl Site {
             let outcome = run.wait();
             assert_gone(&agents);
             let segments = self.segments();
-            if outcome.status != Some(0) && !segments.is_empty() {
+            if outcome.status != Some(0) && !segments.is_empty() && !self.is_whole() {
                 return (outcome, segments);
             }
             fs::remove_dir_all(self.repo.path()).expect("a repository");
