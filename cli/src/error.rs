@@ -30,7 +30,7 @@ pub(crate) struct Usage(pub(crate) String);
 /// The user stopped the run; with what that means for what it was at.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; {0}")]
-pub(crate) struct Interrupted(pub(crate) &'static str);
+pub(crate) struct Interrupted(pub(crate) String);
 
 /// The operating system's words for an error, without its number.
 pub(crate) fn words(error: &std::io::Error) -> String {

@@ -190,6 +190,12 @@ fn a_restore_stops_at_damage_unless_it_is_to_keep_going() {
         let left: Vec<_> =
             fs::read_dir(sample.scratch.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the repository and the volume: {left:?}");
+        // A target that was there before is not as it was, and that is said; not so if nothing was written.
+        let over = |target| sample.repo.restore_command("b2", target).arg("--overwrite");
+        let existing = sample.scratch.file("existing", b"old");
+        assert!(notes(&over(&existing).run().exits(1)).contains("existing is partly written: restore it again"));
+        fs::remove_file(&existing).unwrap();
+        assert!(!notes(&over(sample.scratch.dir()).run().exits(1)).contains("partly written"));
         // The rest can be had, by part and as a whole.
         sample.repo.restore("b2", &target, &["--length", "196608"]);
         fs::remove_file(&target).unwrap();

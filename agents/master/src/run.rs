@@ -65,6 +65,8 @@ impl Ring {
     }
 
     fn work(&mut self, plan: &mut dyn Plan) -> Result<(), Failure> {
+        // All agents have opened what they work on: from here on something may be written.
+        Event::Progress(plan.progress().clone()).emit();
         let mut told = Instant::now();
         self.carry_out(plan.start()?)?;
         while !plan.is_done() {

@@ -130,9 +130,9 @@ fn told(left: Left, marker: &Pending, error: RunError, reporter: &mut Reporter) 
 }
 
 /// The error of a run, as the commands report it; `interrupted` says what an interruption left.
-pub(super) fn failed(error: RunError, interrupted: &'static str) -> anyhow::Error {
+pub(super) fn failed(error: RunError, interrupted: &str) -> anyhow::Error {
     match error {
-        RunError::Interrupted => Stopped(interrupted).into(),
+        RunError::Interrupted => Stopped(interrupted.to_owned()).into(),
         RunError::Failed(failure) => failure.into(),
         other @ (RunError::Start(_) | RunError::Sandbox(_)) => other.into(),
     }

@@ -16,7 +16,7 @@ use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
 use crate::report::{Reporter, print_line, rate, size};
-use crate::supervisor::{self, Observer, Report};
+use crate::supervisor::{self, Observer, Report, RunError};
 
 /// Restores a backup.
 pub(crate) fn run(args: &args::Restore, global: &Global) -> anyhow::Result<Outcome> {
@@ -112,17 +112,16 @@ pub(super) fn restore(
                 reporter.note(
                     "what was restored may be left in an image IMAGE.septet-partial: the next restore removes it",
                 );
+                Err(failed(error, "no image of that name was made"))
+            } else if is_new {
+                Err(failed(error, "nothing half-made was left behind"))
+            } else {
+                let left = format!("{target} is partly written: restore it again before it is used");
+                if reporter.at_work() && !matches!(error, RunError::Interrupted) {
+                    reporter.note(&left);
+                }
+                Err(failed(error, &left))
             }
-            Err(failed(
-                error,
-                if args.create {
-                    "no image of that name was made"
-                } else if is_new {
-                    "nothing half-made was left behind"
-                } else {
-                    "what was restored until then is in TARGET: restore it again"
-                },
-            ))
         }
     }
 }

@@ -22,18 +22,24 @@ pub(crate) struct Reporter {
     json: bool,
     profile: bool,
     started: Instant,
+    at_work: bool,
     bar: Option<Bar>,
 }
 
 impl Reporter {
     /// Speaks JSON lines, or to a person.
     pub(crate) fn new(json: bool, global: &Global) -> Self {
-        Self { json, profile: global.profile || global.verbose, started: Instant::now(), bar: None }
+        Self { json, profile: global.profile || global.verbose, started: Instant::now(), at_work: false, bar: None }
     }
 
     /// How long the command has taken so far, what it looks up before and settles after its agents included.
     pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
+    }
+
+    /// Whether the agents have opened all that they need, and begun.
+    pub(crate) fn at_work(&self) -> bool {
+        self.at_work
     }
 
     /// From here on `doing` is under way, with a progress bar on a terminal.
@@ -80,6 +86,7 @@ impl Reporter {
 
 impl Observer for Reporter {
     fn progress(&mut self, progress: &Progress) {
+        self.at_work = true;
         if self.json {
             self.event("progress", json!(progress));
         } else if let Some(bar) = &self.bar {
