@@ -7,7 +7,9 @@ const WIDTH: f64 = 760.0;
 const COLUMNS: usize = 2;
 const PANEL: (f64, f64) = (WIDTH / COLUMNS as f64, 250.0);
 /// Left, top, right and bottom of a panel's curves.
-const MARGIN: (f64, f64, f64, f64) = (58.0, 32.0, 14.0, 52.0);
+const MARGIN: (f64, f64, f64, f64) = (58.0, 32.0, 24.0, 52.0);
+/// How far apart the names of two points are at the least, so that both can be read.
+const TICK_DISTANCE: f64 = 34.0;
 const COLOURS: [&str; 5] = ["#1a7f37", "#0969da", "#bc4c00", "#8250df", "#6e7781"];
 
 /// A curve.
@@ -57,16 +59,22 @@ fn draw(drawing: &mut Drawing, panel: &Panel, (x, y): (f64, f64)) {
         drawing.text((x + left - 6.0, at + 4.0), 10.0, "end", &format!("{decade} s"));
         decade *= 10.0;
     }
+    let mut free_from = x;
     for (value, name) in &panel.ticks {
-        drawing.text((across.place(*value), y + PANEL.1 - bottom + 14.0), 10.0, "middle", name);
+        let at = across.place(*value);
+        if at >= free_from {
+            drawing.text((at, y + PANEL.1 - bottom + 14.0), 10.0, "middle", name);
+            free_from = at + TICK_DISTANCE;
+        }
     }
+    let legend = ((PANEL.0 - left) / panel.series.len() as f64).min(100.0);
     for (number, series) in panel.series.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         let points: Vec<_> =
             series.points.iter().map(|&(cause, s)| (across.place(cause), up.place(s.max(1e-3)))).collect();
         drawing.line(&points, colour, 1.8);
         points.iter().for_each(|&point| drawing.dot(point, colour));
-        let at = (x + left + number as f64 * 100.0, y + PANEL.1 - 14.0);
+        let at = (x + left + number as f64 * legend, y + PANEL.1 - 14.0);
         drawing.dot(at, colour);
         drawing.text((at.0 + 7.0, at.1 + 4.0), 11.0, "start", &series.name);
     }
