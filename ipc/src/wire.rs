@@ -59,22 +59,22 @@ impl Receiver {
     /// A line that is too long, cut off by the end of the stream, or not a message; a socket that
     /// can't be read.
     pub fn receive(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
-        self.receive_or(|| Ok(()))
+        self.receive_or(|| Ok(None))
     }
 
-    /// The same; if it has to wait, it calls `before_wait` first.
+    /// The same; if it has to wait, it calls `before_wait` first, which says after how long it is to be called again.
     ///
     /// # Errors
     /// As [`Self::receive`], and those of `before_wait`.
     pub fn receive_or(
         &mut self,
-        before_wait: impl Fn() -> Result<(), Failure>,
+        mut before_wait: impl FnMut() -> Result<Option<Duration>, Failure>,
     ) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
         loop {
             if let Some(message) = self.buffered()? {
                 return Ok(Some(message));
             }
-            if !self.fill(&before_wait)? {
+            if !self.fill(&mut before_wait)? {
                 return Ok(None);
             }
         }
@@ -111,7 +111,7 @@ impl Receiver {
     }
 
     /// Reads more; false at the end of the stream.
-    fn fill(&mut self, before_wait: impl Fn() -> Result<(), Failure>) -> Result<bool, Failure> {
+    fn fill(&mut self, before_wait: &mut impl FnMut() -> Result<Option<Duration>, Failure>) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
         self.searched -= self.start;
@@ -124,8 +124,8 @@ impl Receiver {
         }
         let mut read = self.receive_at(self.filled);
         while read == Err(Errno::AGAIN) {
-            before_wait()?;
-            read = self.intake.waiting(|| self.wait()).and_then(|()| self.receive_at(self.filled));
+            let time = before_wait()?;
+            read = self.intake.waiting(|| self.wait(time)).and_then(|_| self.receive_at(self.filled));
         }
         let before = self.filled;
         self.filled += read.unwrap_or(0);
@@ -149,19 +149,18 @@ impl Receiver {
         if self.has_line() {
             return Ok(true);
         }
-        let time = Timespec::try_from(time).map_err(Failure::protocol)?;
-        let wait = || retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)));
-        let ready = self.intake.waiting(wait);
-        ready.map(|ready| ready > 0).map_err(|errno| Failure::protocol(format!("waiting at the socket: {errno}")))
+        let ready = self.intake.waiting(|| self.wait(Some(time)));
+        ready.map_err(|errno| Failure::protocol(format!("waiting at the socket: {errno}")))
     }
 
-    /// Waits until there is something to read.
+    /// Waits until there is something to read, or the time is up: then it is false.
     ///
     /// By `poll`, and not in the read itself: each time the other side takes what this process has
     /// written, the kernel wakes whoever sleeps in a read of the same socket, for nothing. That was
     /// a third of all context switches of a backup.
-    fn wait(&self) -> Result<(), Errno> {
-        retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None)).map(drop)
+    fn wait(&self, time: Option<Duration>) -> Result<bool, Errno> {
+        let time = time.map(|time| Timespec::try_from(time).map_err(|_| Errno::INVAL)).transpose()?;
+        retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], time.as_ref())).map(|ready| ready > 0)
     }
 
     /// Reads what is there; `EAGAIN` if that is nothing.

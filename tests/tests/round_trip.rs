@@ -75,6 +75,17 @@ fn compression_none_stores_blocks_as_they_are() {
     scratch.repo().assert_restores("plain", &content);
 }
 
+/// The small remains of its blocks are far from filling a part, and must leave room in the pools for the next blocks:
+/// for several at once, and for hardly more than one.
+#[test]
+fn a_volume_that_shrinks_to_next_to_nothing_does_not_stop_the_ring() {
+    let content = vec![b'a'; 320 * MIB];
+    for block_size in ["1MiB", "4MiB"] {
+        let scratch = Scratch::in_memory();
+        round_trip(&scratch, "volume", &content, &["--block-size", block_size, "--timeout", "20"]);
+    }
+}
+
 #[test]
 fn from_disk_to_memory_and_back() {
     let (disk, memory) = (Scratch::on_disk(), Scratch::in_memory());

@@ -57,6 +57,8 @@ struct OpenSegment {
     /// Where the part that is being gathered starts.
     part_start: u64,
     body: Vec<Bytes>,
+    /// How many pieces of the body, from its beginning, are no slots.
+    copied: usize,
 }
 
 impl Gather {
@@ -91,6 +93,18 @@ impl Gather {
         Ok((command, part))
     }
 
+    /// Copies what is gathered for the next part: its slots are free.
+    pub(crate) fn copy_out(&mut self) {
+        if let Some(open) = &mut self.open
+            && open.copied < open.body.len()
+        {
+            let copy = open.body[open.copied..].concat();
+            open.body.truncate(open.copied);
+            open.body.push(copy.into());
+            open.copied += 1;
+        }
+    }
+
     /// The last part of the segment in the making, with its index.
     pub(crate) fn seal(&mut self) -> Result<Option<Part>, Failure> {
         self.open.take().map(|open| self.seal_segment(open)).transpose()
@@ -109,6 +123,7 @@ impl Gather {
             parts: 0,
             part_start: 0,
             body: Vec::new(),
+            copied: 0,
         })
     }
 
@@ -171,6 +186,7 @@ impl OpenSegment {
             body: std::mem::take(&mut self.body),
         };
         self.segment.part_begins();
+        self.copied = 0;
         self.parts += 1;
         self.part_start = self.end_bytes;
         part

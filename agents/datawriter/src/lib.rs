@@ -3,11 +3,14 @@
 //!
 //! A part is a list of slots, handed to the store without a copy; they are free when the store has
 //! taken the part. What is gathered for a part that is not full yet is at most a quarter of the
-//! pools it comes from: a gatherer that waited for more than the ring can hold would stop it.
+//! pools it comes from: a gatherer that waited for more than the ring can hold would stop it. Small
+//! slots that lie scattered can stop it all the same, as no room for a large one is left between
+//! them; so when nothing comes for a while, what is gathered is copied, and the slots are free.
 
 mod gather;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use septet_ipc::agent::{Weight, step_aside};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};
@@ -24,6 +27,7 @@ pub struct Datawriter {
 
 impl Agent for Datawriter {
     const KIND: AgentKind = AgentKind::Datawriter;
+    const PATIENCE: Option<Duration> = Some(Duration::from_millis(20));
 
     fn needs(begin: &Begin) -> Needs {
         septet_store::needs_to_write(begin.repo())
@@ -64,6 +68,10 @@ impl Agent for Datawriter {
         // written, and `end` does not pass here before the segment is whole.
         output.send(Work { command, slot: None })?;
         part.map_or(Ok(()), |part| write(part, output))
+    }
+
+    fn let_go(&self) {
+        self.gather().copy_out();
     }
 
     fn end(&self, output: &dyn Output) -> Result<(), Failure> {

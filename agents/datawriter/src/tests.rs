@@ -121,6 +121,27 @@ fn blocks_lie_one_behind_the_other_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn what_is_gathered_is_let_go_when_nothing_comes_and_is_stored_all_the_same() {
+    let backup = Backup::start(1 << 20, 1 << 20);
+    for block in 0..9 {
+        backup.handled(backup.block(block, 5000)).unwrap();
+        if block % 2 == 1 {
+            backup.agent.let_go();
+            assert_eq!(backup.pool.taken(), 0);
+            backup.agent.let_go();
+        }
+    }
+    assert_eq!(backup.pool.taken(), 1);
+    backup.index(done(&backup.ended()).unwrap());
+    let mut stored = [0; 9 * 8192];
+    let key = keys::segment(&backup.job.volume, &backup.job.backup, 0);
+    backup.repository.store().read_at(&key, 0, &mut stored).unwrap();
+    for (block, stored) in (0..).zip(stored.chunks(8192)) {
+        assert!(stored[..5000] == [block; 5000] && stored[5000..] == [0; 3192], "block {block}");
+    }
+}
+
+#[test]
 fn a_part_is_written_when_it_is_a_quarter_of_the_pool() {
     let backup = Backup::start(4 * 3 * 4096, 1 << 20);
     for (block, taken) in [(0, 1), (1, 2), (2, 0), (3, 1)] {

@@ -110,7 +110,14 @@ impl<A: Agent> Hands<A> {
             self.shared.releases.flush_many()?;
             *flushed = Instant::now();
         }
-        upstream.receive_or(|| self.shared.flush())?.ok_or_else(went_away)
+        let mut has_waited = false;
+        let before_wait = || {
+            if std::mem::replace(&mut has_waited, true) {
+                self.agent.let_go();
+            }
+            self.shared.flush().map(|()| A::PATIENCE)
+        };
+        upstream.receive_or(before_wait)?.ok_or_else(went_away)
     }
 
     /// What the agent has to do for a message; none where it is for the framework.

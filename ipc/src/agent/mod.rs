@@ -14,6 +14,7 @@ pub use process::{STATUS_INTERVAL, cpu_ms, run_process, spawn};
 pub use runner::run;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use septet_sandbox::Needs;
 
@@ -35,6 +36,10 @@ pub trait Agent: Send + Sync + Sized + 'static {
 
     /// How many pools and tables it makes.
     const SHARED_OBJECTS: usize = 0;
+
+    /// How long it keeps slots of earlier commands while no more come, if it keeps any: then it is to [let
+    /// go](Agent::let_go). Else those who could send more might wait for these very slots.
+    const PATIENCE: Option<Duration> = None;
 
     /// What it must be able to do for this job, beside its sockets and shared memory. It is held to that from before
     /// it begins.
@@ -79,6 +84,9 @@ pub trait Agent: Send + Sync + Sized + 'static {
     fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
         Ok(Some(table))
     }
+
+    /// Gives back all slots of earlier commands that it keeps: nothing has come for a while.
+    fn let_go(&self) {}
 
     /// The objects that it has written to the store, and the requests that it has made for that and for all else.
     fn store_counts() -> (u64, u64) {

@@ -97,7 +97,7 @@ fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), 
     let shared = Arc::clone(shared);
     spawn("releases", move || {
         let mut pass = || -> Result<(), Failure> {
-            while let Some((message, _)) = downstream.receive_or(|| shared.releases.flush())? {
+            while let Some((message, _)) = downstream.receive_or(|| shared.releases.flush().map(|()| None))? {
                 let Message::Release(ids) = message else {
                     return Err(Failure::protocol("something else than a release came from downstream"));
                 };
