@@ -200,11 +200,11 @@ mod tests {
         let room = Room::new(Arc::clone(&pool), BLOCK, 2);
         let mut kept = Vec::new();
         for round in 0..500 {
+            assert!(pool.try_take(2 * BLOCK).unwrap().is_some(), "no room after {round} rounds");
             for mut slot in [room.take(BLOCK).unwrap(), room.take(BLOCK).unwrap()] {
                 slot.split_off(5000).into_iter().for_each(|rest| room.keep(rest));
                 kept.push(slot.filled(5000));
             }
-            assert!(pool.try_take(BLOCK).unwrap().is_some(), "no room after {round} rounds");
         }
     }
 
