@@ -10,6 +10,10 @@ pub trait Target: Send + Sync {
     /// The size of the volume that is written; what lies beyond it on a larger device is left alone.
     fn bytes(&self) -> u64;
 
+    /// Says that all of the range will be written, so that room for it may be found at once. A help only: where
+    /// there is none, the writing says so.
+    fn reserve(&self, _offset_bytes: u64, _size_bytes: u64) {}
+
     /// Writes all of `buf` at `offset_bytes`; any alignment, fastest when all is 4096-aligned.
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError>;
 

@@ -83,6 +83,7 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
             State::Hole | State::Zero if self.zeroed => {}
             State::Hole | State::Zero => self.zero(&work)?,
             State::Data if work.slot.is_some() => self.write(&work)?,
+            State::Present => self.reserve(&work),
             _ => {}
         }
         // The slot is free before the master hears of it, so that its memory is never in doubt.
@@ -100,6 +101,12 @@ impl<O: OpenTarget> Volumewriter<O> {
     fn clip(&self, work: &Work) -> Range<u64> {
         let start = work.command.offset.clamp(self.part.start, self.part.end);
         start..work.command.end().clamp(start, self.part.end)
+    }
+
+    /// An extent that will come block by block.
+    fn reserve(&self, work: &Work) {
+        let range = self.clip(work);
+        outside(|| self.target.reserve(range.start, range.end - range.start));
     }
 
     fn write(&self, work: &Work) -> Result<(), Failure> {

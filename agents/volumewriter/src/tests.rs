@@ -90,6 +90,44 @@ fn data_is_written_holes_and_zeros_become_zeros_and_the_rest_is_left() {
     assert!(restore.target() == expected);
 }
 
+/// A target that takes down what is reserved in it.
+#[derive(Default)]
+struct Reserved(Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Target for Reserved {
+    fn bytes(&self) -> u64 {
+        VOLUME
+    }
+
+    fn reserve(&self, offset_bytes: u64, size_bytes: u64) {
+        self.0.lock().unwrap().push((offset_bytes, size_bytes));
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), septet_volume::VolumeError> {
+        Ok(())
+    }
+
+    fn zero(&self, _: u64, _: u64) -> Result<(), septet_volume::VolumeError> {
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), septet_volume::VolumeError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn room_is_asked_for_when_an_extent_is_announced_and_only_within_the_part() {
+    let mut restore = Restore::start(10..2 * BLOCK);
+    let target = Reserved::default();
+    let reserved = Arc::clone(&target.0);
+    restore.agent.target = Box::new(target);
+    assert_eq!(restore.handled(Work::new(0, VOLUME, State::Present)).unwrap().state, State::Present);
+    restore.handled(restore.block(0, 1, BLOCK as usize)).unwrap();
+    restore.handled(Work::new(BLOCK, BLOCK, State::Hole)).unwrap();
+    assert_eq!(*reserved.lock().unwrap(), [(10, 2 * BLOCK - 10)]);
+}
+
 #[test]
 fn a_part_is_cut_to_the_byte() {
     let part = BLOCK + 10..2 * BLOCK + 10;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::RwLock;
 
-use rustix::fs::{OFlags, fsync, ftruncate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fsync, ftruncate};
 use rustix::io::Errno;
 
 use super::device::DeviceNumber;
@@ -17,6 +17,9 @@ use super::located::{Located, VolumeKind, name, open_error};
 use super::partial::{Partial, lock_for_writing};
 use crate::error::reason;
 use crate::{Target, VolumeError};
+
+/// The least that is reserved: while a file system does so, it lets no write to the file run.
+const RESERVED_BYTES_MIN: u64 = 8 << 20;
 
 /// How a target is opened.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +134,14 @@ fn open_for_writing(file: Located) -> Result<Handle, VolumeError> {
 impl Target for FileTarget {
     fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn reserve(&self, offset_bytes: u64, size_bytes: u64) {
+        let end_bytes = offset_bytes.saturating_add(size_bytes);
+        if self.handle.kind == VolumeKind::File && size_bytes >= RESERVED_BYTES_MIN && end_bytes <= self.bytes {
+            // A file system that compresses, or can't reserve, may well have the room when it comes to writing.
+            let _ = fallocate(&self.handle.buffered_fd, FallocateFlags::KEEP_SIZE, offset_bytes, size_bytes);
+        }
     }
 
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError> {
