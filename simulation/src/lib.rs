@@ -6,10 +6,12 @@
 
 mod host;
 mod ring;
+mod seeds;
 mod world;
 
 pub use host::{Done, Host, Wish};
 pub use ring::{Ring, Stopped};
+pub use seeds::each_seed;
 pub use world::World;
 
 /// The blocks of the volumes, bytes.

@@ -3,10 +3,8 @@
 //!
 //! `SEPTET_SEEDS=100000` tries as many seeds; `SEPTET_SEED=17` replays one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use fastrand::Rng;
-use septet_simulation::World;
+use septet_simulation::{World, each_seed};
 use septet_store::Stop;
 
 /// A life in which each kind of thing happens.
@@ -42,10 +40,6 @@ fn every_change_of_a_short_life() {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 /// A life of a few actions, in which the store stops `stops` times, and what is left is looked at.
 fn live(seed: u64) {
     let mut rng = Rng::with_seed(!seed);
@@ -67,14 +61,5 @@ fn live(seed: u64) {
 
 #[test]
 fn nothing_is_lost_wherever_the_store_stops() {
-    let seeds = match number("SEPTET_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEPTET_SEEDS").unwrap_or(400),
-    };
-    for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(seed))) {
-            eprintln!("replay it with SEPTET_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_seed(400, live);
 }

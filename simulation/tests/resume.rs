@@ -3,10 +3,8 @@
 //!
 //! `SEPTET_SEEDS=100000` tries as many seeds; `SEPTET_SEED=17` replays one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use fastrand::Rng;
-use septet_simulation::{BLOCK_BYTES, World};
+use septet_simulation::{BLOCK_BYTES, World, each_seed};
 use septet_store::Stop;
 
 /// A volume with one backup, that was written to since.
@@ -73,55 +71,31 @@ fn every_change_of_a_backup() {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn any_change_of_any_backup() {
-    let seeds = match number("SEPTET_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEPTET_SEEDS").unwrap_or(200),
-    };
-    for seed in seeds {
-        let run = || {
-            let mut rng = Rng::with_seed(!seed);
-            let (any, applied) = (rng.u64(..), rng.usize(..2) == 0);
-            let stop = |first: u64, last: u64| Stop { at: first + any % (last - first + 1), applied };
-            interrupt(seed, stop, rng.usize(..2) == 0, rng.usize(..2) == 0);
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-            eprintln!("replay it with SEPTET_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_seed(200, |seed| {
+        let mut rng = Rng::with_seed(!seed);
+        let (any, applied) = (rng.u64(..), rng.usize(..2) == 0);
+        let stop = |first: u64, last: u64| Stop { at: first + any % (last - first + 1), applied };
+        interrupt(seed, stop, rng.usize(..2) == 0, rng.usize(..2) == 0);
+    });
 }
 
 /// It stops again and again, while the volume is written to, and nobody clears up in between.
 #[test]
 fn again_and_again() {
-    let seeds = match number("SEPTET_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEPTET_SEEDS").unwrap_or(200),
-    };
-    for seed in seeds {
-        let run = || {
-            let mut rng = Rng::with_seed(!seed);
-            let mut world = World::new(seed);
-            for _ in 0..6 {
-                let at = world.changes() + 1 + rng.usize(..16) as u64;
-                world.stop_at(Stop { at, applied: rng.usize(..2) == 0 });
-                while !world.has_stopped() {
-                    world.act();
-                }
-                world.restart();
+    each_seed(200, |seed| {
+        let mut rng = Rng::with_seed(!seed);
+        let mut world = World::new(seed);
+        for _ in 0..6 {
+            let at = world.changes() + 1 + rng.usize(..16) as u64;
+            world.stop_at(Stop { at, applied: rng.usize(..2) == 0 });
+            while !world.has_stopped() {
+                world.act();
             }
-            world.back_up(false);
-            world.recover();
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-            eprintln!("replay it with SEPTET_SEED={seed}");
-            std::panic::resume_unwind(panic);
+            world.restart();
         }
-    }
+        world.back_up(false);
+        world.recover();
+    });
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use septet_format::Geometry;
-use septet_ipc::agent::{note, outside, step};
+use septet_ipc::agent::{note, outside, pass_on, step};
 use septet_ipc::{
     Agent, AgentKind, BackupJob, Begin, Context, Failure, Needs, NewSlot, Output, Pool, State, Table, Work,
 };
@@ -139,6 +139,9 @@ impl<O: OpenSource> Reader<O> {
         let mut offset = range.start;
         while offset < range.end {
             let (mut slot, bytes) = self.slot(offset..range.end)?;
+            // The fewer blocks lie ready, the less memory is in use, and the more of it in a cache, which disks that are
+            // fast feel: 4 GiB of zeros took 1.88 s with this and 2.03 without, medians of 4 by turns.
+            pass_on();
             outside(|| self.source.read_at(offset, &mut slot.bytes_mut()[..bytes])).map_err(Failure::volume)?;
             let end = offset + bytes as u64;
             loop {

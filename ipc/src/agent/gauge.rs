@@ -134,6 +134,13 @@ pub fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Passes on what was sent so far: for a handler that has sent a part of its results, and is now held up for long.
+pub fn pass_on() {
+    if let Some((_, hooks)) = CURRENT.with_borrow(Clone::clone) {
+        hooks.before_wait();
+    }
+}
+
 /// Runs what the volume or the store is asked for, and is held up by: such time is told apart from
 /// work, but it can be stuck.
 pub fn outside<T>(work: impl FnOnce() -> T) -> T {

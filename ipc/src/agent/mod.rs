@@ -8,7 +8,7 @@ mod runner;
 mod shared;
 mod turns;
 
-pub use gauge::{outside, step, step_aside, waiting};
+pub use gauge::{outside, pass_on, step, step_aside, waiting};
 pub use lock_in::{SANDBOX_VARIABLE, lock_in};
 pub use process::{STATUS_INTERVAL, cpu_ms, run_process, spawn};
 pub use runner::run;

@@ -33,8 +33,12 @@ impl Blank {
     /// Gives it all its memory, on huge pages if they are to be had. Nothing is lost where they are
     /// not: any failure ends in `/dev/shm`, and the error is that of `/dev/shm`.
     pub(super) fn reserved(self, bytes: u64) -> Result<OwnedFd, Failure> {
-        let all = |object: &OwnedFd| fallocate(object, FallocateFlags::empty(), 0, bytes);
-        if bytes >= huge::HUGE_BYTES
+        let all = |object: &OwnedFd| {
+            // They are a help: what got none gets small ones.
+            let _ = huge::collapse(object, bytes);
+            fallocate(object, FallocateFlags::empty(), 0, bytes)
+        };
+        if bytes >= huge::HUGE_BYTES as u64
             && let Some(huge) = self.huge
             && all(&huge).is_ok()
         {
@@ -83,7 +87,10 @@ fn open_unnamed(path: &str) -> Result<OwnedFd, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
+    use crate::shm::mapping::Mapping;
 
     #[test]
     fn a_name_that_a_killed_process_left_is_in_nobodys_way() {
@@ -91,6 +98,15 @@ mod tests {
         std::fs::write(&left, b"x").unwrap();
         Blank::new("volumewriter").reserved(4096).unwrap();
         assert!(!left.exists());
+    }
+
+    #[test]
+    fn who_has_no_file_system_of_their_own_has_huge_pages_all_the_same() {
+        let blank = Blank { huge: None, ..Blank::new("datawriter") };
+        let object = blank.reserved(4 << 20).unwrap();
+        let mapping = Mapping::new(object.as_fd(), 4 << 20, false).unwrap();
+        let why = "Linux 6.1 moves memory to huge pages, if 4 MiB can be had in two pieces";
+        assert_eq!(mapping.on_huge_pages(), 4 << 20, "{why}");
     }
 
     #[test]

@@ -2,17 +2,23 @@
 //!
 //! Reading a block from a disk past the page cache pins every page of the slot: 256 of 4 KiB, or
 //! one of 2 MiB. With huge pages a backup of random data costs a quarter less CPU in all (kernel
-//! instructions for 1 GiB: 693 → 198 million). `/dev/shm` has them only where it was mounted so;
-//! a tmpfs of one's own, mounted nowhere, needs no setting of the host but the right to make one
-//! (`CAP_SYS_ADMIN`). The kernel fills up with small pages where it has no huge ones left.
+//! instructions for 1 GiB: 693 → 198 million), and a fast disk reads at twice the rate.
+//!
+//! Since Linux 6.1 the kernel moves any memory to huge pages when it is asked to. Before, `/dev/shm`
+//! has them only where it was mounted so; a tmpfs of one's own, mounted nowhere, needs no setting of
+//! the host but the right to make one (`CAP_SYS_ADMIN`). The kernel fills up with small pages where it
+//! has no huge ones left.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
-pub(super) const HUGE_BYTES: u64 = 2 << 20;
+use super::ALIGN_BYTES;
+use super::mapping::Mapping;
+
+pub(super) const HUGE_BYTES: usize = 2 << 20;
 
 /// An object that never had a name, on a tmpfs that goes when its last object does.
 pub(super) fn object() -> Result<OwnedFd, Errno> {
@@ -21,4 +27,19 @@ pub(super) fn object() -> Result<OwnedFd, Errno> {
     fsconfig_create(&tmpfs)?;
     let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     openat(&mount, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
+}
+
+/// Gives an object its first `bytes`, on huge pages, as many as there are to be had.
+///
+/// # Errors
+/// When there were not enough of them, or the kernel can't, or there is no room at all.
+pub(super) fn collapse(object: &OwnedFd, bytes: u64) -> Result<(), Errno> {
+    ftruncate(object, bytes)?;
+    // A little of each: the kernel moves what there is, and clears the rest of a page. For 32 MiB that takes 3 to
+    // 6 ms, all small pages 10 ms, and moving these 20 to 30.
+    for offset in (0..bytes).step_by(HUGE_BYTES) {
+        fallocate(object, FallocateFlags::empty(), offset, ALIGN_BYTES as u64)?;
+    }
+    let bytes = usize::try_from(bytes).map_err(|_| Errno::NOMEM)?;
+    Mapping::new(object.as_fd(), bytes, true)?.collapse()
 }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::io::Error;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null_mut};
@@ -14,11 +15,17 @@ use std::sync::Arc;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+use super::huge::HUGE_BYTES;
 
 /// A whole pool, mapped into this process until the last [`Region`] of it is gone.
 #[derive(Debug)]
 pub(super) struct Mapping {
+    /// The addresses that were taken so that `start` could be chosen among them.
+    taken: NonNull<c_void>,
+    taken_bytes: usize,
+    /// A multiple of a huge page.
     start: NonNull<c_void>,
     bytes: usize,
     writable: bool,
@@ -39,22 +46,49 @@ impl Mapping {
             return Err(Errno::INVAL);
         }
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let taken_bytes = bytes.checked_add(HUGE_BYTES).ok_or(Errno::NOMEM)?;
         // SAFETY: a fresh address range chosen by the kernel; nothing of ours is mapped over.
-        let start = unsafe { mmap(null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)? };
-        let start = NonNull::new(start).ok_or(Errno::NOMEM)?;
-        Ok(Arc::new(Self { start, bytes, writable }))
+        let taken = unsafe { mmap_anonymous(null_mut(), taken_bytes, ProtFlags::empty(), MapFlags::PRIVATE)? };
+        let taken = NonNull::new(taken).ok_or(Errno::NOMEM)?;
+        let skipped = taken.addr().get().next_multiple_of(HUGE_BYTES) - taken.addr().get();
+        // SAFETY: it is less than `HUGE_BYTES`, and so much longer than `bytes` is what was taken.
+        let start = unsafe { taken.byte_add(skipped) };
+        let mapping = Self { taken, taken_bytes, start, bytes, writable };
+        // SAFETY: over a part of what was just taken, which nobody knows of yet.
+        unsafe { mmap(start.as_ptr(), bytes, protection, MapFlags::SHARED | MapFlags::FIXED, fd, 0)? };
+        Ok(Arc::new(mapping))
+    }
+
+    /// Moves the object to huge pages, and gives it those that it has not got yet. Where the kernel has none
+    /// left it makes room for some, which it does for nobody who just touches the memory.
+    pub(super) fn collapse(&self) -> Result<(), Errno> {
+        // SAFETY: the range that `new` mapped; what can be read in it stays the same.
+        let done = unsafe { libc::madvise(self.start.as_ptr(), self.bytes, libc::MADV_COLLAPSE) };
+        if done == 0 { Ok(()) } else { Err(Errno::from_io_error(&Error::last_os_error()).unwrap_or(Errno::INVAL)) }
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// How much of it lies on huge pages, bytes, as the kernel tells.
+    #[cfg(test)]
+    pub(super) fn on_huge_pages(self: &Arc<Self>) -> usize {
+        let whole = Region::new(self, 0..self.bytes).unwrap();
+        assert!(whole.bytes(self.bytes).iter().step_by(4096).all(|&byte| byte == 0), "touched, and new");
+        let ours = format!("{:x}-", self.start.addr());
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.starts_with(&ours));
+        let line = lines.find_map(|line| line.strip_prefix("ShmemPmdMapped:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range that `new` mapped; every `Region` holds an `Arc` of this, so no
+        // SAFETY: exactly the range that `new` took; every `Region` holds an `Arc` of this, so no
         // reference into it is left. A failure could only leave it mapped.
-        let _ = unsafe { munmap(self.start.as_ptr(), self.bytes) };
+        let _ = unsafe { munmap(self.taken.as_ptr(), self.taken_bytes) };
     }
 }
 
