@@ -50,22 +50,23 @@ fn zeros_take_no_room() {
 
 #[test]
 fn what_is_reserved_has_its_room_and_reads_as_zeros() {
-    const LEAST: u64 = 8 << 20;
+    const LEAST: usize = 8 << 20;
+    let least = LEAST as u64;
     for directory in [disk(), tmpfs()] {
         let path = directory.path().join("volume");
-        let target = open_target(&path, 4 * LEAST as usize, false).expect("the target");
+        let target = open_target(&path, 4 * LEAST, false).expect("the target");
         let room = || fs::metadata(partial(&path)).expect("the file").blocks() * 512;
-        target.reserve(0, LEAST - 1);
-        target.reserve(4 * LEAST - 1, LEAST);
-        target.reserve(u64::MAX, LEAST);
-        assert!(room() < LEAST, "too little, or beyond the end");
-        target.reserve(LEAST, LEAST);
-        assert!((LEAST..2 * LEAST).contains(&room()), "{} bytes", room());
-        target.write_at(2 * LEAST - 4096, &pattern(1, 8192)).expect("written");
+        target.reserve(0, least - 1);
+        target.reserve(4 * least - 1, least);
+        target.reserve(u64::MAX, least);
+        assert!(room() < least, "too little, or beyond the end");
+        target.reserve(least, least);
+        assert!((least..2 * least).contains(&room()), "{} bytes", room());
+        target.write_at(2 * least - 4096, &pattern(1, 8192)).expect("written");
         target.finish().expect("finished");
         let content = fs::read(&path).expect("the file");
-        let at = 2 * LEAST as usize - 4096;
-        assert!(content.len() == 4 * LEAST as usize && content[at..at + 8192] == pattern(1, 8192));
+        let at = 2 * LEAST - 4096;
+        assert!(content.len() == 4 * LEAST && content[at..at + 8192] == pattern(1, 8192));
         assert!(content[..at].iter().chain(&content[at + 8192..]).all(|&byte| byte == 0));
     }
 }
