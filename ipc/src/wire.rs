@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -141,6 +141,19 @@ impl Receiver {
         }
     }
 
+    /// Waits until there is something to receive, or room for what `sender` still has to write; whether it is the former.
+    ///
+    /// # Errors
+    /// Sockets that can't be waited for.
+    pub fn is_ready_before(&self, sender: &Sender) -> Result<bool, Failure> {
+        if self.has_line() {
+            return Ok(true);
+        }
+        let mut both = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&sender.socket, PollFlags::OUT)];
+        let waited = self.intake.waiting(|| retry(|| poll(&mut both, None)));
+        waited.map(|_| !both[0].revents().is_empty()).map_err(wait_failure)
+    }
+
     /// Whether there is something to receive, or comes within that time.
     ///
     /// # Errors
@@ -149,8 +162,7 @@ impl Receiver {
         if self.has_line() {
             return Ok(true);
         }
-        let ready = self.intake.waiting(|| self.wait(Some(time)));
-        ready.map_err(|errno| Failure::protocol(format!("waiting at the socket: {errno}")))
+        self.intake.waiting(|| self.wait(Some(time))).map_err(wait_failure)
     }
 
     /// Waits until there is something to read, or the time is up: then it is false.
@@ -191,6 +203,7 @@ impl Receiver {
 pub struct Sender {
     socket: OwnedFd,
     queued: Mutex<Vec<u8>>,
+    /// What was queued before all that is queued now, and is not written yet.
     writing: Mutex<Vec<u8>>,
 }
 
@@ -222,6 +235,23 @@ impl Sender {
     pub fn flush(&self) -> Result<(), Failure> {
         let mut writing = lock(&self.writing);
         self.write_queued(&mut writing)
+    }
+
+    /// Writes as much of what is queued as there is room for now; whether that was all.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn flush_now(&self) -> Result<bool, Failure> {
+        let mut writing = lock(&self.writing);
+        self.take_queued(&mut writing);
+        while !writing.is_empty() {
+            match self.write_some(&writing, SendFlags::DONTWAIT) {
+                Ok(sent) => drop(writing.drain(..sent)),
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(errno) => return Err(write_failure(errno)),
+            }
+        }
+        Ok(true)
     }
 
     /// Queues and writes.
@@ -258,19 +288,32 @@ impl Sender {
             .map_err(write_failure)
     }
 
+    fn take_queued(&self, writing: &mut Vec<u8>) {
+        let mut queued = lock(&self.queued);
+        if writing.is_empty() {
+            std::mem::swap(&mut *queued, writing);
+        } else {
+            writing.append(&mut queued);
+        }
+    }
+
     fn write_queued(&self, writing: &mut Vec<u8>) -> Result<(), Failure> {
+        self.take_queued(writing);
+        self.write_all(writing)?;
         writing.clear();
-        std::mem::swap(&mut *lock(&self.queued), writing);
-        self.write_all(writing)
+        Ok(())
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let sent =
-                retry(|| rustix::net::send(self.socket.as_fd(), bytes, SendFlags::NOSIGNAL)).map_err(write_failure)?;
+            let sent = self.write_some(bytes, SendFlags::empty()).map_err(write_failure)?;
             bytes = &bytes[sent..];
         }
         Ok(())
+    }
+
+    fn write_some(&self, bytes: &[u8], flags: SendFlags) -> Result<usize, Errno> {
+        retry(|| rustix::net::send(&self.socket, bytes, flags | SendFlags::NOSIGNAL))
     }
 }
 
@@ -285,6 +328,10 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
             other => return other,
         }
     }
+}
+
+fn wait_failure(errno: Errno) -> Failure {
+    Failure::protocol(format!("waiting at the socket: {errno}"))
 }
 
 fn write_failure(errno: Errno) -> Failure {
@@ -322,6 +369,30 @@ mod tests {
         assert_eq!(receiver.receive().unwrap().unwrap().0, Message::Scan);
         assert_eq!(receiver.receive().unwrap().unwrap().0, Message::End);
         assert!(receiver.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn who_may_not_wait_writes_what_there_is_room_for_and_the_rest_later() {
+        let (a, b) = pair();
+        let (sender, mut receiver, mut back) =
+            (Sender::new(a.try_clone().unwrap()), Receiver::new(b), Receiver::new(a));
+        let mut queued = 0;
+        while sender.flush_now().unwrap() {
+            sender.queue(&Message::Scanned(queued)).unwrap();
+            queued += 1;
+        }
+        sender.queue(&Message::End).unwrap();
+        assert!(!sender.flush_now().unwrap(), "nobody has read anything");
+        for number in 0..queued {
+            assert_eq!(receiver.receive().unwrap().unwrap().0, Message::Scanned(number));
+            while !receiver.has_line() && !sender.flush_now().unwrap() {}
+        }
+        assert_eq!(receiver.receive().unwrap().unwrap().0, Message::End);
+        assert!(!back.is_ready_before(&sender).unwrap(), "there is room, and nothing to receive");
+        drop(receiver);
+        assert!(back.receive().unwrap().is_none());
+        sender.queue(&Message::End).unwrap();
+        assert_eq!(sender.flush_now().unwrap_err().kind, FailureKind::Peer);
     }
 
     #[test]

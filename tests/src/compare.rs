@@ -17,9 +17,10 @@ pub fn assert_bytes(path: &Path, expected: &[u8]) {
 pub fn assert_same(found: &Path, expected: &Path) {
     let open = |path: &Path| File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut found_file, mut expected_file) = (open(found), open(expected));
-    let mut offset = 0;
+    let (mut left, mut right, mut offset) = (Vec::new(), Vec::new(), 0);
     loop {
-        let (left, right) = (chunk(&mut found_file), chunk(&mut expected_file));
+        read_chunk(&mut found_file, &mut left);
+        read_chunk(&mut expected_file, &mut right);
         assert_chunk(found, offset, &left, &right);
         if left.is_empty() {
             return;
@@ -33,10 +34,9 @@ pub fn allocated_bytes(path: &Path) -> u64 {
     fs::metadata(path).expect("a file").blocks() * 512
 }
 
-fn chunk(file: &mut File) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    file.take(CHUNK_BYTES).read_to_end(&mut bytes).expect("reading");
-    bytes
+fn read_chunk(file: &mut File, into: &mut Vec<u8>) {
+    into.clear();
+    file.take(CHUNK_BYTES).read_to_end(into).expect("reading");
 }
 
 fn assert_chunk(path: &Path, offset: usize, found: &[u8], expected: &[u8]) {

@@ -86,6 +86,28 @@ fn a_volume_that_shrinks_to_next_to_nothing_does_not_stop_the_ring() {
     }
 }
 
+/// Each piece is a command of its own, in the backup and in the restore: far more of them than a socket holds.
+#[test]
+fn a_volume_in_thousands_of_pieces_does_not_stop_the_ring() {
+    const PIECES: usize = 2000;
+    const PIECE_BYTES: usize = 128 * KIB;
+    let scratch = Scratch::on_disk();
+    let source = scratch.hole("pieces", (PIECES * 2 * MIB) as u64);
+    let file = File::options().write(true).open(&source).unwrap();
+    let noise = noise(6, PIECES + PIECE_BYTES);
+    let pieces = || (0..PIECES).map(|piece| ((piece * 2 * MIB) as u64, &noise[piece..piece + PIECE_BYTES]));
+    pieces().for_each(|(offset, piece)| file.write_all_at(piece, offset).unwrap());
+    let (repo, target) = (scratch.repo(), scratch.path("restored"));
+    let backed = repo.backup(&source, &["--id", "pieces", "--timeout", "20"]);
+    assert_eq!(backed.blocks.data, PIECES as u64, "{:?}", backed.blocks);
+    repo.restore("pieces", &target, &["--timeout", "20"]);
+    let (restored, mut found) = (File::open(&target).unwrap(), vec![0; PIECE_BYTES]);
+    for (offset, piece) in pieces() {
+        restored.read_exact_at(&mut found, offset).unwrap();
+        assert!(found == piece, "at {offset}");
+    }
+}
+
 #[test]
 fn from_disk_to_memory_and_back() {
     let (disk, memory) = (Scratch::on_disk(), Scratch::in_memory());

@@ -1,8 +1,9 @@
 //! The master as a process: the plan between two sockets.
 //!
 //! It differs from the other agents in that the ring begins and ends here: `begin` is its first
-//! line (from the supervisor) and comes back once, and it alone starts work. What it has under way
-//! is bounded, so it never blocks in a write while the ring waits for it to read.
+//! line (from the supervisor) and comes back once, and it alone starts work. It never waits in a
+//! write: what the next agent has no room for waits here, and what comes back is read meanwhile.
+//! That is what keeps the ring moving.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -56,7 +57,7 @@ impl Ring {
 
     /// Sends `begin` round and waits until it is back, with what the agents added.
     fn open(&mut self, job: Box<Begin>) -> Result<Begin, Failure> {
-        self.downstream.send(&Message::Begin(job))?;
+        self.downstream.queue(&Message::Begin(job))?;
         loop {
             if let Message::Begin(job) = self.next()? {
                 return Ok(*job);
@@ -83,7 +84,7 @@ impl Ring {
 
     /// Sends `end` round; when it is back, everything is done.
     fn close(&mut self) -> Result<(), Failure> {
-        self.downstream.send(&Message::End)?;
+        self.downstream.queue(&Message::End)?;
         while self.next()? != Message::End {}
         Ok(())
     }
@@ -92,19 +93,14 @@ impl Ring {
         for damage in step.damage {
             Event::Damage(damage).emit();
         }
-        if step.commands.is_empty() {
-            return Ok(());
-        }
-        for command in step.commands {
-            self.downstream.queue(&command)?;
-        }
-        self.downstream.flush()
+        step.commands.iter().try_for_each(|command| self.downstream.queue(command).map(drop))
     }
 
     /// The next message that the plan is to see. Pools are of no use to the master, and what goes
     /// round in order (a table) it passes on.
     fn next(&mut self) -> Result<Message, Failure> {
         loop {
+            while !self.downstream.flush_now()? && !self.upstream.is_ready_before(&self.downstream)? {}
             match self.upstream.receive()? {
                 None => return Err(Failure::new(FailureKind::Peer, "the ring broke without `end`")),
                 Some((Message::Table(line), Some(fd))) => {
@@ -147,5 +143,55 @@ fn status(started: Instant, intake: &Intake) -> Status {
         queue_mean: intake.queue_mean(),
         queue_most: intake.queue_most(),
         ..Status::alive(AgentKind::Master)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use septet_ipc::{Command, State};
+
+    use super::*;
+    use crate::ExtentPlan;
+
+    const BLOCK: u32 = 65536;
+    const PIECES: u64 = 4000;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    fn answer(ring: &Sender, block: u64, state: State) {
+        let command = Command::new(block * u64::from(BLOCK), BLOCK.into(), state);
+        ring.send(&Message::Command(Box::new(command))).unwrap();
+    }
+
+    /// A volume in pieces of one block each: what is handed out at a time is more than a socket holds, and so is what
+    /// the ring has to say before it reads on.
+    #[test]
+    fn the_master_reads_on_also_when_nobody_reads_what_it_writes() {
+        let ((up, last), (down, first)) = (pair(), pair());
+        let master = std::thread::spawn(move || {
+            let volume_bytes = 2 * PIECES * u64::from(BLOCK);
+            let mut plan = ExtentPlan::new(0..volume_bytes, volume_bytes, BLOCK, crate::extents::RESTORE_BLOCKS, 4)?;
+            let mut ring = Ring { upstream: Receiver::new(up), downstream: Sender::new(down) };
+            ring.work(&mut plan)?;
+            ring.close()
+        });
+        let (to_master, mut from_master) = (Sender::new(last), Receiver::new(first));
+        let Some((Message::Command(map), _)) = from_master.receive().unwrap() else { panic!("no question") };
+        assert_eq!(map.state, State::Map);
+        for piece in 0..PIECES {
+            answer(&to_master, 2 * piece, State::Present);
+            answer(&to_master, 2 * piece + 1, State::Hole);
+        }
+        for piece in 0..PIECES {
+            let Some((Message::Command(asked), _)) = from_master.receive().unwrap() else { panic!("too few commands") };
+            assert_eq!((asked.state, asked.offset), (State::Data, 2 * piece * u64::from(BLOCK)));
+            answer(&to_master, 2 * piece, State::Data);
+        }
+        assert_eq!(from_master.receive().unwrap().unwrap().0, Message::End);
+        to_master.send(&Message::End).unwrap();
+        master.join().unwrap().unwrap();
     }
 }
