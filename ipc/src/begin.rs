@@ -5,10 +5,11 @@
 //! in the end the master, know it too. It holds no secrets: credentials come by the environment,
 //! and only to the agents that need them.
 
-use septet_format::{BackupId, VolumeName};
+use septet_format::{BackupId, Geometry, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::failure::Failure;
 use crate::rbd::{RbdBackup, RbdRestore};
 
 /// The job of a run.
@@ -176,5 +177,16 @@ impl Begin {
             Self::Verify(job) => &job.repo,
             Self::Delete(job) => &job.repo,
         }
+    }
+
+    /// Refuses a block size that can't be, before a pool is made for it.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let block_bytes = match self {
+            Self::Backup(job) => job.block_bytes,
+            Self::Restore(job) => job.block_bytes,
+            Self::Verify(job) => job.block_bytes,
+            Self::Delete(_) => return Ok(()),
+        };
+        Geometry::new(0, block_bytes).map(drop).map_err(Failure::protocol)
     }
 }

@@ -13,7 +13,7 @@ use super::made::Made;
 use super::rbd;
 use crate::args::Global;
 use crate::error::Interrupted as Stopped;
-use crate::report::{Reporter, size};
+use crate::report::{Reporter, number_of, size};
 use crate::supervisor::{self, Observer, Report, RunError};
 
 /// A backup that is to be made, by as many runs as it takes.
@@ -119,8 +119,9 @@ fn told(left: Left, marker: &Pending, error: RunError, reporter: &mut Reporter) 
         Left::Nothing => "nothing half-made was left behind",
         Left::Segments { count, bytes } => {
             reporter.note(&format!(
-                "what was stored of {volume}/{backup} stays ({count} segments, {}): the same command goes on with it, \
+                "what was stored of {volume}/{backup} stays ({}, {}): the same command goes on with it, \
                  septet clean removes it",
+                number_of(count as u64, "segment"),
                 size(bytes)
             ));
             "the same command goes on with it"

@@ -12,15 +12,14 @@ use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::{Outcome, Usage};
-use crate::report::Reporter;
+use crate::report::{Reporter, number_of};
 use crate::supervisor;
 
 /// Deletes backups.
 pub(crate) fn run(args: &args::Delete, global: &Global) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global);
     let objects = delete(args, global, &mut reporter)?;
-    let count = args.backup.len();
-    let line = format!("deleted {count} backup{}, {objects} objects", if count == 1 { "" } else { "s" });
+    let line = format!("deleted {}, {}", number_of(args.backup.len() as u64, "backup"), number_of(objects, "object"));
     reporter.summary(json!({ "backups": args.backup, "objects": objects }), &[line]);
     Ok(Outcome::Done)
 }

@@ -3,7 +3,7 @@
 use septet_format::Manifest;
 use serde_json::{Value, json};
 
-use crate::report::{rate, size};
+use crate::report::{number_of, rate, size};
 use crate::supervisor::Report;
 
 /// A backup, and the run that ended it.
@@ -78,6 +78,6 @@ fn own_objects(manifest: &Manifest) -> usize {
 fn counted(objects: usize, requests: u64) -> String {
     match requests {
         0 => format!("objects: {objects} added"),
-        requests => format!("objects: {objects} added, {requests} requests"),
+        requests => format!("objects: {objects} added, {}", number_of(requests, "request")),
     }
 }

@@ -6,7 +6,7 @@ use septet_repository::{Rebuilt, Repository, rebuild};
 use super::place;
 use crate::args;
 use crate::error::Outcome;
-use crate::report::print_line;
+use crate::report::{number_of, print_line};
 
 /// Rebuilds what is lost; what was found out, in one line.
 pub(crate) fn run(args: &args::Rebuild) -> anyhow::Result<Outcome> {
@@ -25,6 +25,6 @@ fn line(manifest: &Manifest, rebuilt: Rebuilt, segments: u64) -> String {
         Rebuilt { checksums: true, .. } => "checksums",
         Rebuilt { .. } => return format!("nothing is damaged in {}/{}", manifest.volume, manifest.backup),
     };
-    let plural = if segments == 1 { "" } else { "s" };
-    format!("rebuilt the {what} of {}/{} from {segments} segment{plural}", manifest.volume, manifest.backup)
+    let segments = number_of(segments, "segment");
+    format!("rebuilt the {what} of {}/{} from {segments}", manifest.volume, manifest.backup)
 }

@@ -17,7 +17,7 @@ use super::smoke_store::store_steps;
 use super::{backup, delete, place, restore};
 use crate::args::{self, Global};
 use crate::error::{Outcome, words};
-use crate::report::{Reporter, print_line, size};
+use crate::report::{Reporter, number_of, print_line, size};
 
 /// Enough for several blocks of each kind, and quick anywhere.
 const VOLUME_BYTES: usize = 16 << 20;
@@ -138,7 +138,7 @@ impl Test {
             force: false,
             json: false,
         };
-        Ok(format!("{} objects", delete::delete(&args, &self.global, &mut self.reporter())?))
+        Ok(number_of(delete::delete(&args, &self.global, &mut self.reporter())?, "object"))
     }
 
     fn find_nothing(&self) -> anyhow::Result<String> {

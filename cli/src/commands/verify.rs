@@ -19,7 +19,7 @@ use super::{place, rbd};
 use crate::args;
 use crate::args::Global;
 use crate::error::Outcome;
-use crate::report::{Reporter, print_line, size};
+use crate::report::{Reporter, number_of, print_line, size};
 use crate::supervisor::{self, Observer, Report};
 
 /// Rounds go on for ever; this many of any share are different.
@@ -233,9 +233,9 @@ impl Found {
         });
         let verdict = if self.ranges.is_empty() { "all whole" } else { "damage found" };
         let line = format!(
-            "verified {} backups, {} segments, {}{part}: {verdict}",
-            self.backups,
-            self.objects,
+            "verified {}, {}, {}{part}: {verdict}",
+            number_of(self.backups, "backup"),
+            number_of(self.objects, "segment"),
             size(self.bytes)
         );
         reporter.summary(summary, &[line]);

@@ -128,6 +128,11 @@ pub(crate) fn failed(json: bool, error: &anyhow::Error) {
     complain(&format!("septet: error: {text}"));
 }
 
+/// `1 segment`, `2 segments`.
+pub(crate) fn number_of(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()

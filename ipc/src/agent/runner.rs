@@ -66,7 +66,7 @@ fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>
         }
         let (message, fd) = upstream.receive()?.ok_or_else(went_away)?;
         match message {
-            Message::Begin(begin) => return Ok(begin),
+            Message::Begin(begin) => return begin.check().map(|()| begin),
             Message::Pool(_) | Message::Error(_) => shared.pass(message, fd)?,
             Message::End => return Err(Failure::protocol("`end` came before `begin`")),
             Message::Release(_) => return Err(Failure::protocol("a release came from upstream")),
