@@ -176,7 +176,8 @@ fn a_full_cluster_is_named() {
     fullness.set([("nearfull", "0.0000001"), ("backfillfull", "0.0000002"), ("full", "0.95")]);
     site.backup("nearfull").ok();
     fullness.set([("full", "0.0000003")]);
-    while !fullness.is_full() {
+    // "OSD_FULL", as a cluster that is nearly full has "1 nearfull osd(s)".
+    while !fullness.health_says("OSD_FULL") {
         std::thread::sleep(Duration::from_millis(200));
     }
     let restore = ceph.known_to(site.repo.restore_command("first", &target.url()));
@@ -196,15 +197,15 @@ impl Fullness<'_> {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.0.ceph(&["health", "detail"]).contains("full osd")
+    fn health_says(&self, words: &str) -> bool {
+        self.0.ceph(&["health", "detail"]).contains(words)
     }
 }
 
 impl Drop for Fullness<'_> {
     fn drop(&mut self) {
         self.set([("full", "0.95"), ("backfillfull", "0.9"), ("nearfull", "0.85")]);
-        while self.is_full() {
+        while self.health_says("full osd") {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
