@@ -104,6 +104,9 @@ pub(crate) enum Command {
     Memory {
         #[command(flatten)]
         huge: Huge,
+        /// Keep the backups in SeaweedFS (tests/setup gets it), and not in a directory
+        #[arg(long)]
+        s3: bool,
         /// The septet to measure, instead of the one built from this tree
         #[arg(long)]
         septet: Option<PathBuf>,

@@ -36,6 +36,7 @@ mod workspace;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::Parser;
 use serde::Serialize;
@@ -48,6 +49,7 @@ use machine::Machine;
 use messages::Messages;
 use report::{BareReport, Report};
 use rounds::Rows;
+use seaweed::Seaweed;
 use tool::Septet;
 
 /// So many blocks that their messages take long enough to be measured, and no longer.
@@ -92,7 +94,7 @@ fn measure(command: Command) -> anyhow::Result<()> {
             report.write(&args.results)?;
             print(&report, false)
         }
-        Command::Memory { huge, septet, json } => print(&memory(&huge, &binary::septet(septet)?)?, json),
+        Command::Memory { huge, s3, septet, json } => print(&memory(&huge, s3, &binary::septet(septet)?)?, json),
     }
 }
 
@@ -127,10 +129,11 @@ fn run(volumes: &Volumes, rounds: u32, septet: &Path) -> anyhow::Result<Report> 
     Ok(Report::of(rows, messages, &volumes.kinds, Machine::here(&volumes.dir), volumes.size))
 }
 
-fn memory(huge: &Huge, septet: &Path) -> anyhow::Result<memory::MemoryReport> {
+fn memory(huge: &Huge, s3: bool, septet: &Path) -> anyhow::Result<memory::MemoryReport> {
     let repository = huge.dir.join("huge-repository");
-    workspace::remove(&repository)?;
-    let report = memory::measure(&mut Septet::new(septet, Home::make(&repository, None)?, true), huge)?;
+    let server = || Seaweed::start(&huge.dir.join("huge-seaweed"));
+    let bucket = s3.then(server).transpose()?.map(|server| (Rc::new(server), "huge".to_owned()));
+    let report = memory::measure(&mut Septet::new(septet, Home::make(&repository, bucket)?, true), huge)?;
     workspace::remove(&repository)?;
     Ok(report)
 }

@@ -41,9 +41,9 @@ pub(crate) struct MemoryReport {
     pub(crate) steps: Vec<StepMemory>,
 }
 
-/// 200 MiB, and 100 MiB more for each TiB of the volume.
+/// 250 MiB up to a TiB; beyond it 200 MiB, and 100 MiB more for each TiB of the volume.
 pub(crate) fn at_most_bytes(volume: Size) -> u64 {
-    (200 << 20) + volume.0.div_ceil(1 << 20) * 100
+    if volume.0 <= 1 << 40 { 250 << 20 } else { (200 << 20) + volume.0.div_ceil(1 << 20) * 100 }
 }
 
 /// Makes the huge volume and takes it through `tool`.
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn the_bound_grows_with_the_volume() {
-        assert_eq!(at_most_bytes(Size(1 << 40)), 300 << 20);
+        assert_eq!(at_most_bytes(Size(1 << 30)), 250 << 20);
+        assert_eq!(at_most_bytes(Size(1 << 40)), 250 << 20);
         assert_eq!(at_most_bytes(Size(4 << 40)), 600 << 20);
     }
 

@@ -5,6 +5,8 @@
 //! in the end the master, know it too. It holds no secrets: credentials come by the environment,
 //! and only to the agents that need them.
 
+use std::ops::RangeInclusive;
+
 use septet_format::{BackupId, Geometry, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -64,7 +66,7 @@ pub struct BackupJob {
     pub compression: Compression,
     /// How many reads go on at once.
     pub streams: u32,
-    /// The size of each pool of shared memory, bytes.
+    /// How large each pool of shared memory may become, bytes.
     pub pool_bytes: u64,
     /// A segment is closed when it holds this much, bytes.
     pub segment_bytes: u64,
@@ -166,6 +168,19 @@ pub struct DeleteJob {
     pub volume: VolumeName,
     /// Which of its backups.
     pub backups: Vec<BackupId>,
+}
+
+/// What a pool of a backup has at first, bytes: room for the 32 MiB that the master has under way, and for slots that are
+/// free and not home yet. Who still waits for a slot waits for the store.
+const POOL_BYTES_FIRST: u64 = 40 << 20;
+
+impl BackupJob {
+    /// What a pool has at first and what it may grow to, bytes, if it must have `least`. A quarter is there from the
+    /// beginning: so much may lie in the datawriter and wait to be a part.
+    pub fn pool(&self, least: u64) -> RangeInclusive<u64> {
+        let most = self.pool_bytes.max(least);
+        POOL_BYTES_FIRST.min(most).max(least).max(most / 4)..=most
+    }
 }
 
 impl Begin {

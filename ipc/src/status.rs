@@ -62,9 +62,10 @@ pub struct Status {
     pub pool_mean_bytes: u64,
     /// The most of its pool that was in use, bytes.
     pub pool_most_bytes: u64,
-    /// How large its pool is, bytes.
+    /// How large its pool was at the most, bytes.
     pub pool_bytes: u64,
-    /// The shared memory that it owns, bytes: its pool, and what its tables take by now.
+    /// The shared memory that it owns, bytes: its pool, at the most since its last sign of life, and what its tables take
+    /// by now.
     pub shared_bytes: u64,
     /// The objects that it wrote to the store.
     pub objects: u64,

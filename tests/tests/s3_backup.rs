@@ -2,7 +2,7 @@
 
 use septet_store::Store;
 use septet_tests::Scratch;
-use septet_tests::content::noise;
+use septet_tests::content::{noise, text};
 use septet_tests::s3::{Bucket, Proxy, Seaweed, round_trip};
 
 #[test]
@@ -32,6 +32,22 @@ fn requests_are_the_parts_and_a_small_constant() {
             // The supervisor removes its marker, and looks at the manifest, when the summary is made.
             assert_eq!(said, made, "what the summary says");
         }
+    }
+}
+
+#[test]
+fn a_backup_takes_no_more_memory_than_promised() {
+    let seaweed = Seaweed::start();
+    seaweed.server().make_bucket("bucket");
+    let scratch = Scratch::in_memory();
+    // Random blocks wait for the server in the reader's pool, text does in the compressor's.
+    for (name, content) in [("random", noise(1, 256 << 20)), ("text", text(2, 256 << 20))] {
+        let repo = Bucket::at(seaweed.server(), &format!("bucket/{name}"));
+        let volume = scratch.file(name, &content);
+        let summary = repo.backup("first", &volume, &["--full"]);
+        let peak = summary["memory_peak_bytes"].as_u64().expect("bytes");
+        println!("{name}: {} MiB, {} MiB stored", peak >> 20, summary["bytes_stored"].as_u64().unwrap() >> 20);
+        assert!(peak < 250 << 20, "{name}: {peak} bytes");
     }
 }
 

@@ -21,7 +21,8 @@ pub(crate) fn run_bytes_max(store: &dyn Store, pool: &Pool, streams: u32) -> u64
 pub(crate) fn pool(context: &Context, block_bytes: u32, streams: u32, pool_bytes: u64) -> Result<Arc<Pool>, Failure> {
     let unit_bytes = u32::try_from(STORE_ALIGN).map_err(Failure::protocol)?;
     let least = 2 * u64::from(block_bytes) * u64::from(streams);
-    context.pool(unit_bytes, pool_bytes.max(least))
+    let pool_bytes = pool_bytes.max(least);
+    context.pool(unit_bytes, pool_bytes..=pool_bytes)
 }
 
 /// A stored block that is wanted: its command says where in the segment it lies.

@@ -51,7 +51,7 @@ impl Agent for Compressor {
                 // Every worker must be able to have a block in the works.
                 let block_bytes = get_maximum_output_size(job.block_bytes as usize);
                 let least = block_bytes * (cores() + 1);
-                let pool = context.pool(UNIT_BYTES, job.pool_bytes.max(least as u64))?;
+                let pool = context.pool(UNIT_BYTES, job.pool(least as u64))?;
                 Some(Room::new(pool, block_bytes, cores()))
             }
             Compression::None => None,

@@ -1,6 +1,7 @@
 //! Which block goes where: the segment in the making, and the part of it that is being gathered.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentIndex, VolumeName, keys, padded};
@@ -46,6 +47,8 @@ pub(crate) struct Gather {
     segment_bytes: u64,
     next_number: u32,
     open: Option<OpenSegment>,
+    /// When the last block came.
+    fed: Instant,
 }
 
 /// A segment that still takes blocks.
@@ -74,11 +77,13 @@ impl Gather {
             segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
             next_number: job.resume.map_or(0, |resume| resume.first_segment),
             open: None,
+            fed: Instant::now(),
         })
     }
 
     /// Gives the block its place: its command with that, and the part that is full with it, if it is.
     pub(crate) fn add(&mut self, store: &dyn Store, work: Work) -> Result<(Command, Option<Part>), Failure> {
+        self.fed = Instant::now();
         let entry = self.entry(&work.command)?;
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -91,6 +96,11 @@ impl Gather {
         let part = (open.end_bytes - open.part_start >= self.part_bytes).then(|| open.take_part());
         self.open = Some(open);
         Ok((command, part))
+    }
+
+    /// For how long no block has come.
+    pub(crate) fn idle(&self) -> Duration {
+        self.fed.elapsed()
     }
 
     /// Copies what is gathered for the next part: its slots are free.

@@ -5,10 +5,12 @@
 //! taken the part. What is gathered for a part that is not full yet is at most a quarter of the
 //! pools it comes from: a gatherer that waited for more than the ring can hold would stop it. Small
 //! slots that lie scattered can stop it all the same, as no room for a large one is left between
-//! them; so when nothing comes for a while, what is gathered is copied, and the slots are free.
+//! them; so when nothing comes for a while, what is gathered is copied, and the slots are free. While
+//! parts are being written, a store that is slow is the likelier reason: then that while is longer.
 
 mod gather;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,11 +20,17 @@ use septet_store::{Access, Store};
 
 use crate::gather::{Gather, Part};
 
+/// How long nothing may come while parts are being written, whose slots will make room. With 20 ms, as when there are
+/// none, a full backup to an S3 server on the same two cores had 183 MiB of copies in memory at a time.
+const PATIENCE_WHILE_WRITING: Duration = Duration::from_secs(5);
+
 /// The agent: the store, and the segment in the making.
 pub struct Datawriter {
     store: Arc<dyn Store>,
     parts_in_flight: usize,
     gather: Mutex<Gather>,
+    /// How many parts are being written.
+    writing: AtomicUsize,
 }
 
 impl Agent for Datawriter {
@@ -48,6 +56,7 @@ impl Agent for Datawriter {
             store,
             parts_in_flight: rules.parts_in_flight.max(1),
             gather: Mutex::new(Gather::new(job, part_bytes as u64, rules.objects_max)?),
+            writing: AtomicUsize::new(0),
         })
     }
 
@@ -67,16 +76,19 @@ impl Agent for Datawriter {
         // It has its place, and that is all the others need: the slot stays until the part is
         // written, and `end` does not pass here before the segment is whole.
         output.send(Work { command, slot: None })?;
-        part.map_or(Ok(()), |part| write(part, output))
+        part.map_or(Ok(()), |part| self.write(part, output))
     }
 
     fn let_go(&self) {
-        self.gather().copy_out();
+        let mut gather = self.gather();
+        if self.writing.load(Relaxed) == 0 || gather.idle() >= PATIENCE_WHILE_WRITING {
+            gather.copy_out();
+        }
     }
 
     fn end(&self, output: &dyn Output) -> Result<(), Failure> {
         let part = self.gather().seal()?;
-        part.map_or(Ok(()), |part| write(part, output))
+        part.map_or(Ok(()), |part| self.write(part, output))
     }
 }
 
@@ -84,16 +96,19 @@ impl Datawriter {
     fn gather(&self) -> MutexGuard<'_, Gather> {
         self.gather.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Writes a part, and closes the segment if it was the last one to be written.
-fn write(part: Part, output: &dyn Output) -> Result<(), Failure> {
-    let Part { segment, number, offset_bytes, body } = part;
-    step_aside();
-    segment.put(number, offset_bytes, body)?;
-    match segment.part_done()? {
-        Some(done) => output.tell(Message::Segment(done)),
-        None => Ok(()),
+    /// Writes a part, and closes the segment if it was the last one to be written.
+    fn write(&self, part: Part, output: &dyn Output) -> Result<(), Failure> {
+        let Part { segment, number, offset_bytes, body } = part;
+        step_aside();
+        self.writing.fetch_add(1, Relaxed);
+        let written = segment.put(number, offset_bytes, body);
+        self.writing.fetch_sub(1, Relaxed);
+        written?;
+        match segment.part_done()? {
+            Some(done) => output.tell(Message::Segment(done)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -142,6 +142,18 @@ fn what_is_gathered_is_let_go_when_nothing_comes_and_is_stored_all_the_same() {
 }
 
 #[test]
+fn while_a_part_is_being_written_its_slots_are_waited_for() {
+    let backup = Backup::start(1 << 20, 1 << 20);
+    backup.handled(backup.block(0, 5000)).unwrap();
+    backup.agent.writing.store(1, Relaxed);
+    backup.agent.let_go();
+    assert_eq!(backup.pool.taken(), 1);
+    backup.agent.writing.store(0, Relaxed);
+    backup.agent.let_go();
+    assert_eq!(backup.pool.taken(), 0);
+}
+
+#[test]
 fn a_part_is_written_when_it_is_a_quarter_of_the_pool() {
     let backup = Backup::start(4 * 3 * 4096, 1 << 20);
     for (block, taken) in [(0, 1), (1, 2), (2, 0), (3, 1)] {

@@ -41,7 +41,8 @@ impl Agent for Decompressor {
         };
         let least = u64::from(block_bytes) * (cores() as u64 + 1);
         // Decoded blocks leave at once: what a far-away store needs in flight is not needed here.
-        let pool = context.pool(block_bytes, pool_bytes.min(POOL_BYTES_MAX).max(least))?;
+        let pool_bytes = pool_bytes.min(POOL_BYTES_MAX).max(least);
+        let pool = context.pool(block_bytes, pool_bytes..=pool_bytes)?;
         Ok(Self { pool, block_bytes: u64::from(block_bytes), on_damage, keep })
     }
 

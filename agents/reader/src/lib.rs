@@ -83,7 +83,7 @@ impl<O: OpenSource> Agent for Reader<O> {
         let streams = job.streams.clamp(1, 64) as usize;
         // A block in each stream's hands, and as many on their way.
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
-        let pool = context.pool(job.block_bytes, job.pool_bytes.max(least))?;
+        let pool = context.pool(job.block_bytes, job.pool(least))?;
         let audit = Audit::new(geometry, job.rbd.as_ref().map_or(0, |rbd| rbd.audit_ppm));
         let known = Known::new(geometry);
         Ok(Self { source, geometry, streams, pool, audit, known, opened_by: PhantomData })

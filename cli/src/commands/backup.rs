@@ -29,8 +29,8 @@ const POOL_BYTES: u64 = 32 << 20;
 /// The size of each pool: a store that is far away wants much on its way at once, a small volume has not so much.
 pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
     let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
-    // Those on their way, one that is being gathered, and blocks in work.
-    let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 2);
+    // Those on their way, and one that is being gathered.
+    let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 1);
     wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
 }
 

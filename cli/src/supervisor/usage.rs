@@ -25,17 +25,25 @@ pub(crate) struct Usage {
 pub(crate) struct Meter {
     cpu_at_start: f64,
     own_peak_bytes: u64,
+    shared_peak_bytes: u64,
     started: Instant,
     next_sample: Instant,
 }
 
 impl Meter {
     pub(crate) fn start() -> Self {
-        Self { cpu_at_start: cpu_seconds(), own_peak_bytes: 0, started: Instant::now(), next_sample: Instant::now() }
+        Self {
+            cpu_at_start: cpu_seconds(),
+            own_peak_bytes: 0,
+            shared_peak_bytes: 0,
+            started: Instant::now(),
+            next_sample: Instant::now(),
+        }
     }
 
-    /// Looks at how much memory all take, if it is time to.
+    /// Looks at how much memory all take: what they told, and what they have of their own if it is time to.
     pub(crate) fn sample(&mut self, members: &[Member], now: Instant) {
+        self.shared_peak_bytes = self.shared_peak_bytes.max(shared_bytes(members));
         if now < self.next_sample {
             return;
         }
@@ -51,13 +59,16 @@ impl Meter {
         self.own_peak_bytes = self.own_peak_bytes.max(anonymous + text);
     }
 
-    /// The sum; all agents must have been waited for. Their shared memory lasts as long as they do,
-    /// so what each said last is its most, however short the run was.
+    /// The sum; all agents must have been waited for. Each says last how much shared memory it had, however short the run
+    /// was.
     pub(crate) fn finish(self, members: &[Member]) -> Usage {
-        let statuses = members.iter().filter_map(|member| member.status.as_ref());
-        let shared_bytes: u64 = statuses.map(|status| status.shared_bytes).sum();
+        let shared_bytes = self.shared_peak_bytes.max(shared_bytes(members));
         Usage { cpu_seconds: cpu_seconds() - self.cpu_at_start, memory_peak_bytes: self.own_peak_bytes + shared_bytes }
     }
+}
+
+fn shared_bytes(members: &[Member]) -> u64 {
+    members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.shared_bytes).sum()
 }
 
 fn cpu_seconds() -> f64 {

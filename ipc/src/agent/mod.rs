@@ -13,6 +13,7 @@ pub use lock_in::{SANDBOX_VARIABLE, lock_in};
 pub use process::{STATUS_INTERVAL, cpu_ms, run_process, spawn};
 pub use runner::run;
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -184,11 +185,12 @@ impl Context {
         blank.ok_or_else(|| Failure::shared_memory(format!("{} makes more than it said it would", self.kind)))
     }
 
-    /// Makes a pool of this agent's own and announces it downstream.
+    /// Makes a pool of this agent's own and announces it downstream. It has the fewest of these `bytes` at first, and
+    /// grows to the most as it is used.
     ///
     /// # Errors
-    /// When `/dev/shm` has no room for it.
-    pub fn pool(&self, unit_bytes: u32, bytes: u64) -> Result<Arc<Pool>, Failure> {
+    /// When `/dev/shm` has no room for the first.
+    pub fn pool(&self, unit_bytes: u32, bytes: RangeInclusive<u64>) -> Result<Arc<Pool>, Failure> {
         let pool = Pool::create_in(self.blank()?, self.kind, unit_bytes, bytes)?;
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
         Ok(pool)

@@ -139,7 +139,8 @@ impl Shared {
         // Each lock once: a thread that wants to write in between would stop both.
         let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
         let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
-        let pool_bytes = pools.iter().map(|pool| pool.bytes()).sum();
+        let pool_bytes = pools.iter().map(|pool| pool.bytes_most()).sum();
+        let pool_bytes_lately = pools.iter().map(|pool| pool.bytes_most_lately()).sum::<u64>();
         // No agent has more than one.
         let (pool_mean_bytes, pool_most_bytes) = pools.first().map_or((0, 0), |pool| pool.used_bytes());
         Status {
@@ -158,7 +159,7 @@ impl Shared {
             pool_mean_bytes,
             pool_most_bytes,
             pool_bytes,
-            shared_bytes: pool_bytes + tables.iter().map(|table| table.resident_bytes()).sum::<u64>(),
+            shared_bytes: pool_bytes_lately + tables.iter().map(|table| table.resident_bytes()).sum::<u64>(),
             objects,
             requests,
         }

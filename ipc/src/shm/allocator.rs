@@ -4,6 +4,7 @@
 //! keeps working on the part that is still in the cache.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The free and the taken runs of a pool.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(super) struct Allocator {
 /// How full a pool was, in units, when somebody wanted more of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Used {
-    now: u32,
+    pub(super) now: u32,
     /// The most at any time.
     pub(super) most: u32,
     /// The sum over all takes.
@@ -64,6 +65,27 @@ impl Allocator {
         *units = keep;
         self.taken.insert(start + keep, rest);
         Some(start + keep)
+    }
+
+    /// Adds units that are new, and free.
+    pub(super) fn add(&mut self, units: Range<u32>) {
+        self.insert_free(units.start, units.end - units.start);
+    }
+
+    /// Takes free units away for good; all of them must be.
+    pub(super) fn withdraw(&mut self, units: Range<u32>) {
+        let Some((&start, &len)) = self.free.range(..=units.start).next_back() else { return };
+        self.free.remove(&start);
+        for rest in [start..units.start, units.end..start + len] {
+            if !rest.is_empty() {
+                self.free.insert(rest.start, rest.end - rest.start);
+            }
+        }
+    }
+
+    /// The free runs, the last first.
+    pub(super) fn free_from_the_end(&self) -> impl Iterator<Item = Range<u32>> {
+        self.free.iter().rev().map(|(&start, &len)| start..start + len)
     }
 
     /// How full it was.

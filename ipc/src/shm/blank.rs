@@ -3,14 +3,16 @@
 //! An agent locks itself in before its own code runs, and from then on may not be able to open
 //! anything. So what it will need is opened before, when nobody knows yet how large it is to be.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::io::Errno;
 use rustix::shm;
 
 use super::huge;
+use super::mapping::Mapping;
 use crate::failure::Failure;
 
 /// An object that has no size yet, to be a pool or a table.
@@ -30,23 +32,27 @@ impl Blank {
         Self { huge: huge::object().ok(), plain: open_unnamed(&format!("/septet_{name}")), name }
     }
 
-    /// Gives it all its memory, on huge pages if they are to be had. Nothing is lost where they are
-    /// not: any failure ends in `/dev/shm`, and the error is that of `/dev/shm`.
-    pub(super) fn reserved(self, bytes: u64) -> Result<OwnedFd, Failure> {
-        let all = |object: &OwnedFd| {
-            // They are a help: what got none gets small ones.
-            let _ = huge::collapse(object, bytes);
-            fallocate(object, FallocateFlags::empty(), 0, bytes)
+    /// The same of an object that is there.
+    #[cfg(test)]
+    pub(super) fn of(object: OwnedFd) -> Self {
+        Self { name: "a test".to_owned(), huge: None, plain: Ok(object) }
+    }
+
+    /// Gives it a size of `bytes` and the memory of the `first` of them, on huge pages if they are to be had. Nothing is
+    /// lost where they are not: any failure ends in `/dev/shm`, and the error is that of `/dev/shm`.
+    pub(super) fn reserved(self, first: usize, bytes: usize) -> Result<(OwnedFd, Arc<Mapping>), Failure> {
+        let sized = |object: OwnedFd| {
+            ftruncate(&object, bytes as u64)?;
+            let mapping = Mapping::new(object.as_fd(), bytes, true)?;
+            reserve(object.as_fd(), &mapping, 0..first)?;
+            Ok((object, mapping))
         };
-        if bytes >= huge::HUGE_BYTES as u64
-            && let Some(huge) = self.huge
-            && all(&huge).is_ok()
+        if first >= huge::HUGE_BYTES
+            && let Some(made) = self.huge.and_then(|huge| sized(huge).ok())
         {
-            return Ok(huge);
+            return Ok(made);
         }
-        // Without this, a full /dev/shm would be a SIGBUS at the first touch of a page.
-        let sized = self.plain.and_then(|plain| all(&plain).map(|()| plain));
-        sized.map_err(|errno| failure(&self.name, bytes, errno))
+        self.plain.and_then(sized).map_err(|errno| failure(&self.name, first as u64, errno))
     }
 
     /// Gives it a size; the memory comes when it is written.
@@ -54,6 +60,20 @@ impl Blank {
         let sized = self.plain.and_then(|plain| ftruncate(&plain, bytes).map(|()| plain));
         sized.map_err(|errno| failure(&self.name, bytes, errno))
     }
+}
+
+/// Gives a range of an object its memory, on huge pages if they are to be had. Without this, a full `/dev/shm` would be a
+/// SIGBUS at the first touch of a page.
+pub(super) fn reserve(object: BorrowedFd<'_>, mapping: &Mapping, range: Range<usize>) -> Result<(), Errno> {
+    // They are a help: what got none gets small ones.
+    let _ = huge::collapse(object, mapping, range.clone());
+    fallocate(object, FallocateFlags::empty(), range.start as u64, range.len() as u64)
+}
+
+/// Takes the memory of a range back; what is read there from now on is zero.
+pub(super) fn release(object: BorrowedFd<'_>, range: Range<usize>) -> Result<(), Errno> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(object, flags, range.start as u64, range.len() as u64)
 }
 
 fn failure(name: &str, bytes: u64, errno: Errno) -> Failure {
@@ -87,24 +107,20 @@ fn open_unnamed(path: &str) -> Result<OwnedFd, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
-    use crate::shm::mapping::Mapping;
 
     #[test]
     fn a_name_that_a_killed_process_left_is_in_nobodys_way() {
         let left = std::path::PathBuf::from(format!("/dev/shm/septet_volumewriter_{}", std::process::id()));
         std::fs::write(&left, b"x").unwrap();
-        Blank::new("volumewriter").reserved(4096).unwrap();
+        Blank::new("volumewriter").reserved(4096, 4096).unwrap();
         assert!(!left.exists());
     }
 
     #[test]
     fn who_has_no_file_system_of_their_own_has_huge_pages_all_the_same() {
         let blank = Blank { huge: None, ..Blank::new("datawriter") };
-        let object = blank.reserved(4 << 20).unwrap();
-        let mapping = Mapping::new(object.as_fd(), 4 << 20, false).unwrap();
+        let (_, mapping) = blank.reserved(4 << 20, 4 << 20).unwrap();
         let why = "Linux 6.1 moves memory to huge pages, if 4 MiB can be had in two pieces";
         assert_eq!(mapping.on_huge_pages(), 4 << 20, "{why}");
     }

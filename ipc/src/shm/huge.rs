@@ -9,9 +9,10 @@
 //! the host but the right to make one (`CAP_SYS_ADMIN`). The kernel fills up with small pages where it
 //! has no huge ones left.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, ftruncate, openat};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
@@ -29,17 +30,15 @@ pub(super) fn object() -> Result<OwnedFd, Errno> {
     openat(&mount, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
 }
 
-/// Gives an object its first `bytes`, on huge pages, as many as there are to be had.
+/// Gives a range of an object its memory, on huge pages, as many as there are to be had.
 ///
 /// # Errors
 /// When there were not enough of them, or the kernel can't, or there is no room at all.
-pub(super) fn collapse(object: &OwnedFd, bytes: u64) -> Result<(), Errno> {
-    ftruncate(object, bytes)?;
+pub(super) fn collapse(object: BorrowedFd<'_>, mapping: &Mapping, range: Range<usize>) -> Result<(), Errno> {
     // A little of each: the kernel moves what there is, and clears the rest of a page. For 32 MiB that takes 3 to
     // 6 ms, all small pages 10 ms, and moving these 20 to 30.
-    for offset in (0..bytes).step_by(HUGE_BYTES) {
-        fallocate(object, FallocateFlags::empty(), offset, ALIGN_BYTES as u64)?;
+    for offset in range.clone().step_by(HUGE_BYTES) {
+        fallocate(object, FallocateFlags::empty(), offset as u64, ALIGN_BYTES as u64)?;
     }
-    let bytes = usize::try_from(bytes).map_err(|_| Errno::NOMEM)?;
-    Mapping::new(object.as_fd(), bytes, true)?.collapse()
+    mapping.collapse(range)
 }

@@ -59,16 +59,16 @@ impl Mapping {
         Ok(Arc::new(mapping))
     }
 
-    /// Moves the object to huge pages, and gives it those that it has not got yet. Where the kernel has none
+    /// Moves a range of the object to huge pages, and gives it those that it has not got yet. Where the kernel has none
     /// left it makes room for some, which it does for nobody who just touches the memory.
-    pub(super) fn collapse(&self) -> Result<(), Errno> {
-        // SAFETY: the range that `new` mapped; what can be read in it stays the same.
-        let done = unsafe { libc::madvise(self.start.as_ptr(), self.bytes, libc::MADV_COLLAPSE) };
+    pub(super) fn collapse(&self, range: Range<usize>) -> Result<(), Errno> {
+        if range.start > range.end || range.end > self.bytes {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: within the range that `new` mapped; what can be read in it stays the same.
+        let done =
+            unsafe { libc::madvise(self.start.as_ptr().byte_add(range.start), range.len(), libc::MADV_COLLAPSE) };
         if done == 0 { Ok(()) } else { Err(Errno::from_io_error(&Error::last_os_error()).unwrap_or(Errno::INVAL)) }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// How much of it lies on huge pages, bytes, as the kernel tells.

@@ -9,6 +9,7 @@
 mod allocator;
 mod attached;
 mod blank;
+mod growth;
 mod huge;
 mod mapping;
 mod pool;

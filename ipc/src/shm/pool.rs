@@ -1,9 +1,18 @@
 //! A pool of slots, as its owner has it.
+//!
+//! It may grow while it is used, and gives back what it does not need any more: what waits for a store that is far away
+//! lies in the reader's pool or in the compressor's, as the data is. With room for all of it in both, always, a backup
+//! to S3 took 128 MiB more.
 
+use std::ops::{Range, RangeInclusive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::allocator::Allocator;
+use super::blank::{release, reserve};
+use super::growth::Growth;
+use super::huge::HUGE_BYTES;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
 use super::{ALIGN_BYTES, Blank};
@@ -11,6 +20,18 @@ use crate::agent::waiting;
 use crate::failure::Failure;
 use crate::ids::{AgentKind, PoolName, SlotId};
 use crate::message::PoolLine;
+
+/// How much memory comes and goes at a time, bytes.
+const CHUNK_BYTES: usize = HUGE_BYTES;
+/// By how much a pool grows at first, bytes, which takes a millisecond.
+const STEP_BYTES: usize = 8 << 20;
+/// How much memory that it has grown by may be free in a pool for longer than `SPARE_TIME`, bytes.
+const SPARE_BYTES: usize = 16 << 20;
+/// A server that is busy often answers many requests at once, and then none for a second. Given back at once, memory
+/// came and went all the time, and clearing it took a sixth of a backup's CPU.
+const SPARE_TIME: Duration = Duration::from_secs(2);
+/// How long somebody waits for a slot before the pool grows.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Shared memory that this process owns: it alone allocates from it.
 #[derive(Debug)]
@@ -24,7 +45,13 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct State {
+    /// Knows the units that have memory, and no others.
     allocator: Allocator,
+    growth: Growth,
+    /// Whether more memory could be had whenever it was wanted.
+    may_grow: bool,
+    /// Since when more than a spare has been free.
+    too_much_since: Option<Instant>,
     /// How many wait for a slot: to notify nobody would still be a system call.
     waiting: usize,
 }
@@ -35,28 +62,38 @@ impl Pool {
     /// # Errors
     /// When neither huge pages nor `/dev/shm` have room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
-        Self::create_in(Blank::new(&agent.to_string()), agent, unit_bytes, bytes)
+        Self::create_in(Blank::new(&agent.to_string()), agent, unit_bytes, bytes..=bytes)
     }
 
-    /// The same in an object that was opened before.
-    pub(crate) fn create_in(blank: Blank, agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
+    /// The same in an object that was opened before, with the fewest of the `bytes` at first and the most as they are
+    /// needed.
+    pub(crate) fn create_in(
+        blank: Blank,
+        agent: AgentKind,
+        unit_bytes: u32,
+        bytes: RangeInclusive<u64>,
+    ) -> Result<Arc<Self>, Failure> {
+        let (first, most) = bytes.into_inner();
         let unreasonable =
-            || Failure::shared_memory(format!("a pool of {bytes} bytes in units of {unit_bytes} can't be"));
+            || Failure::shared_memory(format!("a pool of {most} bytes in units of {unit_bytes} can't be"));
         if unit_bytes == 0 || !(unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
             return Err(unreasonable());
         }
-        let units = u32::try_from(bytes.div_ceil(u64::from(unit_bytes)).max(1)).map_err(|_| unreasonable())?;
-        let total = u64::from(units) * u64::from(unit_bytes);
-        let length = usize::try_from(total).map_err(|_| unreasonable())?;
+        let units = u32::try_from(most.div_ceil(u64::from(unit_bytes)).max(1)).map_err(|_| unreasonable())?;
+        let first_units =
+            u32::try_from(first.div_ceil(u64::from(unit_bytes)).max(1)).map_or(units, |first| first.min(units));
+        let length = |units: u32| usize::try_from(u64::from(units) * u64::from(unit_bytes));
         let name = PoolName { agent, pid: std::process::id() };
-        let object = blank.reserved(total)?;
-        let mapping = Mapping::new(object.as_fd(), length, true)
-            .map_err(|errno| Failure::shared_memory(errno).doing(format!("mapping pool {name}")))?;
+        let (object, mapping) = blank
+            .reserved(length(first_units).map_err(|_| unreasonable())?, length(units).map_err(|_| unreasonable())?)?;
+        let growth = Growth::new(first_units, units, in_units(CHUNK_BYTES, unit_bytes as usize));
+        let state =
+            State { allocator: Allocator::new(first_units), growth, may_grow: true, too_much_since: None, waiting: 0 };
         Ok(Arc::new(Self {
             line: PoolLine { name, unit_bytes, units },
             object,
             mapping,
-            state: Mutex::new(State { allocator: Allocator::new(units), waiting: 0 }),
+            state: Mutex::new(state),
             given_back: Condvar::new(),
         }))
     }
@@ -71,9 +108,19 @@ impl Pool {
         self.object.as_fd()
     }
 
-    /// How many bytes the pool holds in all.
+    /// How many bytes it has at the least.
     pub fn bytes(&self) -> u64 {
-        self.mapping.bytes() as u64
+        self.in_bytes(self.state().growth.first())
+    }
+
+    /// How many bytes it had at the most.
+    pub fn bytes_most(&self) -> u64 {
+        self.in_bytes(self.state().growth.most())
+    }
+
+    /// How many bytes it had at the most since this was asked last.
+    pub fn bytes_most_lately(&self) -> u64 {
+        self.in_bytes(self.state().growth.most_lately())
     }
 
     /// How much of it was in use after each take, on average, and at the most, bytes.
@@ -87,7 +134,7 @@ impl Pool {
         self.state().allocator.taken()
     }
 
-    /// Takes a slot of at least `bytes`, waiting until there is one.
+    /// Takes a slot of at least `bytes`; if there is none now, of memory that the pool grows by, or else when there is one.
     ///
     /// # Errors
     /// When `bytes` is more than the whole pool.
@@ -110,16 +157,31 @@ impl Pool {
 
     fn take_later(self: &Arc<Self>, units: u32) -> Result<NewSlot, Failure> {
         let mut state = self.state();
+        let mut patient = true;
         let start = loop {
             if let Some(start) = state.allocator.take(units) {
                 break start;
             }
+            if !std::mem::replace(&mut patient, true) && self.grow(&mut state, units) {
+                // There is enough for others who wait.
+                self.given_back.notify_all();
+                continue;
+            }
             state.waiting += 1;
-            state = self.given_back.wait(state).unwrap_or_else(PoisonError::into_inner);
+            (state, patient) = self.wait(state);
             state.waiting -= 1;
         };
         drop(state);
         self.slot(start, units)
+    }
+
+    /// Waits for a slot that comes home; false when it is time to grow instead.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
+        if !state.may_grow || state.growth.missing().is_none() {
+            return (self.given_back.wait(state).unwrap_or_else(PoisonError::into_inner), true);
+        }
+        let (state, waited) = self.given_back.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+        (state, !waited.timed_out())
     }
 
     /// Takes back a slot that came home.
@@ -131,10 +193,63 @@ impl Pool {
         if id.pool != self.line.name || !state.allocator.give_back(id.unit) {
             return Err(Failure::protocol(format!("{id} was released, but is not in use")));
         }
+        self.shrink(&mut state);
         if state.waiting > 0 {
             self.given_back.notify_all();
         }
         Ok(())
+    }
+
+    /// Gets memory for some more units, at least for so many if there can be; false if there is none.
+    fn grow(&self, state: &mut State, units: u32) -> bool {
+        // Twice as much each time: a store that is far away is soon given what it needs.
+        let grown = state.growth.there() - state.growth.first();
+        let before = state.growth.there();
+        let wanted = before + units.max(in_units(STEP_BYTES, self.unit_bytes())).max(grown);
+        while state.growth.there() < wanted
+            && state.may_grow
+            && let Some(chunk) = state.growth.missing()
+        {
+            // A host that has no more is no failure: what is in use comes back.
+            state.may_grow = reserve(self.object(), &self.mapping, self.range(&chunk)).is_ok();
+            if state.may_grow {
+                state.growth.came(&chunk);
+                state.allocator.add(chunk);
+            }
+        }
+        state.growth.there() > before
+    }
+
+    /// Gives memory back that it has grown by, if too much of it has been free for long.
+    fn shrink(&self, state: &mut State) {
+        if !self.has_too_much(state) {
+            state.too_much_since = None;
+            return;
+        }
+        if state.too_much_since.get_or_insert_with(Instant::now).elapsed() < SPARE_TIME {
+            return;
+        }
+        while self.has_too_much(state)
+            && let Some(chunk) = state.growth.last_within(state.allocator.free_from_the_end())
+            && release(self.object(), self.range(&chunk)).is_ok()
+        {
+            state.growth.went(&chunk);
+            state.allocator.withdraw(chunk);
+        }
+    }
+
+    fn has_too_much(&self, state: &State) -> bool {
+        let needed = state.allocator.used().now + in_units(SPARE_BYTES, self.unit_bytes());
+        state.growth.there() > state.growth.first().max(needed)
+    }
+
+    /// Where these units lie.
+    fn range(&self, units: &Range<u32>) -> Range<usize> {
+        units.start as usize * self.unit_bytes()..units.end as usize * self.unit_bytes()
+    }
+
+    fn in_bytes(&self, units: u32) -> u64 {
+        u64::from(units) * u64::from(self.line.unit_bytes)
     }
 
     /// Cuts the slot that starts at `unit` after `bytes`; the start of the rest, if there is one.
@@ -155,8 +270,7 @@ impl Pool {
     }
 
     fn slot(self: &Arc<Self>, start: u32, units: u32) -> Result<NewSlot, Failure> {
-        let from = start as usize * self.unit_bytes();
-        let region = Region::new(&self.mapping, from..from + units as usize * self.unit_bytes())
+        let region = Region::new(&self.mapping, self.range(&(start..start + units)))
             .ok_or_else(|| Failure::shared_memory("a slot beyond its pool"))?;
         let id = SlotId { pool: self.line.name, unit: start };
         Ok(NewSlot::new(id, region, Home::Own(Arc::clone(self))))
@@ -165,5 +279,91 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each operation leaves the allocator whole, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// So many bytes in units of `unit_bytes`, at least one.
+fn in_units(bytes: usize, unit_bytes: usize) -> u32 {
+    u32::try_from(bytes / unit_bytes).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{Mode, OFlags, fstat, openat};
+    use rustix::mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    };
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn pool(blank: Blank) -> Arc<Pool> {
+        Pool::create_in(blank, AgentKind::Reader, 1 << 20, 4 * MIB..=64 * MIB).unwrap()
+    }
+
+    fn memory_mib(pool: &Pool) -> u64 {
+        u64::try_from(fstat(pool.object()).unwrap().st_blocks).unwrap() * 512 / MIB
+    }
+
+    /// Takes `count` slots of 1 MiB and writes to each.
+    fn take(pool: &Arc<Pool>, count: u8) -> Vec<NewSlot> {
+        let slot = |number| {
+            let mut slot = pool.take(1 << 20).unwrap();
+            slot.bytes_mut().fill(number);
+            slot
+        };
+        (0..count).map(slot).collect()
+    }
+
+    #[test]
+    fn a_pool_grows_while_slots_are_wanted_and_gives_back_what_is_too_much() {
+        let pool = pool(Blank::new("reader"));
+        assert_eq!((memory_mib(&pool), pool.bytes()), (4, 4 * MIB));
+        let mut slots = take(&pool, 64);
+        assert!(slots.iter_mut().zip(0..).all(|(slot, number)| slot.bytes_mut().iter().all(|&byte| byte == number)));
+        assert!(pool.try_take(1).unwrap().is_none(), "there is room for 64 and no more");
+        let (mut kept, last) = (slots.remove(30), slots.remove(40));
+        drop(slots);
+        assert_eq!(memory_mib(&pool), 64, "somebody may soon want it");
+        std::thread::sleep(SPARE_TIME);
+        drop(last);
+        assert_eq!(memory_mib(&pool), 16);
+        assert_eq!([pool.bytes_most_lately(), pool.bytes_most_lately()], [64 * MIB, 16 * MIB]);
+        assert!(kept.bytes_mut().iter().all(|&byte| byte == 30), "what is in use stays");
+        drop(kept);
+        assert_eq!(take(&pool, 64).len(), 64, "it grows again");
+    }
+
+    #[test]
+    fn who_waits_for_a_large_slot_gets_memory_in_one_piece() {
+        let pool = pool(Blank::new("reader"));
+        let _small = take(&pool, 3);
+        assert_eq!(pool.take(24 << 20).unwrap().bytes_mut().len(), 24 << 20);
+    }
+
+    #[test]
+    fn a_host_that_has_no_more_memory_has_what_it_had() {
+        let pool = pool(Blank::of(tmpfs("12m")));
+        let mut slots = take(&pool, 12);
+        let waiting = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| pool.take(1 << 20).unwrap().bytes_mut().len());
+            std::thread::sleep(2 * PATIENCE);
+            assert!(!waiting.is_finished());
+            drop(slots.pop());
+            waiting.join().unwrap()
+        });
+        assert_eq!((waiting, memory_mib(&pool)), (1 << 20, 12));
+    }
+
+    /// An object on a file system that has so much memory.
+    fn tmpfs(size: &str) -> OwnedFd {
+        let tmpfs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).expect("the right to make a tmpfs");
+        fsconfig_set_string(&tmpfs, "size", size).unwrap();
+        fsconfig_create(&tmpfs).unwrap();
+        let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).unwrap();
+        openat(&mount, ".", OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR).unwrap()
     }
 }

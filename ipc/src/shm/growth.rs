@@ -1,0 +1,114 @@
+//! Which parts of a pool have memory: its beginning always, the rest in chunks while they are needed.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// What has memory of a pool, counted in its units.
+#[derive(Debug)]
+pub(super) struct Growth {
+    /// The units that have memory from the beginning to the end.
+    first: u32,
+    all: u32,
+    /// How long a chunk is; the last may be shorter.
+    chunk: u32,
+    /// Where the chunks begin that have none.
+    missing: BTreeSet<u32>,
+    there: u32,
+    most: u32,
+    most_lately: u32,
+}
+
+impl Growth {
+    /// A pool that has the first `first` of `all` units (no more than those), and may have the others in chunks of
+    /// `chunk` units (at least one).
+    pub(super) fn new(first: u32, all: u32, chunk: u32) -> Self {
+        let missing = (first..all).step_by(chunk.max(1) as usize).collect();
+        Self { first, all, chunk, missing, there: first, most: first, most_lately: first }
+    }
+
+    /// The units that are always there.
+    pub(super) fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// How many units have memory.
+    pub(super) fn there(&self) -> u32 {
+        self.there
+    }
+
+    /// How many had at the most.
+    pub(super) fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// How many had at the most since this was asked last.
+    pub(super) fn most_lately(&mut self) -> u32 {
+        std::mem::replace(&mut self.most_lately, self.there)
+    }
+
+    /// The first chunk that has none.
+    pub(super) fn missing(&self) -> Option<Range<u32>> {
+        self.missing.first().map(|&start| self.chunk(start))
+    }
+
+    /// The last chunk that lies wholly within one of these runs.
+    pub(super) fn last_within(&self, mut runs: impl Iterator<Item = Range<u32>>) -> Option<Range<u32>> {
+        runs.find_map(|run| {
+            let beyond_first = run.end.checked_sub(self.first)?;
+            // The pool's last chunk may be a short one.
+            let end = if run.end == self.all { beyond_first.next_multiple_of(self.chunk) } else { beyond_first };
+            let number = (end / self.chunk).checked_sub(1)?;
+            let chunk = self.chunk(self.first + number * self.chunk);
+            (chunk.start >= run.start).then_some(chunk)
+        })
+    }
+
+    /// A chunk that was missing has memory now.
+    pub(super) fn came(&mut self, chunk: &Range<u32>) {
+        self.missing.remove(&chunk.start);
+        self.there += chunk.end - chunk.start;
+        self.most = self.most.max(self.there);
+        self.most_lately = self.most_lately.max(self.there);
+    }
+
+    /// A chunk has none any more.
+    pub(super) fn went(&mut self, chunk: &Range<u32>) {
+        self.missing.insert(chunk.start);
+        self.there -= chunk.end - chunk.start;
+    }
+
+    fn chunk(&self, start: u32) -> Range<u32> {
+        start..start.saturating_add(self.chunk).min(self.all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_come_and_go_and_the_first_units_stay() {
+        let mut growth = Growth::new(4, 13, 4);
+        assert_eq!(growth.missing(), Some(4..8));
+        for chunk in [4..8, 8..12, 12..13] {
+            assert_eq!(growth.missing(), Some(chunk.clone()));
+            growth.came(&chunk);
+        }
+        assert_eq!((growth.missing(), growth.there(), growth.most()), (None, 13, 13));
+        growth.went(&(4..8));
+        assert_eq!((growth.missing(), growth.there(), growth.most()), (Some(4..8), 9, 13));
+        assert_eq!((growth.most_lately(), growth.most_lately()), (13, 9));
+    }
+
+    #[test]
+    fn only_a_chunk_that_is_whole_is_found() {
+        let growth = Growth::new(4, 13, 4);
+        let last = |runs: &[(u32, u32)]| growth.last_within(runs.iter().map(|&(start, end)| start..end));
+        assert_eq!(last(&[(0, 4)]), None, "the first units stay");
+        assert_eq!(last(&[(5, 12)]), Some(8..12));
+        assert_eq!(last(&[(9, 13), (3, 9)]), Some(12..13));
+        assert_eq!(last(&[(9, 12), (3, 9)]), Some(4..8));
+        assert_eq!(last(&[(0, 13)]), Some(12..13));
+        assert_eq!(last(&[(9, 11), (5, 8), (1, 4)]), None);
+    }
+}
