@@ -2,7 +2,7 @@
 //!
 //! It may grow while it is used, and gives back what it does not need any more: what waits for a store that is far away
 //! lies in the reader's pool or in the compressor's, as the data is. With room for all of it in both, always, a backup
-//! to S3 took 128 MiB more.
+//! to S3 took a hundred MiB more.
 
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
