@@ -49,6 +49,8 @@ fn one_by_one(run: &mut Running, agents: &[&str], mut look: impl FnMut(&str, &Pr
     let held = hold(run, agents);
     for (number, (name, agent)) in agents.iter().zip(&held).enumerate() {
         if number + 1 == held.len() {
+            // Not before it has said what is to be done.
+            run.wait_until(|_| waits(&held[0]).then_some(())).expect("a master that waits for answers");
             signal(&held[0], Signal::STOP);
         }
         signal(agent, Signal::CONT);
@@ -64,6 +66,11 @@ fn status(agent: &Process, file: &str) -> String {
 
 fn is_locked_in(agent: &Process) -> bool {
     status(agent, "status").contains("Seccomp:\t2")
+}
+
+/// Whether its first thread waits for a message.
+fn waits(agent: &Process) -> bool {
+    status(agent, "syscall").starts_with(&format!("{} ", libc::SYS_ppoll))
 }
 
 /// Whether an error says that it is forbidden.
