@@ -26,7 +26,7 @@ use crate::supervisor::Observer;
 /// The least size of each pool of slots: the block in work stays in the cache.
 const POOL_BYTES: u64 = 32 << 20;
 
-/// The size of each pool: a store that is far away wants much on its way at once, a small volume has not so much.
+/// How large each pool may become: a store that is far away wants much on its way at once, a small volume has not so much.
 pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
     let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
     // Those on their way, and one that is being gathered.

@@ -23,8 +23,13 @@ pub(super) const HUGE_BYTES: usize = 2 << 20;
 
 /// An object that never had a name, on a tmpfs that goes when its last object does.
 pub(super) fn object() -> Result<OwnedFd, Errno> {
+    object_on_tmpfs("huge", "always")
+}
+
+/// The same on a tmpfs with any option.
+pub(super) fn object_on_tmpfs(option: &str, value: &str) -> Result<OwnedFd, Errno> {
     let tmpfs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&tmpfs, "huge", "always")?;
+    fsconfig_set_string(&tmpfs, option, value)?;
     fsconfig_create(&tmpfs)?;
     let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     openat(&mount, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)

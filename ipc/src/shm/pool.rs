@@ -289,14 +289,10 @@ fn in_units(bytes: usize, unit_bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
-
-    use rustix::fs::{Mode, OFlags, fstat, openat};
-    use rustix::mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    };
+    use rustix::fs::fstat;
 
     use super::*;
+    use crate::shm::huge::object_on_tmpfs;
 
     const MIB: u64 = 1 << 20;
 
@@ -346,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_host_that_has_no_more_memory_has_what_it_had() {
-        let pool = pool(Blank::of(tmpfs("12m")));
+        let pool = pool(Blank::of(object_on_tmpfs("size", "12m").expect("the right to make a tmpfs")));
         let mut slots = take(&pool, 12);
         let waiting = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| pool.take(1 << 20).unwrap().bytes_mut().len());
@@ -356,14 +352,5 @@ mod tests {
             waiting.join().unwrap()
         });
         assert_eq!((waiting, memory_mib(&pool)), (1 << 20, 12));
-    }
-
-    /// An object on a file system that has so much memory.
-    fn tmpfs(size: &str) -> OwnedFd {
-        let tmpfs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).expect("the right to make a tmpfs");
-        fsconfig_set_string(&tmpfs, "size", size).unwrap();
-        fsconfig_create(&tmpfs).unwrap();
-        let mount = fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).unwrap();
-        openat(&mount, ".", OFlags::TMPFILE | OFlags::RDWR, Mode::RUSR | Mode::WUSR).unwrap()
     }
 }
