@@ -8,7 +8,7 @@ use std::hint::black_box;
 use anyhow::anyhow;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use septet_format::{BlockHash, Codec};
-use septet_ipc::wire::{Receiver, Sender};
+use septet_ipc::message::{Receiver, Sender};
 use septet_ipc::{AgentKind, Command, Failure, Message, PoolName, SlotId, State};
 use serde::Serialize;
 

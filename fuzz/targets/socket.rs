@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use libfuzzer_sys::fuzz_target;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_ipc::wire::Receiver;
+use septet_ipc::message::Receiver;
 use septet_ipc::{Event, Message};
 
 fn pair() -> (OwnedFd, OwnedFd) {

@@ -1,32 +1,27 @@
-//! What the agents say to each other, and the framework that every agent runs in.
+//! What the agents say to each other, the framework that every agent runs in, and the memory that they share.
 //!
-//! An [`Agent`] is a filter: [`agent::run`] reads one [`Message`] a line from its upstream
-//! socket, resolves the shared memory that a [`Command`] names to a [`Slot`], calls the handler,
-//! and writes what the handler hands to [`Output`] to the downstream socket. Payload stays in
-//! [`Pool`]s of shared memory. A [`Slot`] that a handler drops is released to the pool's owner,
-//! on its own or up the socket: nothing can leak, and no agent frees anything by hand.
+//! Three ideas, a folder each:
+//!
+//! - [`message`]: a [`Message`] is one line on a socket; a [`Command`] is the message about one extent of the volume.
+//! - [`agent`]: an [`Agent`] is a handler that takes commands and hands on results. [`agent::run`] does the rest.
+//! - [`shm`]: a [`Slot`] is a piece of shared memory that holds the bytes of one command.
+//!
+//! They meet in [`agent::run`]. It reads a [`Message`] from the upstream socket, resolves the shared memory that a
+//! [`Command`] names to a [`Slot`], calls the [`Agent`] with both as [`Work`], and writes what the handler gives to
+//! [`Output`] to the downstream socket. When a handler drops a [`Slot`], the slot goes back to the [`Pool`] that it
+//! was taken from: at once if this process owns the pool, otherwise by a message to the owner. So no slot can leak,
+//! and no agent frees anything by hand.
 //!
 //! PROTOCOL.md describes the same for people and for other languages.
 
 pub mod agent;
-pub mod begin;
-pub mod command;
-pub mod failure;
-pub mod ids;
-pub mod intake;
 pub mod message;
-pub mod rbd;
 pub mod shm;
-pub mod status;
-pub mod wire;
 
-pub use agent::{Agent, Context, Item, Output};
-pub use begin::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, Sample, VerifyJob};
-pub use command::{Command, State, Work};
-pub use failure::{Failure, FailureKind};
-pub use ids::{AgentKind, PoolName, SlotId};
-pub use message::Message;
-pub use rbd::{RbdBackup, RbdOrigin, RbdRestore};
+pub use agent::{Agent, Context, Item, Output, Work};
+pub use message::{
+    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, PoolName,
+    RbdBackup, RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
+};
 pub use septet_sandbox::Needs;
 pub use shm::{NewSlot, Pool, Slot, Table};
-pub use status::Event;

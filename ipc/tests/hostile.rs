@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_ipc::message::{LINE_BYTES_MAX, PoolLine, TableLine};
+use septet_ipc::message::{LINE_BYTES_MAX, PoolLine, Receiver, Sender, TableLine};
 use septet_ipc::shm::{Attached, Releases};
-use septet_ipc::wire::{Receiver, Sender};
 use septet_ipc::{AgentKind, Message, PoolName, Table};
 
 /// What one line, and the few that are here at a time, may cost.

@@ -7,8 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use septet_format::{BackupId, BlockHash, Codec, VolumeName};
-use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, TableLine};
-use septet_ipc::wire::{Receiver, Sender};
+use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
     RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,

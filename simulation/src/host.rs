@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fastrand::Rng;
 use jiff::SignedDuration;
 use septet_format::{BackupId, Manifest, Pending, VolumeName, keys};
-use septet_ipc::status::Damage;
+use septet_ipc::message::Damage;
 use septet_ipc::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, VerifyJob};
 use septet_repository::audit::{DamagedSegments, IndexCache, damaged_ranges};
 use septet_repository::conclude::{self, Left};

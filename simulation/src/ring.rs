@@ -14,8 +14,8 @@ use septet_agent_metawriter::Metawriter;
 use septet_agent_reader::Reader;
 use septet_agent_s3worker::S3worker;
 use septet_agent_volumewriter::Volumewriter;
+use septet_ipc::message::Damage;
 use septet_ipc::shm::Table;
-use septet_ipc::status::Damage;
 use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
 
 /// The run did not get to its end.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use septet_format::Geometry;
-use septet_ipc::status::{Damage, Progress};
+use septet_ipc::message::{Damage, Progress};
 use septet_ipc::{Command, Failure, Message, State};
 
 use crate::{Plan, Step};

@@ -12,7 +12,7 @@ pub use extents::ExtentPlan;
 pub use listing::ListingPlan;
 pub use run::run;
 
-use septet_ipc::status::{Damage, Progress};
+use septet_ipc::message::{Damage, Progress};
 use septet_ipc::{Begin, Failure, Message};
 
 /// What a plan wants done after a message.

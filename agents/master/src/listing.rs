@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use septet_ipc::message::CheckedLine;
-use septet_ipc::status::{Damage, Progress};
+use septet_ipc::message::{Damage, Progress};
 use septet_ipc::{Command, Failure, Message, State};
 
 use crate::extents::damage;

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use septet_ipc::agent::{STATUS_INTERVAL, cpu_ms, lock_in, run_process, spawn};
-use septet_ipc::intake::Intake;
-use septet_ipc::status::Status;
-use septet_ipc::wire::{Receiver, Sender};
+use septet_ipc::message::{Intake, Receiver, Sender, Status};
 use septet_ipc::{AgentKind, Begin, Event, Failure, FailureKind, Message, Needs};
 
 use crate::{Plan, Step, plan};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use septet_format::Manifest;
-use septet_ipc::status::Damage;
+use septet_ipc::message::Damage;
 use septet_ipc::{Begin, RestoreJob};
 use septet_repository::Repository;
 use septet_volume::RbdUrl;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use septet_format::{BackupId, Manifest, VolumeName};
-use septet_ipc::status::Damage;
+use septet_ipc::message::Damage;
 use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::Repository;
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};

@@ -1,7 +1,7 @@
 //! The progress bar: how much is done, how fast, and how long it will take.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use septet_ipc::status::Progress;
+use septet_ipc::message::Progress;
 
 /// A progress bar on standard error; where that is no terminal, nothing.
 pub(crate) struct Bar(ProgressBar);

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use bytesize::ByteSize;
-use septet_ipc::status::{Damage, Progress};
+use septet_ipc::message::{Damage, Progress};
 use serde_json::{Value, json};
 
 use crate::args::Global;

@@ -1,7 +1,7 @@
 //! What each agent did with its time, as `--profile` shows it: who works, who waits, and for what.
 
 use septet_ipc::AgentKind;
-use septet_ipc::status::Status;
+use septet_ipc::message::Status;
 
 use crate::supervisor::Report;
 

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use septet_ipc::status::Status;
+use septet_ipc::message::Status;
 use septet_ipc::{AgentKind, Event, Failure, FailureKind};
 
 /// The longest line that an agent may say on its standard error, bytes.

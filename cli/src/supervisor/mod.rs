@@ -13,7 +13,7 @@ mod usage;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use septet_ipc::status::{Damage, Progress, Status};
+use septet_ipc::message::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Event, Failure};
 use septet_store::Counts;
 

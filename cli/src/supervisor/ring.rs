@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use septet_ipc::agent::SANDBOX_VARIABLE;
-use septet_ipc::{AgentKind, Begin, Message, wire};
+use septet_ipc::{AgentKind, Begin, Message, message};
 
 use super::member::{Heard, Member};
 use super::{REAP_TIMEOUT, ceph, sandbox};
@@ -36,7 +36,7 @@ pub(crate) fn start(
     }
     let (mut downstream, mut upstream): (Vec<OwnedFd>, Vec<OwnedFd>) = links.into_iter().unzip();
     if let Some(last) = downstream.last() {
-        let job = wire::Sender::new(last.try_clone()?);
+        let job = message::Sender::new(last.try_clone()?);
         job.send(&Message::Begin(Box::new(begin.clone()))).map_err(std::io::Error::other)?;
     }
     // The master reads what the last one writes.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Work;
 use super::gauge::Gauge;
 use super::process::spawn;
 use super::shared::{Shared, went_away};
 use super::{Agent, Weight};
-use crate::command::Work;
-use crate::failure::Failure;
+use crate::message::Failure;
 use crate::message::Message;
+use crate::message::Receiver;
 use crate::shm::Table;
-use crate::wire::Receiver;
 
 /// How long a worker that has more to do may hold results back, so that several go in one write.
 const HOLD_BACK_MAX: Duration = Duration::from_millis(4);

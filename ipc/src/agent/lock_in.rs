@@ -3,7 +3,7 @@
 use septet_sandbox::{Mode, Needs, enter};
 
 use super::cores;
-use crate::failure::Failure;
+use crate::message::Failure;
 
 /// In it the supervisor says how the agents are to be locked in: `required`, `off`, or as well as the kernel can.
 pub const SANDBOX_VARIABLE: &str = "SEPTET_SANDBOX";

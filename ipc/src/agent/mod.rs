@@ -7,11 +7,13 @@ mod process;
 mod runner;
 mod shared;
 mod turns;
+mod work;
 
 pub use gauge::{outside, pass_on, step, step_aside, waiting};
 pub use lock_in::{SANDBOX_VARIABLE, lock_in};
 pub use process::{STATUS_INTERVAL, cpu_ms, run_process, spawn};
 pub use runner::run;
+pub use work::Work;
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,13 +21,12 @@ use std::time::Duration;
 
 use septet_sandbox::Needs;
 
-use crate::begin::Begin;
-use crate::command::Work;
-use crate::failure::Failure;
-use crate::ids::AgentKind;
+use crate::message::AgentKind;
+use crate::message::Begin;
+use crate::message::Event;
+use crate::message::Failure;
 use crate::message::Message;
 use crate::shm::{Blank, Pool, Table};
-use crate::status::Event;
 
 /// One step of a pipeline: a handler and its state. It does no plumbing.
 ///

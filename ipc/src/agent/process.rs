@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::failure::Failure;
-use crate::ids::AgentKind;
-use crate::status::Event;
+use crate::message::AgentKind;
+use crate::message::Event;
+use crate::message::Failure;
 
 /// How often an agent shows that it is alive.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(500);

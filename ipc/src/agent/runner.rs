@@ -15,11 +15,11 @@ use super::lock_in::lock_in;
 use super::process::{STATUS_INTERVAL, run_process, spawn};
 use super::shared::{Shared, went_away};
 use super::{Agent, Context};
-use crate::begin::Begin;
-use crate::failure::Failure;
+use crate::message::Begin;
+use crate::message::Event;
+use crate::message::Failure;
 use crate::message::Message;
-use crate::status::Event;
-use crate::wire::{Receiver, Sender};
+use crate::message::{Receiver, Sender};
 
 /// Runs the agent `A` between the sockets that are its standard input (upstream) and output
 /// (downstream), until `end`.

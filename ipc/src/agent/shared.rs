@@ -3,17 +3,17 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::Work;
 use super::gauge::{Gauge, Hooks};
 use super::turns::Turns;
 use super::{Made, Output, cpu_ms};
-use crate::command::Work;
-use crate::failure::{Failure, FailureKind};
-use crate::ids::{AgentKind, SlotId};
-use crate::intake::Intake;
+use crate::message::Intake;
 use crate::message::Message;
+use crate::message::{AgentKind, SlotId};
+use crate::message::{Event, Status};
+use crate::message::{Failure, FailureKind};
+use crate::message::{Receiver, Sender};
 use crate::shm::{Attached, Pool, Releases, Slot, Table};
-use crate::status::{Event, Status};
-use crate::wire::{Receiver, Sender};
 
 /// Results that gather to this many bytes are written before the handler is done.
 const GATHER_BYTES_MAX: usize = 2048;

@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::ALIGN_BYTES;
 use super::mapping::{Mapping, Region};
 use super::slot::{Releases, Slot};
-use crate::failure::Failure;
-use crate::ids::{PoolName, SlotId};
+use crate::message::Failure;
 use crate::message::PoolLine;
+use crate::message::{PoolName, SlotId};
 
 /// More than any pipeline has; a peer that announces without end is stopped here.
 const POOLS_MAX: usize = 16;

@@ -13,7 +13,7 @@ use rustix::shm;
 
 use super::huge;
 use super::mapping::Mapping;
-use crate::failure::Failure;
+use crate::message::Failure;
 
 /// An object that has no size yet, to be a pool or a table.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
 use super::{ALIGN_BYTES, Blank};
 use crate::agent::waiting;
-use crate::failure::Failure;
-use crate::ids::{AgentKind, PoolName, SlotId};
+use crate::message::Failure;
 use crate::message::PoolLine;
+use crate::message::{AgentKind, PoolName, SlotId};
 
 /// How much memory comes and goes at a time, bytes.
 const CHUNK_BYTES: usize = HUGE_BYTES;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ALIGN_BYTES;
 use super::mapping::Region;
 use super::pool::Pool;
-use crate::failure::Failure;
-use crate::ids::SlotId;
+use crate::message::Failure;
 use crate::message::Message;
-use crate::wire::Sender;
+use crate::message::Sender;
+use crate::message::SlotId;
 
 /// Where a slot goes back to.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Releases {
             return Ok(());
         }
         match self.upstream.send(&Message::Release(ids)) {
-            Err(failure) if failure.kind == crate::failure::FailureKind::Peer => Ok(()),
+            Err(failure) if failure.kind == crate::message::FailureKind::Peer => Ok(()),
             other => other,
         }
     }

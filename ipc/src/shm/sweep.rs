@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::ids::PoolName;
+use crate::message::PoolName;
 
 const DIRECTORY: &str = "/dev/shm";
 const PREFIX: &str = "septet_";

@@ -10,7 +10,7 @@ use rustix::fs::fstat;
 use rustix::io::{Errno, pread, pwrite};
 
 use super::Blank;
-use crate::failure::Failure;
+use crate::message::Failure;
 use crate::message::TableLine;
 
 /// A table; an entry that was never set is all zeros.

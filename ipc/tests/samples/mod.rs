@@ -4,8 +4,7 @@
 //! to the code does not compile here until it stands in the list, and then in the document.
 
 use septet_format::{BlockHash, Codec};
-use septet_ipc::message::{CheckedLine, PoolLine, SegmentLine, SegmentName, TableLine};
-use septet_ipc::status::{Damage, Progress, Status};
+use septet_ipc::message::{CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob,
     Resume, Sample, State, VerifyJob,

@@ -9,9 +9,8 @@ use std::ops::Range;
 use septet_format::{BackupId, BlockHash, Codec, Geometry};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::ids::SlotId;
-use crate::shm::Slot;
+use super::failure::Failure;
+use super::ids::SlotId;
 
 /// What is known of an extent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,28 +121,5 @@ impl Command {
     /// How many bytes its slot holds.
     pub fn stored_bytes(&self) -> u64 {
         self.stored.map_or(self.size, u64::from)
-    }
-}
-
-/// A command in the hands of an agent: with the slot itself in the place of its name.
-///
-/// Whoever drops it gives the slot back.
-#[derive(Debug)]
-pub struct Work {
-    /// The command; its `shm_id` is filled in when it is sent.
-    pub command: Command,
-    /// The bytes that it carries.
-    pub slot: Option<Slot>,
-}
-
-impl Work {
-    /// Work on the extent at `offset` that carries no bytes.
-    pub fn new(offset: u64, size: u64, state: State) -> Self {
-        Self { command: Command::new(offset, size, state), slot: None }
-    }
-
-    /// The bytes that it carries, without the padding behind them.
-    pub fn bytes(&self) -> Option<&[u8]> {
-        self.slot.as_ref().map(Slot::bytes)
     }
 }

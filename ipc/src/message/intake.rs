@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Counts what a [`Receiver`](crate::wire::Receiver) reads; anybody may look.
+/// Counts what a [`Receiver`](super::wire::Receiver) reads; anybody may look.
 #[derive(Debug, Default)]
 pub struct Intake {
     reads: AtomicU64,

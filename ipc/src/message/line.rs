@@ -7,10 +7,10 @@
 use septet_format::{BackupId, BlockHash, Codec};
 use serde::{Deserialize, Serialize};
 
-use crate::begin::Begin;
-use crate::command::{Command, State};
-use crate::failure::Failure;
-use crate::ids::{PoolName, SlotId};
+use super::begin::Begin;
+use super::command::{Command, State};
+use super::failure::Failure;
+use super::ids::{PoolName, SlotId};
 
 /// The longest line that is read or written, bytes with its newline.
 ///

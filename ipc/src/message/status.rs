@@ -7,8 +7,8 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::ids::AgentKind;
+use super::failure::Failure;
+use super::ids::AgentKind;
 
 /// One line on an agent's standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

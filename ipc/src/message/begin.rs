@@ -11,8 +11,8 @@ use septet_format::{BackupId, Geometry, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::failure::Failure;
-use crate::rbd::{RbdBackup, RbdRestore};
+use super::failure::Failure;
+use super::rbd::{RbdBackup, RbdRestore};
 
 /// The job of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,9 +17,9 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-use crate::failure::{Failure, FailureKind};
-use crate::intake::Intake;
-use crate::message::{LINE_BYTES_MAX, Message};
+use super::failure::{Failure, FailureKind};
+use super::intake::Intake;
+use super::line::{LINE_BYTES_MAX, Message};
 
 const READ_BYTES: usize = 64 << 10;
 /// More descriptors than any run sends (a pool an agent, a table): the rest is refused.

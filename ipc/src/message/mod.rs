@@ -1,0 +1,26 @@
+//! What the agents say to each other: the lines on their sockets, and their events on standard error.
+//!
+//! A [`Message`] is one line. The first one of a run is [`Begin`], the job. After it come
+//! [`Command`]s, one for each extent of the volume. A [`Sender`] and a [`Receiver`] are the two
+//! halves of a socket. An [`Event`] tells the supervisor how the agent is doing. PROTOCOL.md
+//! describes the same for people and for other languages.
+
+mod begin;
+mod command;
+mod failure;
+mod ids;
+mod intake;
+mod line;
+mod rbd;
+mod status;
+mod wire;
+
+pub use begin::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, Sample, VerifyJob};
+pub use command::{Command, State};
+pub use failure::{Failure, FailureKind};
+pub use ids::{AgentKind, BadId, PoolName, SlotId};
+pub use intake::Intake;
+pub use line::{BadLine, CheckedLine, LINE_BYTES_MAX, Message, PoolLine, SegmentLine, SegmentName, TableLine};
+pub use rbd::{RbdBackup, RbdOrigin, RbdRestore};
+pub use status::{Damage, Event, Progress, Status};
+pub use wire::{Receiver, Sender};
