@@ -16,27 +16,28 @@ OPTIONS = [
     ),
     cfg.StrOpt(
         "septet_block_size",
-        help="What is read, compared and stored at once, from 64KiB to 4MiB. It counts from the next full backup on.",
+        help="The unit that is read, compared and stored, from 64KiB to 4MiB. A change takes effect with the next full "
+        "backup.",
     ),
     cfg.IntOpt(
         "septet_streams",
         min=1,
         max=64,
-        help="How many reads or writes of one volume go on at once. By default septet decides: 4, and 8 where a "
-        "restore comes from S3.",
+        help="Concurrent reads or writes of one volume. By default septet decides: 4, or for a restore from S3 as many "
+        "as it has connections.",
     ),
     cfg.IntOpt(
         "septet_timeout",
         default=120,
         min=1,
-        help="Seconds after which a volume or a storage that does not answer fails a backup or restore.",
+        help="A backup or restore fails if the volume or the storage does not answer for this many seconds.",
     ),
     cfg.BoolOpt(
         "septet_independent_backups",
         default=False,
         help="Record incremental backups without their parent. Septet needs no chain to restore one, but Cinder "
-        "refuses to delete a backup that is another's parent. With this, any backup can be deleted at any time, and "
-        "all are shown as full.",
+        "refuses to delete a backup that is another's parent. With this option any backup can be deleted at any time, "
+        "and all are shown as full.",
     ),
 ]
 
