@@ -1,7 +1,7 @@
-//! The bare work, alone on one thread: what Septet's cost is held against.
+//! The bare work on one thread: the reference for Septet's cost.
 //!
-//! The blocks that a backup would read are brought to memory in chunks that no cache holds, as a
-//! disk would hand them over, and only the work on them is timed.
+//! The blocks that a backup would read are read into memory in chunks that fit no cache, as a disk would deliver them.
+//! Only the work on them is timed.
 
 use std::fmt;
 use std::fs::File;
@@ -20,16 +20,16 @@ use crate::split::one_process::is_zero;
 use crate::units::{BLOCK_BYTES, ms_per_gb};
 use crate::{direct, extents};
 
-/// More than the last-level cache of any machine one would measure on, by little memory.
+/// More than the last-level cache of any likely machine, and still little memory.
 const CHUNK_BYTES: usize = 256 << 20;
 
-/// One thing that a backup can't do without.
+/// One kind of work that no backup can avoid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Work {
     /// BLAKE3 of each block.
     Blake3,
-    /// LZ4 (lz4_flex, its fast encoder) of each block, into memory that is there.
+    /// LZ4 (lz4_flex's fast encoder) of each block, into allocated memory.
     Lz4,
     /// Whether a block is all zeros.
     ZeroCheck,
@@ -61,7 +61,7 @@ impl fmt::Display for Work {
 pub(crate) struct Bare {
     /// How much was worked on, bytes.
     pub(crate) bytes: u64,
-    /// What came of it, bytes: less, for a codec.
+    /// The length of the result, bytes: shorter for a codec.
     pub(crate) output_bytes: u64,
     /// CPU time, seconds.
     pub(crate) cpu_seconds: f64,
@@ -134,7 +134,7 @@ impl Bench {
     }
 }
 
-/// Works on one block; how many bytes came of it.
+/// Works on one block; returns the length of the result.
 fn work_on(work: Work, block: &[u8], output: &mut [u8]) -> anyhow::Result<usize> {
     match work {
         Work::Blake3 => {

@@ -1,11 +1,11 @@
-//! Finding the `septet` that is measured.
+//! Finds the `septet` binary to measure.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// `given`, or else the one of this tree, built now in the profile that this program is built in.
+/// `given`, otherwise the binary of this tree, built now in the profile of this program.
 ///
 /// # Errors
 /// A `given` that is not there, or a tree that does not build.

@@ -1,4 +1,4 @@
-//! Two volumes, bit for bit. Where both have a hole, both read as zeros: nothing is read there.
+//! Compares two volumes bit for bit. Where both have a hole, nothing is read.
 
 use std::ops::Range;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! CPU time, and not wall time: it holds on a noisy machine, and it is what a backup costs its host.
+//! CPU time. Unlike wall time it is stable on a noisy machine, and it is what a backup costs its host.
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use rustix::time::{ClockId, clock_gettime};
@@ -24,7 +24,7 @@ pub(crate) fn children_seconds() -> anyhow::Result<f64> {
 mod tests {
     use super::*;
 
-    /// Grandchildren count once their parent has waited for them: that is how agents are counted.
+    /// Grandchildren count once their parent has waited for them. Agents are counted this way.
     #[test]
     fn a_grandchild_that_works_is_counted_and_one_that_sleeps_is_not() {
         let cost = |script: &str| {

@@ -1,4 +1,4 @@
-//! Reading a volume past the page cache, into memory that is used over and over.
+//! Reads a volume with O_DIRECT into memory that is reused.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,12 +9,12 @@ use rustix::fs::OFlags;
 use septet_ipc::shm::NewSlot;
 use septet_ipc::{AgentKind, Pool};
 
-/// What O_DIRECT wants of addresses, offsets and lengths, bytes.
+/// The alignment of addresses, offsets and lengths for O_DIRECT, bytes.
 pub(crate) const ALIGN_BYTES: usize = 4096;
 const UNIT_BYTES: u32 = 4096;
 const HUGE_BYTES: usize = 2 << 20;
 
-/// Opens `path` for reading with O_DIRECT, or without where the file system has none (tmpfs).
+/// Opens `path` for reading with O_DIRECT, or without it if the file system has none (tmpfs).
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
@@ -32,8 +32,8 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Memory that O_DIRECT can read into: on huge pages where they are to be had, as Septet's own. On small ones a disk
-/// may be read at less than half the rate.
+/// Memory for O_DIRECT, on huge pages if possible, like Septet's own. With small pages a disk may reach less than half
+/// of its rate.
 pub(crate) struct Buffer {
     slot: NewSlot,
 }
@@ -55,7 +55,7 @@ impl Buffer {
         self.slot.bytes_mut()
     }
 
-    /// Reads `bytes` at `offset`, or less where the file ends before.
+    /// Reads `bytes` at `offset`, or less at the end of the file.
     pub(crate) fn read<'a>(&'a mut self, file: &File, offset: u64, bytes: usize) -> io::Result<&'a [u8]> {
         let whole = bytes.next_multiple_of(ALIGN_BYTES);
         let memory = &mut self.whole()[..whole];

@@ -1,4 +1,4 @@
-//! Where a file holds data: what a hole costs nobody has to read.
+//! Finds where a file holds data, so that nobody reads holes.
 
 use std::fs::File;
 use std::io;
@@ -27,7 +27,7 @@ pub(crate) fn data(file: &File) -> io::Result<Vec<Range<u64>>> {
     Ok(extents)
 }
 
-/// Every run of blocks of `file` in which there is data: what a backup by blocks reads.
+/// Every run of blocks of `file` that hold data: what a backup by blocks reads.
 pub(crate) fn blocks(file: &File) -> io::Result<Vec<Range<u64>>> {
     let bytes = file.metadata()?.len();
     let block = BLOCK_BYTES as u64;

@@ -1,4 +1,4 @@
-//! What Septet is to reach, as ratios to the bare work of the same round on the same data.
+//! Septet's goals, as ratios to the bare work in the same round on the same data.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::data::Kind;
 use crate::rounds::{Rows, Step};
 use crate::stats::Spread;
 
-/// The CPU time of a step may be this many times that of some bare work on one thread.
+/// The limit of a step's CPU time, as a multiple of some bare work on one thread.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Goal {
     pub(crate) kind: Kind,
@@ -16,7 +16,7 @@ pub(crate) struct Goal {
     pub(crate) at_most: f64,
 }
 
-/// Every goal there is.
+/// All goals.
 pub(crate) const GOALS: [Goal; 5] = [
     Goal { kind: Kind::Debian, step: Step::Full, against: Work::Lz4, at_most: 1.3 },
     Goal { kind: Kind::Incompressible, step: Step::Full, against: Work::Blake3, at_most: 2.0 },
@@ -35,7 +35,7 @@ pub(crate) struct Verdict {
     pub(crate) met: bool,
 }
 
-/// Holds what was measured of `tool` against every goal whose kind of volume was measured.
+/// Compares the figures of `tool` with every goal whose kind of volume was measured.
 pub(crate) fn judge(rows: &Rows, tool: &str) -> Vec<Verdict> {
     let judge = |goal: Goal| {
         let costs = rows.costs(tool, goal.kind, goal.step);

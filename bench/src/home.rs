@@ -1,4 +1,4 @@
-//! Where a tool keeps its backups: a directory, or a bucket of an S3 server that all tools share.
+//! Where a tool stores its backups: a directory, or a bucket of an S3 server that all tools share.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -6,15 +6,15 @@ use std::rc::Rc;
 use crate::seaweed::Seaweed;
 use crate::workspace;
 
-/// An empty place for one tool: for its repository, and beside it for whatever else it needs.
+/// An empty place for one tool: its repository and whatever else it needs.
 pub(crate) struct Home {
-    /// For configuration, caches and databases, and for the repository if that is in no bucket.
+    /// For configuration, caches and databases, and for the repository unless it is in a bucket.
     pub(crate) dir: PathBuf,
     bucket: Option<(Rc<Seaweed>, String)>,
 }
 
 impl Home {
-    /// Makes `dir` anew, and the bucket on that server, which nobody has used yet.
+    /// Makes `dir` and a new bucket on that server.
     ///
     /// # Errors
     /// A directory that can't be made.
@@ -24,7 +24,7 @@ impl Home {
         if let Some((seaweed, name)) = &bucket {
             seaweed.make_bucket(name)?;
         }
-        // Tools are run elsewhere, and keep the paths that they are given.
+        // Tools run in another directory and keep the paths that they get.
         Ok(Self { dir: dir.canonicalize()?, bucket })
     }
 
@@ -38,7 +38,7 @@ impl Home {
         self.bucket.as_ref().map(|(seaweed, name)| (&**seaweed, name.as_str()))
     }
 
-    /// What the repository takes, bytes.
+    /// The size of the repository, bytes.
     ///
     /// # Errors
     /// A directory that can't be read.

@@ -1,4 +1,4 @@
-//! Where and when something was measured: without it a figure says nothing.
+//! Where and when something was measured. A figure without this means nothing.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Describes this machine, now; what it does not tell is `unknown`.
+    /// Describes this machine. What it does not report is `unknown`.
     pub(crate) fn here(dir: &Path) -> Self {
         let memory_kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.strip_suffix(" kB")?.parse().ok());
         Self {

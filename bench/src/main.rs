@@ -1,8 +1,8 @@
-//! What Septet costs: measured beside the bare work that no backup can do without.
+//! Measures what Septet costs, beside the bare work that no backup can avoid.
 //!
-//! `data` makes volumes, `bare` times the bare work on one thread, `run` holds Septet against it,
-//! `memory` takes a huge volume through, `rbd` an image in a Ceph cluster. README.md says what each figure means. A tool to compare
-//! with is one more file in `tool/`; a goal is one more line in `goals.rs`.
+//! `data` makes volumes, `bare` times the bare work on one thread, `run` compares Septet with it, `memory` uses a huge
+//! volume, `rbd` an image in a Ceph cluster. README.md explains the figures. To add a tool, add a file in `tool/`. To
+//! add a goal, add a line in `goals.rs`.
 
 mod args;
 mod bare;
@@ -52,7 +52,7 @@ use rounds::Rows;
 use seaweed::Seaweed;
 use tool::Septet;
 
-/// So many blocks that their messages take long enough to be measured, and no longer.
+/// Enough blocks for a measurable time, and no more.
 const MESSAGE_BLOCKS: u32 = 20_000;
 
 fn main() -> ExitCode {

@@ -1,7 +1,6 @@
 //! The memory of a very large, nearly empty volume: backup, incremental and restore.
 //!
-//! What a volume's size costs shows where there is much of it and little else: data scattered in
-//! small pieces over terabytes of hole.
+//! This shows the cost of a volume's size alone: little data in small pieces, scattered over terabytes of hole.
 
 use std::fmt;
 use std::fs::File;
@@ -18,7 +17,7 @@ use crate::tool::{Cost, Tool};
 use crate::units::Size;
 use crate::{compare, workspace};
 
-/// No piece lies across two blocks: it stays within a cell.
+/// A piece stays within a cell, so it never lies across two blocks.
 const CELL_BYTES: u64 = 512 << 10;
 pub(crate) const PIECE_BYTES: u64 = 256 << 10;
 
@@ -41,7 +40,7 @@ pub(crate) struct MemoryReport {
     pub(crate) steps: Vec<StepMemory>,
 }
 
-/// 250 MiB up to a TiB; beyond it 200 MiB, and 100 MiB more for each TiB of the volume.
+/// The limit: 250 MiB up to 1 TiB; above that 200 MiB plus 100 MiB for each TiB of the volume.
 pub(crate) fn at_most_bytes(volume: Size) -> u64 {
     if volume.0 <= 1 << 40 { 250 << 20 } else { (200 << 20) + volume.0.div_ceil(1 << 20) * 100 }
 }

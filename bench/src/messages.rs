@@ -1,7 +1,7 @@
-//! What the messages of a backup cost: each of a block's lines, round the ring, through real
-//! sockets, encoded and decoded by the agents' own code.
+//! The cost of a backup's messages. All lines for a block go round the ring through real sockets, encoded and decoded
+//! by the agents' own code.
 //!
-//! Both ends are one thread, so that its CPU clock sees all of it.
+//! Both ends run in one thread, so its CPU clock sees everything.
 
 use std::hint::black_box;
 
@@ -25,9 +25,9 @@ pub(crate) const SHARE_AT_MOST: f64 = 0.01;
 /// What the messages of one block of data take, CPU µs.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Messages {
-    /// To encode and decode them.
+    /// Encoding and decoding.
     pub(crate) codec_us: f64,
-    /// With a write and a read for each: the most that it can be, for some travel together.
+    /// With a write and a read for each. This is an upper limit, because some messages travel together.
     pub(crate) sent_us: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Running a program, and what it and all its descendants took.
+//! Runs a program and measures it with all its descendants.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -20,8 +20,7 @@ pub(crate) struct Ran {
     pub(crate) wall_seconds: f64,
     /// CPU time of it and of its descendants, as the kernel counted it, seconds.
     pub(crate) cpu_seconds: f64,
-    /// The most memory that all of them held at once, as far as looking on showed, bytes; shared
-    /// pages count once. None when nobody looked on.
+    /// The largest sum of their memory that sampling saw, bytes. Shared pages count once. `None` if nobody sampled.
     pub(crate) memory_seen_bytes: Option<u64>,
 }
 
@@ -78,7 +77,7 @@ fn tree_bytes(pid: u32) -> u64 {
     proportional_bytes(pid) + children.into_iter().map(tree_bytes).sum::<u64>()
 }
 
-/// Its proportional set size: of a page that some processes share, each has its part.
+/// Its proportional set size: each process gets its share of a shared page.
 fn proportional_bytes(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());

@@ -1,7 +1,7 @@
-//! An RBD image, beside what people use today: `rbd export`, and that through `lz4 -1`.
+//! An RBD image, compared with `rbd export` and with `rbd export | lz4 -1`.
 //!
-//! All of it meets the same cluster in the same round. What the cluster's own daemons take is not
-//! counted: it is the same bytes for everybody.
+//! All tools use the same cluster in the same round. The CPU time of the cluster's daemons is not counted: it is for
+//! the same bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -24,9 +24,9 @@ use crate::tool::{Septet, Tool};
 use crate::units::{BLOCK_BYTES, Size};
 use crate::{process, workspace};
 
-/// An incremental may take this part of a full backup's time.
+/// The limit of an incremental's time, as a part of a full backup's time.
 const INCREMENTAL_AT_MOST: f64 = 0.03;
-/// Beyond hashing and LZ4, a backup may take so many times the CPU of `rbd export`.
+/// The limit of a backup's CPU time beyond hashing and LZ4, as a multiple of that of `rbd export`.
 const CPU_AT_MOST: f64 = 1.2;
 const PAGE_BYTES: usize = 4096;
 

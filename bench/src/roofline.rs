@@ -1,4 +1,4 @@
-//! What the machine can do at most with a volume's data: the disk, each bare work on all cores, memory and TCP, alone.
+//! The machine's limits for a volume's data, each measured alone: the disk, the bare work on all cores, memory and TCP.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use crate::data::{Kind, Volume};
 use crate::units::BLOCK_BYTES;
 use crate::{direct, extents, workspace};
 
-/// As many as Septet has by default, and more: what is faster is nearer to the limit.
+/// Septet's default and a larger number: the faster one is nearer to the limit.
 const STREAMS: [usize; 2] = [4, 16];
 /// In memory for the bare work: more than the last-level cache.
 const SAMPLE_BLOCKS: usize = 256;
@@ -47,7 +47,7 @@ pub(crate) struct Roofline {
     pub(crate) tcp: f64,
 }
 
-/// What binds a backup, and how long it takes at the least because of that.
+/// What limits a backup, and the least time that it can take.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Limit {
     pub(crate) what: &'static str,
@@ -91,7 +91,7 @@ impl Roofline {
         })
     }
 
-    /// The better of two measurements, by each rate: a limit is what the machine can do in a good moment.
+    /// The better rates of two measurements: a limit is what the machine can do at best.
     pub(crate) fn best(self, other: Self) -> Self {
         Self {
             read: self.read.max(other.read),
@@ -105,11 +105,11 @@ impl Roofline {
         }
     }
 
-    /// The limit of a full backup that stores so much.
+    /// The limit of a full backup that stores that many bytes.
     pub(crate) fn limit(&self, stored_bytes: u64) -> Limit {
         let (bytes, stored) = (self.bytes as f64, (stored_bytes.min(self.bytes)) as f64);
         let disk = stored / self.copy + (bytes - stored) / self.read;
-        // What does not get smaller, and what is zeros, is not compressed.
+        // Incompressible blocks and zeros are not compressed.
         let is_compressed = stored > 0.01 * bytes && stored < 0.97 * bytes;
         let lz4 = if is_compressed { bytes / self.lz4 } else { 0.0 };
         let hash = if stored > 0.01 * bytes { bytes / self.blake3 } else { 0.0 };

@@ -1,7 +1,7 @@
-//! The main measurement: every tool and the bare work on the same volumes, taking turns.
+//! The main measurement: every tool and the bare work on the same volumes, by turns.
 //!
-//! Within a round the bare work comes right before the tools, on the same data: what the machine's
-//! mood does to the one it does to the others, and the ratio of a round holds.
+//! In a round the bare work runs right before the tools, on the same data. Noise affects both alike, so the ratio
+//! within a round is stable.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! One S3 server for everybody who is measured on S3: SeaweedFS, which `tests/setup` installs.
+//! One S3 server for all tools that are measured on S3: SeaweedFS, which `tests/setup` installs.
 //!
-//! The tests have one too, with certificates and rights; that one would bring the S3 SDK into this program's build.
+//! The tests have their own module with certificates and rights. It would bring the S3 SDK into this build.
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -17,10 +17,10 @@ pub(crate) const SECRET_KEY: &str = "bench-secret";
 const IDENTITY: &str = r#"{"identities":[{"name":"bench","credentials":[{"accessKey":"bench-key","secretKey":"bench-secret"}],
   "actions":["Admin","Read","Write","List","Tagging"]}]}"#;
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// It listens on the port of each service, and on 10,000 more.
+/// Each service also listens on its port plus 10,000.
 const GRPC: u16 = 10_000;
 
-/// The server; dropped, it is gone, and all it holds.
+/// The server. When it is dropped, it stops and its data are removed.
 pub(crate) struct Seaweed {
     pub(crate) endpoint: String,
     metrics: String,

@@ -1,7 +1,7 @@
-//! What some rounds gave: the median, and how far they lie apart.
+//! The results of some rounds: the median and the spread.
 //!
-//! The median, because a noisy neighbour makes single rounds slower and never faster; beside it
-//! always the least and the greatest, so that nobody mistakes noise for a difference.
+//! The median, because noise makes single rounds slower and never faster. It always appears with the least and the
+//! greatest value, so that noise is not taken for a difference.
 
 use std::fmt;
 

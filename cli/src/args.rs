@@ -1,4 +1,4 @@
-//! The command line. Others call it: what stands here stays.
+//! The command line. Other programs call it, so options keep their names and meanings.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -9,17 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use septet_format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BackupId, VolumeName};
 use septet_ipc::AgentKind;
 
-/// Backs up block devices and files as fast as the hardware allows, and restores them for certain.
+/// Backs up block devices, files and Ceph images, and proves every byte that it restores.
 #[derive(Debug, Parser)]
 #[command(
     name = "septet",
     version,
     max_term_width = 100,
     after_help = "BACKUP is an id, VOLUME/ID or VOLUME@latest.\n\
-        REPO is a directory (made at first use) or s3://BUCKET/PREFIX. Credentials, endpoint, region and CA come from\n\
+        REPO is a directory, which the first backup creates, or s3://BUCKET/PREFIX. S3 settings come from\n\
         AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE or the\n\
-        instance's role; s3://BUCKET/PREFIX?path-style=false&part-size=16 sets what the README explains.\n\
-        Exit status: 0 done; 1 failed; 2 wrong usage; 3 damage found; 130 interrupted."
+        instance's role. The URL may have options, such as s3://BUCKET/PREFIX?path-style=true&part-size=16;\n\
+        README.md lists them.\n\
+        Exit status: 0 success; 1 failure; 2 wrong usage; 3 damage found; 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -34,27 +35,27 @@ pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Say more: how the volume is read, what each agent did
+    /// Print more: how the volume is read, and what each agent did
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
 
-    /// Show for each agent what it did and what it waited for, and so what binds
+    /// Show what each agent did and what it waited for
     #[arg(long, global = true)]
     pub(crate) profile: bool,
 
-    /// Give up on an agent that has not answered, or is at one read or write, for so long
+    /// Fail if an agent does not answer, or works at one read or write, for this long
     #[arg(long, global = true, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
 
-    /// Stop, as if interrupted, when standard input ends: with the program that started this one
+    /// Stop when standard input ends, as if interrupted. The run then ends with its caller
     #[arg(long, global = true)]
     pub(crate) until_eof: bool,
 
-    /// Fail where the kernel can't lock the agents in (Landlock, seccomp), instead of going on with a note
+    /// Fail if the kernel cannot sandbox the agents (Landlock, seccomp), instead of printing a note
     #[arg(long, global = true, conflicts_with = "no_sandbox")]
     pub(crate) require_sandbox: bool,
 
-    /// Don't lock the agents in
+    /// Do not sandbox the agents
     #[arg(long, global = true)]
     pub(crate) no_sandbox: bool,
 }
@@ -65,23 +66,23 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Write a backup to a file, a block device or an RBD image
     Restore(Restore),
-    /// Delete backups, and what no other backup needs
+    /// Delete backups, and the data that no other backup needs
     Delete(Delete),
-    /// Take back the space of what no backup needs: left by runs that died, or by interrupted deletions
+    /// Remove data that no backup needs: leftovers of crashed runs and interrupted deletions
     Clean(Clean),
-    /// Read everything back and name each damaged range
+    /// Read all data and name each damaged range
     Verify(Verify),
     /// List volumes and backups
     List(List),
     /// Show one backup
     Show(Show),
-    /// Make a lost or damaged map again from the segments' own indexes
+    /// Rebuild a lost or damaged map from the indexes of the segments
     Rebuild(Rebuild),
-    /// Write a backup, or what changed since another, as the stream that `rbd import-diff` reads
+    /// Write a backup, or its changes since another one, as a stream for `rbd import-diff`
     ExportDiff(ExportDiff),
-    /// Make a backup of the stream that `rbd export-diff` wrote
+    /// Make a backup from a stream of `rbd export-diff`
     ImportDiff(ImportDiff),
-    /// Prove a set-up: back up a small file, restore, compare, delete
+    /// Test a repository: back up a small file, restore it, compare it and delete the backup
     Smoke(Smoke),
     /// Run one agent between its standard input and output (see PROTOCOL.md)
     #[command(hide = true)]
@@ -99,8 +100,8 @@ pub(crate) struct Repo {
     pub(crate) repo: String,
 }
 
-/// How to come to a Ceph cluster; what is left out is as Ceph has it (`/etc/ceph/ceph.conf`, `CEPH_CONF`,
-/// `CEPH_ARGS`, `client.admin`), and what the name of the image says goes before it.
+/// Access to a Ceph cluster. The options of an `rbd:` URL take precedence. Otherwise Ceph's own defaults apply
+/// (`/etc/ceph/ceph.conf`, `CEPH_CONF`, `CEPH_ARGS`, `client.admin`).
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Ceph {
     /// The Ceph configuration file
@@ -120,12 +121,11 @@ pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) ceph: Ceph,
 
-    /// Of the blocks that Ceph calls unchanged, read and compare so many percent all the same
+    /// Read and compare this share of the blocks that Ceph calls unchanged
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
     pub(crate) audit: f64,
 
-    /// SOURCE is a snapshot and does not change: when this command is started again after an interruption, what is
-    /// stored already is not even read
+    /// SOURCE is a snapshot and does not change: a resumed backup does not read stored blocks again
     #[arg(long)]
     pub(crate) snapshot: bool,
 
@@ -144,7 +144,7 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<BackupId>,
 
-    /// Store every block, compare with nothing
+    /// Store every block and compare with no earlier backup
     #[arg(long, conflicts_with = "parent")]
     pub(crate) full: bool,
 
@@ -156,46 +156,46 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
     pub(crate) block_size: Option<u32>,
 
-    /// A file with a JSON object to keep with the backup; `show --json` has it in `extensions`
+    /// A file with a JSON object to store with the backup; `show --json` prints it in `extensions`
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata: Option<PathBuf>,
 
-    /// How blocks are stored
+    /// The compression of blocks
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     pub(crate) compression: Compression,
 
-    /// How many reads go on at once
+    /// The number of parallel reads
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) streams: u32,
 
-    /// How uploads to S3 are guarded on their way [default: the cheapest that the server really checks]
+    /// How uploads to S3 are protected against corruption [default: the cheapest check that the server enforces]
     #[arg(long, value_enum, value_name = "CHECK")]
     pub(crate) upload_check: Option<UploadCheck>,
 
-    /// A segment is closed when it holds this much
+    /// The size at which a segment is closed
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_segment_bytes, hide = true)]
     pub(crate) segment_size: u64,
 
-    /// Print JSON lines instead of a progress bar; the last is the summary
+    /// Print JSON lines instead of a progress bar. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compression {
-    /// LZ4, where it saves something
+    /// LZ4, if it saves space
     Lz4,
-    /// As they are
+    /// No compression
     None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UploadCheck {
-    /// By a CRC; refused if the server does not check it
+    /// A CRC; fails if the server does not check it
     Crc,
-    /// By an MD5, which costs more than all else of an upload
+    /// An MD5, which costs more CPU than the rest of an upload
     Md5,
-    /// Not at all
+    /// No check
     None,
 }
 
@@ -204,44 +204,44 @@ pub(crate) struct Restore {
     /// The backup
     pub(crate) backup: String,
 
-    /// Where to: a new file, or with --overwrite an existing file or a block device; or rbd:POOL/IMAGE
+    /// The target: a new file, with --overwrite an existing file or block device, or rbd:POOL/IMAGE
     pub(crate) target: PathBuf,
 
     #[command(flatten)]
     pub(crate) ceph: Ceph,
 
-    /// Make the RBD image, with the size and features of the one that was backed up
+    /// Create the RBD image, with the size and features of the one that was backed up
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) create: bool,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// The first byte to restore; it is written to the same place in TARGET
+    /// The first byte to restore. It is written to the same offset in TARGET
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "0")]
     pub(crate) offset: u64,
 
-    /// How many bytes to restore [default: to the volume's end]
+    /// The number of bytes to restore [default: to the volume's end]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) length: Option<u64>,
 
-    /// Write over what is there
+    /// Overwrite an existing target
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// TARGET is new and reads as zeros: write none
+    /// TARGET is new and reads as zeros: do not write zeros
     #[arg(long, requires = "overwrite")]
     pub(crate) zeroed: bool,
 
-    /// Leave damaged blocks out and list them, instead of stopping
+    /// Skip damaged blocks and list them, instead of stopping
     #[arg(long)]
     pub(crate) keep_going: bool,
 
-    /// How many reads and writes go on at once [default: 4, from S3 as many as there are connections]
+    /// The number of parallel reads and writes [default: 4; from S3 the number of connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) streams: Option<u32>,
 
-    /// Print JSON lines instead of a progress bar; the last is the summary
+    /// Print JSON lines instead of a progress bar. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -255,12 +255,12 @@ pub(crate) struct Delete {
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// Also what never became a backup, on whatever host it was made; that nothing is there is no
-    /// error. A backup that is being made fails. Each is named VOLUME/ID
+    /// Also delete unfinished backups, on whatever host they were made. A backup that is being made fails. A missing
+    /// backup is no error. Name each as VOLUME/ID
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Print JSON lines; the last is the summary
+    /// Print JSON lines. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -273,24 +273,24 @@ pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// Read nothing but the manifests: only look whether every object is there and as long as it should be
+    /// Read only the manifests, and check that every object exists and has the right length
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Read so many percent of what is stored, scattered over all of it; of the rest only look whether it is there.
-    /// Which part, chance decides, or --round
+    /// Read a sample of this size, scattered over all data; check only that the rest exists. The sample is random, or
+    /// chosen by --round
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent, conflicts_with = "quick")]
     pub(crate) sample: Option<f64>,
 
-    /// Which part --sample reads: rounds 0, 1, 2 … of 5% have read everything once after twenty
+    /// Which part --sample reads: with 5%, rounds 0 to 19 together read everything
     #[arg(long, value_name = "N", requires = "sample")]
     pub(crate) round: Option<u64>,
 
-    /// How many reads go on at once [default: 4, from S3 as many as there are connections]
+    /// The number of parallel reads [default: 4; from S3 the number of connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) streams: Option<u32>,
 
-    /// Print JSON lines instead of a progress bar; the last is the summary
+    /// Print JSON lines instead of a progress bar. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -303,7 +303,7 @@ pub(crate) struct Clean {
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// Print JSON lines; the last is the summary
+    /// Print JSON lines. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -316,7 +316,7 @@ pub(crate) struct List {
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// Print one JSON line a backup
+    /// Print one JSON line for each backup
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -348,35 +348,35 @@ pub(crate) struct ExportDiff {
     /// The backup
     pub(crate) backup: String,
 
-    /// Where to: a new file, or - for standard output
+    /// The output: a new file, or - for standard output
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
 
     #[command(flatten)]
     pub(crate) repo: Repo,
 
-    /// Only what changed since this backup [default: all that is not zero]
+    /// Write only changes since this backup [default: all data that are not zero]
     #[arg(long, value_name = "BACKUP")]
     pub(crate) from: Option<String>,
 
-    /// The snapshot that the image must have for the import [default: the id of --from]
+    /// The snapshot that the image must have before the import [default: the id of --from]
     #[arg(long, value_name = "NAME", requires = "from")]
     pub(crate) from_snap: Option<String>,
 
-    /// The snapshot that the import makes [default: the backup's id]
+    /// The snapshot that the import creates [default: the backup's id]
     #[arg(long, value_name = "NAME")]
     pub(crate) to_snap: Option<String>,
 
-    /// The version of the stream: v1 is for `rbd import-diff`
+    /// The version of the stream. `rbd import-diff` reads v1
     #[arg(long, value_enum, default_value_t = DiffFormat::V1)]
     pub(crate) format: DiffFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DiffFormat {
-    /// As `rbd export-diff` writes it
+    /// The format of `rbd export-diff`
     V1,
-    /// As within `rbd export --export-format 2`
+    /// The format within `rbd export --export-format 2`
     V2,
 }
 
@@ -393,11 +393,11 @@ pub(crate) struct ImportDiff {
     #[arg(long, value_name = "NAME")]
     pub(crate) volume: VolumeName,
 
-    /// The backup's id [default: the name of the snapshot that the stream leads to]
+    /// The backup's id [default: the name of the stream's last snapshot]
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<BackupId>,
 
-    /// The backup that the stream continues [default: the one called like the snapshot it starts from]
+    /// The backup that the stream continues [default: the one with the name of the stream's first snapshot]
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<BackupId>,
 
@@ -405,18 +405,18 @@ pub(crate) struct ImportDiff {
     #[arg(long, value_name = "SIZE", value_parser = parse_block_bytes)]
     pub(crate) block_size: Option<u32>,
 
-    /// How blocks are stored
+    /// The compression of blocks
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     pub(crate) compression: Compression,
 
-    /// Print JSON lines instead of a progress bar; the last is the summary
+    /// Print JSON lines instead of a progress bar. The last line is the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Smoke {
-    /// The repository to try [default: a temporary directory]
+    /// The repository to test [default: a temporary directory]
     #[arg(long, env = "SEPTET_REPO", value_name = "REPO")]
     pub(crate) repo: Option<String>,
 }

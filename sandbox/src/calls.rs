@@ -1,8 +1,8 @@
-//! seccomp: which system calls there are.
+//! seccomp: the system calls that a process may make.
 //!
-//! A list of what is allowed; any other call answers as a kernel would that never had it (`ENOSYS`), so
-//! that a library does without it and a mistake in the list is an error and no crash. Only for a
-//! library whose calls nobody knows it is a list of what is not allowed.
+//! The filter is a list of allowed calls. Any other call fails with `ENOSYS`, as on a kernel that never had it. So a
+//! library falls back to another way, and a gap in the list is an error and not a crash. Only for a library whose calls
+//! nobody knows (Ceph's) the filter is a list of forbidden calls.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use seccompiler::{
 
 use crate::{Mode, Needs, SandboxError};
 
-/// Nothing of the machine but memory, time and what is open already.
+/// Memory, time, and what is already open.
 const WORK: &[c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -68,7 +68,7 @@ const WORK: &[c_long] = &[
     libc::SYS_poll,
 ];
 
-/// Paths; which of them, Landlock decides.
+/// Paths. Landlock decides which.
 const FILES: &[c_long] = &[
     libc::SYS_copy_file_range,
     libc::SYS_faccessat,
@@ -107,7 +107,7 @@ const FILES_OF_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FILES_OF_OLD: &[c_long] = &[];
 
-/// Connections to servers, and the C library's way to find their addresses. Nothing listens.
+/// Connections to servers, and what the C library needs to resolve their names. No listening.
 const NETWORK: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_connect,
@@ -132,7 +132,7 @@ const NETWORK: &[c_long] = &[
     libc::SYS_epoll_wait,
 ];
 
-/// What no library of ours has any business with: programs, other processes, the machine itself.
+/// What no library that we use needs: starting programs, touching other processes or the machine itself.
 const NEVER: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_bpf,
@@ -163,7 +163,7 @@ const NEVER: &[c_long] = &[
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
-    // Its flags lie in memory, where a filter can't look. The C library knows how to do without.
+    // Its flags are in memory, where a filter cannot look. The C library falls back to another call.
     libc::SYS_clone3,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
@@ -176,7 +176,7 @@ const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Whether filters can be made for this machine.
+/// Whether seccompiler supports this architecture.
 pub(crate) fn supported() -> bool {
     machine().is_ok()
 }
@@ -185,7 +185,7 @@ fn machine() -> Result<TargetArch, SandboxError> {
     std::env::consts::ARCH.try_into().map_err(SandboxError::new)
 }
 
-/// Takes away every system call that is not needed.
+/// Forbids every system call that is not needed.
 pub(crate) fn restrict(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     if mode == Mode::BestEffort && (!supported() || rustix::thread::secure_computing_mode().is_err()) {
         return Ok(());
@@ -204,15 +204,15 @@ pub(crate) fn restrict(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     apply_filter(&program).map_err(SandboxError::new)
 }
 
-/// What is allowed, with what its arguments must be.
+/// The allowed calls, with the conditions on their arguments.
 fn allowed(needs: &Needs) -> Result<Rules, SandboxError> {
     let mut rules: Rules = WORK.iter().map(|&call| (call, Vec::new())).collect();
-    // A thread, but no process.
+    // It may start a thread, but no process.
     rules.insert(libc::SYS_clone, vec![rule(&[(0, SeccompCmpOp::MaskedEq(CLONE_THREAD), CLONE_THREAD)])?]);
     rules.insert(libc::SYS_prctl, vec![rule(&[(0, SeccompCmpOp::Eq, libc::PR_SET_NAME as u64)])?]);
-    // To abort is to signal oneself.
+    // abort() sends a signal to the process itself.
     rules.insert(libc::SYS_tgkill, vec![rule(&[(0, SeccompCmpOp::Eq, u64::from(std::process::id()))])?]);
-    // A resolver loads its modules; nobody else runs what was not there from the start.
+    // A resolver loads modules. Nobody else may make new memory executable.
     let memory = if needs.network { vec![] } else { vec![rule(&[(2, SeccompCmpOp::MaskedEq(PROT_EXEC), 0)])?] };
     rules.extend([(libc::SYS_mmap, memory.clone()), (libc::SYS_mprotect, memory)]);
     if needs.files {
@@ -229,14 +229,14 @@ fn allowed(needs: &Needs) -> Result<Rules, SandboxError> {
     Ok(rules)
 }
 
-/// What a library may not do.
+/// What a contained library may not do.
 fn refused() -> Result<Rules, SandboxError> {
     let mut rules: Rules = NEVER.iter().map(|&call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![rule(&[(0, SeccompCmpOp::MaskedEq(CLONE_THREAD), 0)])?]);
     Ok(rules)
 }
 
-/// All of these must hold: the number of the argument, how it is compared, and with what.
+/// Conditions that must all hold: the number of the argument, the comparison, and the value.
 fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, SandboxError> {
     let conditions = conditions
         .iter()

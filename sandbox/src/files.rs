@@ -1,7 +1,7 @@
 //! Landlock: which paths may be opened, whether anything may be connected to, whom signals may reach.
 //!
-//! It decides when something is opened; what is open already is not asked about. Of what a kernel
-//! is too old for, it leaves out that part: 5.13 has the files, 6.7 TCP, 6.12 signals.
+//! Landlock checks an open, not what is already open. On an older kernel the missing parts are left out: 5.13 has
+//! files, 6.7 has TCP, 6.12 has signals.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -10,16 +10,16 @@ use landlock::{
 
 use crate::{Needs, SandboxError};
 
-/// The newest that this was tested with.
+/// The newest Landlock version that this was tested with.
 const TESTED: ABI = ABI::V6;
 
-/// Whether the kernel has Landlock, and it is switched on.
+/// Whether the kernel has Landlock and has it enabled.
 pub(crate) fn available() -> bool {
     let oldest = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     oldest.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
 }
 
-/// Takes away every path that is not needed, and all connections unless some are.
+/// Forbids every path that is not needed, and all connections unless they are needed.
 pub(crate) fn restrict(needs: &Needs) -> Result<(), SandboxError> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     let ruleset = ruleset.handle_access(AccessFs::from_all(TESTED)).map_err(SandboxError::new)?;
@@ -33,7 +33,7 @@ pub(crate) fn restrict(needs: &Needs) -> Result<(), SandboxError> {
     ruleset.restrict_self().map(drop).map_err(SandboxError::new)
 }
 
-/// Regular files and directories, made, written and removed: no devices, no sockets, no links.
+/// Creates, writes and removes regular files and directories. No devices, sockets or links.
 fn writing() -> BitFlags<AccessFs> {
     AccessFs::WriteFile
         | AccessFs::Truncate

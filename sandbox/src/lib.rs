@@ -1,9 +1,9 @@
-//! What a process may do, said by itself before it does anything, and held by the kernel from then on.
+//! Limits a process to what it declares that it needs. The kernel enforces the limits.
 //!
-//! A process declares its [`Needs`] and [`enter`]s: Landlock (`files`) decides which paths it may open and
-//! whether it may connect, seccomp (`calls`) which system calls there are for it at all. Neither can be
-//! taken back, and threads that are started later are born inside. So it must happen while there is one
-//! thread. What was opened before stays open: that is how the agents keep their sockets and shared memory.
+//! A process declares its [`Needs`] and calls [`enter`]. Landlock (`files`) then limits the paths that it may open and
+//! whether it may connect. seccomp (`calls`) limits its system calls. Neither can be undone. Threads that start later
+//! inherit both, so a process must enter while it has one thread. What was opened before stays open: that is how agents
+//! keep their sockets and shared memory.
 
 mod calls;
 mod files;
@@ -14,19 +14,19 @@ pub use needs::Needs;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{secure_computing_mode, set_no_new_privs};
 
-/// What [`enter`] does where the kernel can't hold a process to its needs.
+/// What [`enter`] does if the kernel cannot enforce the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It goes on with what the kernel has.
+    /// It uses what the kernel has.
     #[default]
     BestEffort,
     /// It fails.
     Required,
-    /// Nothing is held, whatever the kernel has.
+    /// It limits nothing, whatever the kernel has.
     Off,
 }
 
-/// The sandbox could not be entered: what the kernel said.
+/// The sandbox could not be entered. Holds the kernel's error.
 #[derive(Debug, thiserror::Error)]
 #[error("the sandbox can't be entered: {0}; --no-sandbox goes without")]
 pub struct SandboxError(String);
@@ -37,10 +37,10 @@ impl SandboxError {
     }
 }
 
-/// Gives up all that is not needed, for good. The process must not have a second thread.
+/// Gives up everything that is not needed, permanently. The process must have only one thread.
 ///
 /// # Errors
-/// A kernel that refuses what it has; in [`Mode::Required`] also one that has it not.
+/// The kernel refuses a feature that it has. In [`Mode::Required`] also: the kernel lacks a feature.
 pub fn enter(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     keep_no_memory_image();
     if mode == Mode::Off {
@@ -54,11 +54,11 @@ pub fn enter(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     if !needs.programs {
         files::restrict(needs)?;
     }
-    // Last, since it takes away the calls that the rest is done with.
+    // seccomp comes last: it forbids the calls that the steps above make.
     calls::restrict(needs, mode)
 }
 
-/// What this kernel lacks for a sandbox; none if it has all.
+/// What this kernel lacks for a sandbox, or `None`.
 pub fn missing() -> Option<String> {
     if !files::available() {
         return Some(
@@ -71,9 +71,9 @@ pub fn missing() -> Option<String> {
     None
 }
 
-/// Credentials are in memory, and a core dump would write them to a disk.
+/// Memory may hold credentials, and a core dump would write them to a disk.
 pub fn keep_no_memory_image() {
-    // Neither fails where there is such a thing as a core dump.
+    // Neither call fails on a kernel that has core dumps.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

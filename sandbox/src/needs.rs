@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What a process needs beside computing, memory, and what it has open already: by itself, nothing.
+/// What a process needs besides computing, memory and what is already open. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
     pub(crate) reads: Vec<PathBuf>,
@@ -14,12 +14,12 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Nothing at all: no file can be opened, no socket made.
+    /// Needs nothing: it can open no file and no socket.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// Reads the file, device or all below the directory. What is not there is not missed.
+    /// Reads the file or device, or everything below the directory. A path that does not exist is ignored.
     #[must_use]
     pub fn read(mut self, path: impl Into<PathBuf>) -> Self {
         self.reads.push(path.into());
@@ -27,7 +27,7 @@ impl Needs {
         self
     }
 
-    /// Reads, writes, makes and removes the file, or all below the directory.
+    /// Reads, writes, creates and removes the file, or everything below the directory.
     #[must_use]
     pub fn write(mut self, path: impl Into<PathBuf>) -> Self {
         self.writes.push(path.into());
@@ -35,7 +35,7 @@ impl Needs {
         self
     }
 
-    /// Connects to servers, and finds their addresses.
+    /// Connects to servers and resolves their names.
     #[must_use]
     pub fn network(mut self) -> Self {
         self.network = true;
@@ -43,20 +43,20 @@ impl Needs {
         self
     }
 
-    /// Contains a large library whose system calls are not known one by one: all are there but those
-    /// that start programs or change the machine.
+    /// Contains a large library whose system calls nobody knows. All calls are allowed except those that start programs
+    /// or change the machine.
     #[must_use]
     pub fn library(mut self) -> Self {
         self.library = true;
         self.network()
     }
 
-    /// Whether it may do anything.
+    /// Whether nothing is limited.
     pub fn is_unheld(&self) -> bool {
         self.programs
     }
 
-    /// Starts programs that the user has named. What these need is not known, so nothing is held.
+    /// Starts programs that the user named. Nobody knows what these need, so nothing is limited.
     #[must_use]
     pub fn programs(mut self) -> Self {
         self.programs = true;

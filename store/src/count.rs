@@ -1,4 +1,4 @@
-//! How many objects and requests this process has made: what a user of a paid store asks for.
+//! Counts the objects and requests of this process. A paid store bills them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ static REQUESTS: AtomicU64 = AtomicU64::new(0);
 pub struct Counts {
     /// Objects that were written.
     pub objects: u64,
-    /// Requests to servers, repeated ones included; a directory needs none.
+    /// Requests to servers, retries included. A directory has none.
     pub requests: u64,
 }
 

@@ -1,7 +1,6 @@
-//! One error for all stores: a kind to branch on, and one line that a user can act upon.
+//! One error for all stores: a kind to branch on, and one line that tells a user what to do.
 //!
-//! The line is whole: it holds the cause's text as well, so there is no chain to print and
-//! it crosses a socket unharmed.
+//! The line includes the cause's text. There is no chain to print, and the line can cross a socket.
 
 use std::fmt;
 
@@ -12,21 +11,21 @@ pub enum StoreErrorKind {
     NotFound,
     /// The key is taken.
     AlreadyExists,
-    /// The store doesn't let this user do it.
+    /// This user may not do it.
     PermissionDenied,
     /// Full, or over quota.
     NoSpace,
-    /// The whole store takes no writes.
+    /// The whole store is read-only.
     ReadOnly,
-    /// The object is there, but is not what was asked for (length).
+    /// The object exists but does not have the expected length.
     Damaged,
-    /// The storage fails or doesn't answer; later it may.
+    /// The storage fails or does not answer. A later attempt may succeed.
     Unavailable,
     /// Anything else.
     Other,
 }
 
-/// What a store could not do, to which object, and why.
+/// What a store could not do, with which object, and why.
 #[derive(Debug, thiserror::Error)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -34,13 +33,13 @@ pub struct StoreError {
     key: String,
     doing: &'static str,
     cause: String,
-    /// Whether the cause says all, and what to do.
+    /// Whether the cause alone explains the error and says what to do.
     whole: bool,
 }
 
 impl StoreError {
-    /// `doing` is a verb (`read`, `write` …); `key` is empty where it is about the whole store;
-    /// `cause` is what the storage said, and is shown where the kind doesn't say it all.
+    /// `doing` is a verb (`read`, `write` …). `key` is empty if the error is about the whole store. `cause` is what the
+    /// storage said. It is shown if the kind does not explain everything.
     pub fn new(
         kind: StoreErrorKind,
         url: impl Into<String>,
@@ -52,7 +51,7 @@ impl StoreError {
         StoreError { kind, url, key, doing, cause, whole: false }
     }
 
-    /// The same with an explanation that stands in the place of the kind's own words.
+    /// Like `new`, with an explanation that replaces the kind's own words.
     pub fn explained(
         kind: StoreErrorKind,
         url: impl Into<String>,
@@ -68,12 +67,12 @@ impl StoreError {
         self.kind
     }
 
-    /// The object (or the prefix) it is about; empty for the whole store.
+    /// The object or prefix that the error is about; empty for the whole store.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The store it is about, without secrets.
+    /// The store that the error is about, without secrets.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -1,5 +1,5 @@
-//! Keys are checked before they become paths or URLs: they may come from a manifest that
-//! somebody has tampered with, and must never lead out of the repository.
+//! Keys are checked before they become paths or URLs. They may come from a manifest that somebody manipulated, and must
+//! never lead out of the repository.
 
 /// The longest key, as S3 has it.
 pub const KEY_BYTES_MAX: usize = 1024;

@@ -1,10 +1,11 @@
-//! Objects under keys: what a repository is kept in.
+//! Objects under keys: the storage of a repository.
 //!
-//! [`open`] turns a path or a URL into a [`Store`]; large objects are written through an
-//! [`Upload`], part by part and in any order. The calls block, since agents are threads.
-//! What holds for every store is what `conformance` (a feature) checks: an object is visible whole or
-//! not at all, what a call has returned from survives a crash, and of two writers of
-//! [`Store::put_if_absent`] exactly one wins.
+//! [`open`] turns a path or a URL into a [`Store`]. Large objects are written through an [`Upload`], part by part and
+//! in any order. The calls block, because agents are threads.
+//!
+//! Every store passes the suite `conformance` (a feature): an object is visible completely or not at all; what a call
+//! has written survives a crash once the call has returned; if several writers call [`Store::put_if_absent`] for one
+//! key, exactly one succeeds.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

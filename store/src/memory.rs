@@ -1,6 +1,5 @@
-//! A store in memory that can stop for good after any operation: what a crash leaves is what lies in
-//! it then. And it can let something else happen first at any operation, as another host may.
-//! For simulations; agents reach it as `memory://NAME`, since they open stores by URL.
+//! A store in memory, for simulations. It can stop permanently after any operation: what it then holds is what a crash
+//! leaves. It can also run a hook before any operation, as another host might act. Agents open it as `memory://NAME`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +10,7 @@ use crate::{
     ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, StoreError, StoreErrorKind, Upload, check_key, check_prefix,
 };
 
-/// All stores in memory that somebody holds.
+/// All memory stores that are still referenced.
 static STORES: LazyLock<Mutex<HashMap<String, Weak<Memory>>>> = LazyLock::new(Mutex::default);
 
 /// Objects in memory.
@@ -22,9 +21,9 @@ pub struct Memory {
     pause: Mutex<Option<Pause>>,
 }
 
-/// What is done at an operation, before it.
+/// A hook that runs before an operation.
 struct Pause {
-    /// How many operations come first.
+    /// How many operations happen before it.
     after: u64,
     act: Box<dyn FnOnce() + Send>,
 }
@@ -44,14 +43,14 @@ struct State {
 /// When a store stops.
 #[derive(Clone, Copy, Debug)]
 pub struct Stop {
-    /// The change at which it does, counted from 1 since the store was made.
+    /// The change at which it stops, counted from 1 since the store was created.
     pub at: u64,
-    /// Whether that change is still made: its maker can't tell.
+    /// Whether that change still takes effect. Its caller cannot tell.
     pub applied: bool,
 }
 
 impl Memory {
-    /// A new store, to be opened as `memory://NAME` while it lives.
+    /// A new store. It can be opened as `memory://NAME` while it is referenced.
     pub fn new(name: &str) -> Arc<Self> {
         let store = Arc::new_cyclic(|this| Self {
             name: name.to_owned(),
@@ -70,12 +69,12 @@ impl Memory {
         store
     }
 
-    /// At the operation (also one that only reads) after the next `after` ones, `act` is done before it.
+    /// Calls `act` before the operation that follows the next `after` operations. Reads count too.
     pub fn pause_at(&self, after: u64, act: impl FnOnce() + Send + 'static) {
         *lock(&self.pause) = Some(Pause { after, act: Box::new(act) });
     }
 
-    /// Whether what was to be done at an operation is still to be done; then it never will.
+    /// Removes the hook. Returns whether it had not run yet.
     pub fn end_pause(&self) -> bool {
         lock(&self.pause).take().is_some()
     }
@@ -102,7 +101,7 @@ impl Memory {
         lock(&STORES).get(name)?.upgrade()
     }
 
-    /// Sets when it stops, or lets it go on.
+    /// Sets when the store stops, or lets it continue.
     pub fn set_stop(&self, stop: Option<Stop>) {
         let mut state = lock(&self.state);
         (state.stop, state.stopped) = (stop, false);
@@ -113,7 +112,7 @@ impl Memory {
         lock(&self.state).stopped
     }
 
-    /// How many changes were made so far.
+    /// How many changes the store has made so far.
     pub fn changes(&self) -> u64 {
         lock(&self.state).changes
     }
@@ -314,7 +313,7 @@ impl Drop for MemoryUpload {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each operation leaves the state whole.
+    // Each operation leaves a consistent state.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -20,12 +20,12 @@ pub fn needs_to_write(url: &str) -> Needs {
     }
 }
 
-/// Whether the store is one that wants credentials, which then are in the environment.
+/// Whether the store uses credentials, which are then in the environment.
 pub fn wants_credentials(url: &str) -> bool {
     matches!(place(url), Ok(Place::S3))
 }
 
-/// A URL that is none needs nothing: to say what is wrong with it is for who opens it.
+/// An invalid URL needs nothing. Whoever opens it reports the error.
 fn of_servers(place: &Result<Place, String>) -> Needs {
     match place {
         #[cfg(feature = "s3")]

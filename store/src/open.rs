@@ -7,9 +7,9 @@ use std::sync::Arc;
 /// What [`open`] expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The place is made if it isn't there.
+    /// The store is created if it does not exist.
     Create,
-    /// The place must be there.
+    /// The store must exist.
     Existing,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a volume: one line each, with the volume, the range and what to do.
+//! Errors of volumes: one line each, with the volume, the range and what to do.
 //!
 //! The operating system's error numbers are turned into words by [`reason`].
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use rustix::io::Errno;
 
-/// The bytes from `start` up to and without `end`; shown as `start..end`.
+/// The bytes from `start` up to, and without, `end`; shown as `start..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     /// The first byte.
@@ -21,23 +21,23 @@ impl fmt::Display for ByteRange {
     }
 }
 
-/// A failure at a volume. `volume` is its path, or whatever names it to the user.
+/// An error of a volume. `volume` is its path or whatever names it to the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what its fields are")]
 pub enum VolumeError {
-    /// There is nothing of that name.
+    /// It does not exist.
     #[error("{volume} does not exist: check the path")]
     NotFound { volume: String },
 
-    /// It exists, but is nothing that can be backed up or restored to.
+    /// It exists, but cannot be backed up or restored to.
     #[error("{volume} is {what}: name a regular file or a block device")]
     NotAVolume { volume: String, what: &'static str },
 
-    /// The operating system does not let us.
+    /// This user may not do it.
     #[error("{volume}: cannot {action}: permission denied; {advice}")]
     NotPermitted { volume: String, action: &'static str, advice: &'static str },
 
-    /// The target is there and the user did not ask for it to be written over.
+    /// The target exists, and the user did not ask to overwrite it.
     #[error("{volume} exists; add --overwrite to write over it")]
     Exists { volume: String },
 
@@ -47,11 +47,11 @@ pub enum VolumeError {
     )]
     TooSmall { volume: String, bytes: u64, volume_bytes: u64 },
 
-    /// The target is in use by the host: writing to it would corrupt what uses it.
+    /// The host uses the target: writing to it would corrupt what uses it.
     #[error("{volume} is in use: {by}; {advice}")]
     InUse { volume: String, by: String, advice: &'static str },
 
-    /// A read failed; `ranges` are what cannot be read, `more` says that there are others.
+    /// A read failed. `ranges` cannot be read; `more` says that there are further ones.
     #[error("{volume}: bytes {} cannot be read ({reason}); check the storage below it", join(ranges, *more))]
     Unreadable { volume: String, ranges: Vec<ByteRange>, more: bool, reason: String },
 

@@ -1,6 +1,6 @@
-//! A run of a volume's bytes of which one thing is known before it is read.
+//! An extent: a range of a volume whose kind is known before it is read.
 //!
-//! Holes and unchanged ranges are carried as one extent, whatever their size, and never read.
+//! A hole or an unchanged range is one extent, whatever its size, and is never read.
 
 /// What is known of an extent before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +9,11 @@ pub enum ExtentKind {
     Data,
     /// Was never written or was discarded: reads as zeros.
     Hole,
-    /// Is the same as in the parent backup, by the word of the storage (an RBD diff).
+    /// Is the same as in the parent backup, according to the storage (an RBD diff).
     Unchanged,
 }
 
-/// A run of bytes of one kind; never empty unless it was asked for at its own end.
+/// A range of one kind. It is empty only if it was requested at its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Where it starts in the volume.

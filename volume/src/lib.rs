@@ -1,9 +1,8 @@
 //! Volumes: where a backup reads from ([`Source`]) and a restore writes to ([`Target`]).
 //!
-//! The traits speak of bytes, offsets and [`Extent`]s and know no files, so that an RBD image can be
-//! either. Here are the two for a regular file or a block device: [`FileSource`] and [`FileTarget`].
-//! Both may be shared by any number of threads; a block is read or written by one call.
-//! What can't be read or written is a [`VolumeError`] that names the volume and the range.
+//! The traits use bytes, offsets and [`Extent`]s and do not know files, so an RBD image can implement them too. This
+//! crate implements them for regular files and block devices: [`FileSource`] and [`FileTarget`]. Threads may share
+//! both. One call reads or writes one block. A failure is a [`VolumeError`] that names the volume and the range.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -14,9 +13,9 @@ mod rbd_url;
 mod source;
 mod target;
 
-/// What is looked at to know a block device.
+/// Where the properties of block devices are read.
 pub const DEVICE_FILES: &str = "/sys";
-/// What is looked at to know who uses it.
+/// Where the users of block devices are read.
 pub const USER_FILES: [&str; 2] = ["/proc/self/mountinfo", "/proc/swaps"];
 
 pub use error::{ByteRange, VolumeError};

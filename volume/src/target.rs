@@ -1,25 +1,25 @@
 //! What a restore writes.
 //!
-//! Every byte of the volume is either written or zeroed by the caller, each by one call, in any order
-//! and from several threads. Only after [`Target::finish`] is anything promised about stable storage.
+//! The caller writes or zeroes every byte of the volume, by one call each, in any order and from several threads. Only
+//! [`Target::finish`] makes the result durable.
 
 use crate::VolumeError;
 
 /// A volume that can be written in any order, by several threads.
 pub trait Target: Send + Sync {
-    /// The size of the volume that is written; what lies beyond it on a larger device is left alone.
+    /// The size of the volume that is written. The rest of a larger device is not touched.
     fn bytes(&self) -> u64;
 
-    /// Says that all of the range will be written, so that room for it may be found at once. A help only: where
-    /// there is none, the writing says so.
+    /// Announces that the whole range will be written, so that room for it can be allocated at once. This is only a
+    /// hint: if there is no room, the write fails.
     fn reserve(&self, _offset_bytes: u64, _size_bytes: u64) {}
 
     /// Writes all of `buf` at `offset_bytes`; any alignment, fastest when all is 4096-aligned.
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError>;
 
-    /// Makes the range read back as zeros for certain, without writing them where that is possible.
+    /// Makes the range read back as zeros for certain; without writing them if that is possible.
     fn zero(&self, offset_bytes: u64, size_bytes: u64) -> Result<(), VolumeError>;
 
-    /// Flushes to stable storage; a new file takes its name with this, and not before.
+    /// Flushes to stable storage. Only now a new file gets its name.
     fn finish(&self) -> Result<(), VolumeError>;
 }

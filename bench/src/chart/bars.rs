@@ -1,9 +1,9 @@
-//! Groups of horizontal bars, each group on a scale of its own.
+//! Groups of horizontal bars; each group has its own scale.
 
 use super::Drawing;
 
 const WIDTH: f64 = 800.0;
-/// Where bars begin, and what is left for the figures behind them.
+/// Where bars begin, and the room for the figures behind them.
 const LEFT: f64 = 170.0;
 const RIGHT: f64 = 130.0;
 const ROW: f64 = 18.0;

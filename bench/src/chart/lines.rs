@@ -1,5 +1,5 @@
-//! Panels of curves side by side, both axes logarithmic: what grows as fast as its cause rises by 45 degrees, and
-//! what does not depend on it is flat.
+//! Panels of curves side by side, with logarithmic axes. A curve that is proportional to its cause rises at 45 degrees;
+//! one that does not depend on it is flat.
 
 use super::Drawing;
 
@@ -18,7 +18,7 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// What one figure does when another grows.
+/// A figure as a function of another one.
 pub(crate) struct Panel {
     pub(crate) title: String,
     /// The points of the horizontal axis that are named.

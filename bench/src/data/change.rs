@@ -1,7 +1,7 @@
-//! A volume some time later.
+//! Makes a changed copy of a volume.
 //!
-//! A changed block takes the bytes of another block of the same volume, each XORed with the same
-//! byte: it compresses exactly as well as the rest, and yet no tool that deduplicates has it.
+//! A changed block gets the bytes of another block of the same volume, each XORed with the same byte. It compresses as
+//! well as the rest, but no deduplication finds it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,7 +1,6 @@
 //! A real ext4 image with a Debian in it: files of this machine's /usr, by `mkfs.ext4 -d`.
 //!
-//! They fill the image, or as much of it as there is of /usr; what stays empty is a hole, and
-//! counts nowhere.
+//! The files fill the image as far as they go. The rest is a hole, which counts nowhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use crate::units::Size;
 
 /// How much of the image the files may take: the rest is ext4's own, and some slack.
 const FILLED_PERCENT: u64 = 92;
-/// What a file takes beside its blocks: its inode and its name.
+/// What a file needs besides its blocks: its inode and its name.
 const ENTRY_BYTES: u64 = 512;
 const FILESYSTEM_BLOCK_BYTES: u64 = 4096;
 
@@ -49,7 +48,7 @@ fn remove(root: &Path) -> anyhow::Result<()> {
     if root.exists() { Ok(fs::remove_dir_all(root)?) } else { Ok(()) }
 }
 
-/// What there is room for in the image yet, and how much is in it.
+/// The remaining room in the image, and how much is in it.
 struct Room {
     bytes: u64,
     entries: u64,
@@ -74,7 +73,7 @@ impl Room {
         Ok(())
     }
 
-    /// Takes room for an entry of this length; false when there is too little.
+    /// Reserves room for an entry of this length; false if there is too little.
     fn take(&mut self, bytes: u64) -> bool {
         let left = self.bytes.checked_sub(bytes.next_multiple_of(FILESYSTEM_BLOCK_BYTES) + ENTRY_BYTES);
         self.entries += u64::from(left.is_some());

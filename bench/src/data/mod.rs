@@ -1,4 +1,4 @@
-//! The volumes that everything is measured on, made once and kept.
+//! The volumes for all measurements. They are made once and kept.
 //!
 //! Four kinds, each as it is, with 1 % and with 7 % of its blocks changed. They follow from a
 //! seed alone (the Debian image: from this machine's /usr too), so that a figure can be had again.
@@ -27,9 +27,9 @@ pub(crate) enum Kind {
     Incompressible,
     /// A real ext4 image with a Debian's /usr in it: LZ4 makes about half of it.
     Debian,
-    /// Zeros that were written, and have their place on the disk.
+    /// Zeros that were written, and are allocated on the disk.
     Zeros,
-    /// Holes, but for 1 % of random blocks.
+    /// Holes, except 1 % of random blocks.
     Sparse,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A volume and what became of it.
+/// A volume and its changed copies.
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) kind: Kind,

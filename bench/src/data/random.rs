@@ -1,4 +1,4 @@
-//! Random bytes and random choices that follow from a seed: BLAKE3's output, read at any place.
+//! Random bytes and choices from a seed: BLAKE3's output, which can be read at any position.
 
 /// An endless stream of random bytes.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Writing a volume's file, whole or not at all.
+//! Writes a volume's file completely or not at all.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::random::Stream;
 use crate::units::{BLOCK_BYTES, Size};
 
-/// Calls `make` with a path beside `path`, and gives what it wrote there its name when it is whole.
+/// Calls `make` with a temporary path beside `path`, and renames the file to `path` when it is complete.
 ///
 /// A file that is there already is kept.
 pub(crate) fn make_once(path: &Path, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {

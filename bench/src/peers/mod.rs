@@ -1,7 +1,7 @@
-//! Septet beside what people use: everybody's full backup, incrementals and restore, by turns, on the same volumes.
+//! Compares Septet with other tools: full backups, incrementals and restores, by turns, on the same volumes.
 //!
-//! A tool that is not installed, or that fails, is named with the reason and left out; the others go on. No round is
-//! begun that would not be over by the time that was asked for.
+//! A tool that is not installed, or that fails, is reported with the reason, and the others continue. A round does not
+//! begin if it would end after the time limit.
 
 mod known;
 mod peer;
@@ -31,10 +31,10 @@ use crate::workspace;
 use peer::{Foreign, Peer};
 pub(crate) use report::PeersReport;
 
-/// The kind that everybody is measured on with S3 too.
+/// The kind of volume for measurements with S3.
 const S3_KIND: Kind = Kind::Debian;
 
-/// Somebody who was not measured, and why.
+/// A tool that was not measured, and why.
 #[derive(Debug, Serialize)]
 struct Absent {
     tool: &'static str,
@@ -47,7 +47,7 @@ struct Measured {
     machine: Machine,
     volume_bytes: Size,
     rounds: u32,
-    /// What the tools call themselves, with their versions.
+    /// The tools' own names and versions.
     versions: Vec<(&'static str, String)>,
     absent: Vec<Absent>,
     rows: Rows,
@@ -56,7 +56,7 @@ struct Measured {
     rbd: Option<RbdReport>,
 }
 
-/// Measures all that is installed.
+/// Measures all installed tools.
 ///
 /// # Errors
 /// Too little room, or Septet itself fails.
@@ -102,7 +102,7 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Finds out who is there.
+    /// Finds the installed tools.
     fn call(&mut self, only: &[String]) {
         for peer in known::all() {
             let (tool, _) = peer.names();
@@ -175,7 +175,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Everybody's turn on one volume.
+    /// One round of all tools on one volume.
     fn round(&mut self, round: u32, volume: &Volume) -> anyhow::Result<()> {
         self.limits(volume)?;
         self.measured.rows.measure_bare(round, volume)?;

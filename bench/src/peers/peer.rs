@@ -1,4 +1,4 @@
-//! What it takes to measure a tool that people use: how to call it. One file a tool, in `known/`.
+//! How to call a tool that is measured. One file a tool, in `known/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,13 +12,12 @@ use crate::process;
 use crate::rounds::Step;
 use crate::tool::{Cost, Tool};
 
-/// How a tool is called. A backup is known by its number: 0 is the full one, and the others are what
-/// changed since that.
+/// How a tool is called. A backup has a number: 0 is the full backup; the others hold what changed since that.
 pub(crate) trait Peer {
-    /// What it is called with a repository in a directory, and with one in a bucket if it can that.
+    /// Its name with a repository in a directory, and with one in a bucket if it supports that.
     fn names(&self) -> (&'static str, Option<&'static str>);
 
-    /// What says its version.
+    /// The command that prints its version.
     fn version(&self) -> Command;
 
     /// Whether it knows incremental backups.
@@ -26,7 +25,7 @@ pub(crate) trait Peer {
         true
     }
 
-    /// What makes a repository; files that the tool wants are written here.
+    /// The command that creates a repository. Writes the files that the tool needs.
     ///
     /// # Errors
     /// A file that can't be written.
@@ -35,7 +34,7 @@ pub(crate) trait Peer {
     /// Backs the file `source` up.
     ///
     /// # Errors
-    /// What must be known before can't be found out.
+    /// Something that the command needs cannot be found out.
     fn back_up(&self, home: &Home, number: u32, source: &Path) -> anyhow::Result<Command>;
 
     /// Restores what was at `source` into the folder `into`, and says to which file.
@@ -52,7 +51,7 @@ pub(crate) struct Foreign {
     number: u32,
 }
 
-/// What a peer may print of what it took, where its start is not to count.
+/// Figures that a peer prints itself, if its start should not count.
 #[derive(Deserialize)]
 struct Told {
     wall_seconds: f64,

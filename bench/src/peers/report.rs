@@ -1,4 +1,4 @@
-//! What `peers` measured: Markdown tables, goals, and the chart for the README.
+//! The report of `peers`: Markdown tables, goals, and the chart for the README.
 
 use std::fmt::{self, Formatter};
 use std::path::Path;
@@ -20,7 +20,7 @@ use super::verdict::{Verdict, judge};
 const STEPS: [Step; 4] = [Step::Full, Step::Changed1, Step::Changed7, Step::Restore];
 const MB: f64 = 1e6;
 
-/// All that was measured, and what it says.
+/// All figures and their evaluation.
 #[derive(Debug, Serialize)]
 pub(crate) struct PeersReport {
     goals: Vec<Verdict>,
@@ -130,7 +130,7 @@ impl PeersReport {
         )
     }
 
-    /// What the machine could do at most, and what Septet's full backup makes of it.
+    /// The machine's limits, and the share of them that Septet's full backup reaches.
     fn roofline(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

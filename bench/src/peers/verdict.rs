@@ -1,4 +1,4 @@
-//! What Septet is to reach beside its peers and near the machine's limit, and whether it does.
+//! Septet's goals compared with other tools and with the machine's limits, and whether they are met.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::stats::Spread;
 use crate::stored::STORED_AT_MOST;
 use crate::tool::SEPTET;
 
-/// Those that neither hash nor compress are no backup tools to be measured by.
+/// Tools that neither hash nor compress are not backup tools, and no goal refers to them.
 const COPIERS: [&str; 1] = ["qemu-img"];
-/// Those that store what they read as it is.
+/// Tools that do not compress.
 const UNCOMPRESSING: [&str; 3] = ["qemu-img", "backy2", "cinder, no compression"];
 const SHARE_AT_LEAST: f64 = 0.9;
 const MEMORY_MIB_AT_MOST: f64 = 250.0;
@@ -43,7 +43,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Holds what was measured against every goal that can be judged by it.
+/// Compares the figures with every goal that they can decide.
 pub(super) fn judge(measured: &Measured) -> Vec<Verdict> {
     let debian = Kind::Debian;
     let compressing = |tool: &str| !UNCOMPRESSING.contains(&tool);

@@ -1,4 +1,4 @@
-//! What was measured: as text for people, and as JSON with each round's figures.
+//! Reports: text for people, and JSON with each round's figures.
 
 mod bare;
 mod run;

@@ -15,7 +15,7 @@ use crate::stats::Spread;
 use crate::tool::{Cost, SEPTET};
 use crate::units::{Size, ms_per_gb};
 
-/// All that a run has to tell; as JSON, all that it measured.
+/// The report of a run; as JSON, all its figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,

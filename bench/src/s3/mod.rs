@@ -1,8 +1,7 @@
-//! What S3 costs beside the pipeline, and how much of a slow server's speed comes through.
+//! Measures the cost of S3, and how much of a slow server's bandwidth Septet uses.
 //!
-//! CPU: the same volume into a directory and into a server on loopback, with and without a CRC.
-//! Speed: eight curls and Septet's eight connections, one after the other in each round, against a
-//! server that takes its time for each answer and carries so much a connection.
+//! CPU: the same volume to a directory and to a server on loopback, with and without a CRC. Bandwidth: eight `curl`
+//! processes and then Septet, in each round, with a server that delays each answer and limits each connection.
 
 mod request;
 mod server;
@@ -52,7 +51,7 @@ pub(crate) struct CpuRow {
     restore_ms_per_gb: f64,
 }
 
-/// What a round carried, MB a second.
+/// A round's transfer rates, MB a second.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SpeedRow {
     curl_up: f64,
@@ -70,7 +69,7 @@ pub(crate) struct S3Report {
     speed: Vec<SpeedRow>,
 }
 
-/// Measures `rounds` rounds with a volume that nothing shortens.
+/// Measures `rounds` rounds with an incompressible volume.
 pub(crate) fn measure(septet: &Path, volume: &Volume, dir: &Path, link: Link, rounds: u32) -> anyhow::Result<S3Report> {
     let work = dir.join("work-s3");
     let bench =
@@ -91,7 +90,7 @@ pub(crate) fn measure(septet: &Path, volume: &Volume, dir: &Path, link: Link, ro
     Ok(report)
 }
 
-/// Keeps the slow server up until the process is ended. It takes any bucket and any key, and prints what it is asked.
+/// Runs the slow server until the process is ended. It accepts any bucket and any key and prints each request.
 pub(crate) fn serve(link: Link) -> anyhow::Result<()> {
     let server = Server::start(true)?;
     server.set_pace(link.pace());
@@ -161,7 +160,7 @@ impl Bench {
         Ok(process::run(&mut command, false)?.cpu_seconds)
     }
 
-    /// Runs a curl a connection, side by side; what they carried, MB a second.
+    /// Runs one `curl` a connection, side by side; their rate, MB a second.
     fn curls(&self, args: impl Fn(usize, String) -> Vec<String>) -> anyhow::Result<f64> {
         let mut running = Vec::new();
         for number in 0..CONNECTIONS {

@@ -25,7 +25,7 @@ impl fmt::Display for Request {
 }
 
 impl Request {
-    /// The next request of a connection; none at its end.
+    /// The next request of a connection; `None` at its end.
     ///
     /// # Errors
     /// A head that is none, or too long; a connection that breaks.

@@ -1,8 +1,8 @@
-//! A server that speaks just enough S3 to be measured against: it keeps objects in memory, answers
-//! after a set time and moves bytes at a set rate on each connection.
+//! A server that implements enough of S3 for measurements. It keeps objects in memory, delays each answer and limits
+//! the rate of each connection.
 //!
-//! It is no server for tests: it trusts everybody. It does compare CRC-32s, so that Septet, which
-//! finds that out, sends them.
+//! It is not a server for tests: it checks no signatures. It does compare CRC-32s, so Septet's probe finds that out and
+//! sends them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::request::{Request, crc32_base64};
 
-/// How much is moved before the clock is looked at.
+/// How much is transferred before the clock is read.
 const STEP_BYTES: usize = 256 << 10;
 
 /// How slow the server is.
@@ -21,7 +21,7 @@ const STEP_BYTES: usize = 256 << 10;
 pub(crate) struct Pace {
     /// Before each answer.
     pub(crate) latency: Duration,
-    /// What one connection carries, bytes a second; none: what it can.
+    /// The rate of one connection, bytes a second; `None`: unlimited.
     pub(crate) bytes_per_second: Option<f64>,
 }
 
@@ -40,7 +40,7 @@ impl Moved {
     }
 }
 
-/// An object, in the pieces that it came in: to join them would cost a backup time that no server takes.
+/// An object, in the pieces in which it arrived. Joining them would cost time that no real server needs.
 #[derive(Clone, Default)]
 struct Object {
     pieces: Vec<Arc<Vec<u8>>>,
@@ -174,7 +174,7 @@ impl Server {
         Ok(())
     }
 
-    /// Counts what moved of a volume's data: what is looked up before and settled after is no matter of speed.
+    /// Counts only a volume's data: requests before and after it say nothing about the rate.
     fn note(&self, request: &Request, start: Instant, bytes: usize) {
         if !request.key().split('/').any(|part| part == "segments" || part.starts_with("curl")) {
             return;

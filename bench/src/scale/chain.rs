@@ -1,4 +1,4 @@
-//! One small volume, backed up again and again with one block changed.
+//! A small volume that is backed up many times, with one changed block each time.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! One volume of which more and more has changed since its full backup.
+//! One volume with more and more changes since its full backup.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

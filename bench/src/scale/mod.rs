@@ -1,6 +1,6 @@
-//! How cost grows: with the volume, with what has changed, with the chain of backups, with the volumes of a repository.
+//! How cost grows with the volume's size, the changes, the length of the chain, and the number of volumes.
 //!
-//! Every point is whole runs of `septet`, start and end included, as a user waits for them.
+//! Every point is the time of whole runs of `septet`, start and end included.
 
 mod chain;
 mod changes;
@@ -33,7 +33,7 @@ enum Cause {
     Volumes,
 }
 
-/// What a command took when the cause had some size.
+/// The time of a command for one value of the cause.
 #[derive(Debug, Clone, Serialize)]
 struct Point {
     cause: Cause,
@@ -86,7 +86,7 @@ impl Bench {
         process::run(command.args(words).arg(source), false).map(drop)
     }
 
-    /// Measures what each call of `command` gives, as often as there are rounds; `undo` comes after each.
+    /// Measures the command that `command` returns, once a round; `undo` runs after each.
     fn point(
         &mut self,
         (cause, at, step): (Cause, u64, &'static str),

@@ -1,4 +1,4 @@
-//! Sparse volumes from 1 GiB on, each sixteen times as large as the one before, with the same little data in each.
+//! Sparse volumes from 1 GiB on. Each is sixteen times as large as the one before and holds the same few data.
 
 use super::{Bench, Cause};
 use crate::data::random::Stream;
@@ -8,7 +8,7 @@ use crate::{compare, workspace};
 
 /// The data scattered over each volume.
 const DATA_BYTES: u64 = 64 << 20;
-/// A file of exactly 16 TiB is more than ext4 takes.
+/// ext4 does not support a file of exactly 16 TiB.
 const LESS_BYTES: u64 = 1 << 20;
 
 pub(super) fn measure(bench: &mut Bench, most: Size, seed: u64) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! A repository of many volumes. All but the first are that one under other names: backing up ten thousand takes hours.
+//! A repository of many volumes. They are copies of one under other names, because ten thousand backups take hours.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
     Ok(())
 }
 
-/// Makes the volume `v`, with its first backup, a volume of another name; what does not bear the name is shared.
+/// Copies the volume `v`, with its first backup, to another name. Objects that do not hold the name are shared.
 fn copy(repository: &Path, name: &str) -> anyhow::Result<()> {
     let (from, to) = (repository.join("v/first"), repository.join(name).join("first"));
     std::fs::create_dir_all(to.join("segments"))?;

@@ -1,5 +1,5 @@
-//! What the split into processes costs: Septet beside the same work in one process; and what it would save to
-//! hash and compress a block while it is in the cache.
+//! The price of separate processes: Septet compared with the same work in one process, and what it would save to hash
+//! and compress a block while it is in a cache.
 
 pub(crate) mod one_process;
 
@@ -16,7 +16,7 @@ use crate::stats::Spread;
 use crate::tool::{Septet, Tool};
 use crate::{process, workspace};
 
-/// So many blocks of each stream that none is in a cache any more when it is compressed.
+/// Enough blocks of each stream that none is still in a cache when it is compressed.
 const COLD_BLOCKS: usize = 32;
 
 /// Who does the work.

@@ -1,4 +1,5 @@
-//! A backup's work in one process: read, hash, compress, write; no messages, no shared memory, and no backup either.
+//! A backup's work in one process: read, hash, compress, write. It has no messages or shared memory, and makes no real
+//! backup.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -17,7 +18,7 @@ use crate::units::BLOCK_BYTES;
 const STREAMS: usize = 4;
 /// What is written at once.
 const PIECE_BYTES: usize = 8 << 20;
-/// By two samples of this size Septet tells what does not get smaller.
+/// Septet takes two samples of this size to recognise incompressible blocks.
 const SAMPLE_BYTES: usize = 16 << 10;
 
 /// Backs up the blocks of `volume` to the file `output`; each stream hashes `at_once` blocks, and only then
@@ -63,7 +64,7 @@ fn hashed<'a>(buffer: &'a mut Buffer, source: &File, offset: u64) -> io::Result<
     Ok(Some(block))
 }
 
-/// Whether all of it is zeros; pages that are not end the search.
+/// Whether it is all zeros. The search ends at the first page that is not.
 pub(crate) fn is_zero(block: &[u8]) -> bool {
     block.chunks(4096).all(|page| page.iter().fold(0, |all, byte| all | byte) == 0)
 }

@@ -1,4 +1,4 @@
-//! A tool that backs up volumes, as the benchmark sees it: one file a tool.
+//! The benchmark's interface to a backup tool. One file a tool.
 
 mod septet;
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::rounds::Step;
 pub(crate) use septet::{SEPTET, SEPTET_S3, Septet};
 
-/// A backup tool with a repository of its own that is empty at first.
+/// A backup tool with its own repository, which is empty at first.
 pub(crate) trait Tool {
-    /// What people call it.
+    /// Its name.
     fn name(&self) -> &'static str;
 
-    /// What it is to be asked for, in that order.
+    /// The steps that it supports, in order.
     fn steps(&self) -> &'static [Step] {
         &Step::ALL
     }
@@ -22,10 +22,10 @@ pub(crate) trait Tool {
     /// Backs up all of the volume at `path`.
     fn full(&mut self, path: &Path) -> anyhow::Result<Cost>;
 
-    /// Backs up what is different, in the volume at `path`, from the full backup.
+    /// Backs up what differs, in the volume at `path`, from the full backup.
     fn incremental(&mut self, path: &Path) -> anyhow::Result<Cost>;
 
-    /// Restores the newest backup to the file `path`, which is not there.
+    /// Restores the newest backup to the file `path`, which does not exist.
     fn restore(&mut self, path: &Path) -> anyhow::Result<Cost>;
 }
 
@@ -36,11 +36,11 @@ pub(crate) struct Cost {
     pub(crate) wall_seconds: f64,
     /// CPU time as the kernel counted it, seconds.
     pub(crate) cpu_seconds: f64,
-    /// CPU time as the tool itself tells it, seconds.
+    /// CPU time as the tool reports it, seconds.
     pub(crate) cpu_told_seconds: Option<f64>,
-    /// The most memory at once as the tool itself tells it, bytes.
+    /// The peak of memory as the tool reports it, bytes.
     pub(crate) memory_told_bytes: Option<u64>,
-    /// The most memory at once as looking on showed, bytes.
+    /// The peak of memory that sampling saw, bytes.
     pub(crate) memory_seen_bytes: Option<u64>,
     /// By how much the repository grew, bytes.
     pub(crate) stored_bytes: u64,
@@ -48,17 +48,17 @@ pub(crate) struct Cost {
     pub(crate) requests: Option<u64>,
 }
 
-/// Two figures for one thing may lie this far apart, and a process's own start is in only one.
+/// Two figures for the same thing may differ by this much; only one includes the process's own start.
 const TOLERANCE: f64 = 0.03;
 const START_SECONDS: f64 = 0.01;
 
 impl Cost {
-    /// The CPU time to judge by: the greater of what the kernel counted and what the tool tells.
+    /// The CPU time that counts: the greater of the kernel's and the tool's.
     pub(crate) fn cpu(&self) -> f64 {
         self.cpu_told_seconds.map_or(self.cpu_seconds, |told| told.max(self.cpu_seconds))
     }
 
-    /// Whether the tool tells another CPU time than the kernel.
+    /// Whether the tool and the kernel report different CPU times.
     pub(crate) fn cpu_disagrees(&self) -> bool {
         let tolerance = TOLERANCE * self.cpu_seconds + START_SECONDS;
         self.cpu_told_seconds.is_some_and(|told| (told - self.cpu_seconds).abs() > tolerance)

@@ -1,4 +1,4 @@
-//! Septet itself, by its command line.
+//! Septet, called by its command line.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) struct Septet {
 }
 
 impl Septet {
-    /// `binary` with its repository in `home`; `watch`: its memory is looked at from outside too.
+    /// `binary` with its repository in `home`. With `watch` its memory is sampled from outside, too.
     pub(crate) fn new(binary: &Path, home: Home, watch: bool) -> Self {
         Self { binary: binary.into(), home, watch, full: None }
     }

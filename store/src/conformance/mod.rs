@@ -1,4 +1,4 @@
-//! What every store must do, as one suite that the directory, S3 servers and wrappers all run.
+//! The contract of every store, as one suite that the directory, S3 servers and wrappers all run.
 //!
 //! Each case gets an empty store of its own. A case that fails panics; its name is the last one
 //! printed.
@@ -29,7 +29,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T, StoreError>) -> StoreErrorKind {
     error.kind()
 }
 
-/// The names below `prefix` under which something lies.
+/// The names below `prefix` that hold objects.
 fn children(store: &dyn Store, prefix: &str) -> Vec<String> {
     let names = store.list_children(prefix).unwrap().into_iter();
     names.filter(|name| !store.list(&format!("{prefix}{name}/")).unwrap().is_empty()).collect()
@@ -39,7 +39,7 @@ fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|object| object.key).collect()
 }
 
-/// Bytes that tell their place, so that none can be taken for its neighbour.
+/// Bytes that depend on their offset, so that a wrong range shows.
 fn pattern(bytes: usize) -> Vec<u8> {
     let numbers = (0u64..).flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
     numbers.take(bytes).collect()

@@ -1,6 +1,6 @@
-//! Directories of the directory store: made when an object needs them, durably, and removed
-//! when they are empty. Both may happen at once, in several processes: who loses a directory
-//! before there is a file in it begins again at the root.
+//! Directories of the directory store. They are created, durably, when an object needs them, and removed when they are
+//! empty. Several processes may do both at once: if a directory vanishes before it holds a file, its creator starts
+//! again at the root.
 
 use super::root::Root;
 use rustix::fd::{AsFd, OwnedFd};
@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// For how many lost races in a row one may be plain unlucky.
+/// After this many lost races in a row something else is wrong.
 const TRIES_MAX: usize = 100;
 
 pub(super) fn open(path: &Path) -> Result<OwnedFd, Errno> {
@@ -31,7 +31,7 @@ pub(super) fn make(path: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Makes one directory; also where somebody else was faster, its name is durable afterwards.
+/// Makes one directory. Its name is durable afterwards, also if another process was faster.
 fn make_below(parent: impl AsFd, path: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdirat(&parent, path, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => rustix::fs::fsync(&parent),
@@ -39,12 +39,12 @@ fn make_below(parent: impl AsFd, path: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Runs `work` in the directory `name` (relative to the root), made if it isn't there, and again
-/// if the directory vanishes before the work has put a file into it.
+/// Runs `work` in the directory `name` (relative to the root) and creates the directory if needed. Repeats both if the
+/// directory vanishes before `work` has put a file into it.
 pub(super) fn with<T>(root: &Root, name: &str, mut work: impl FnMut(OwnedFd) -> Result<T, Errno>) -> Result<T, Errno> {
     let mut tries = 0;
     loop {
-        // Not in the loop's retries: a root that is gone (unmounted) is not made again.
+        // Not retried: a root that has vanished (unmounted) must not be created again.
         let top = open(&root.path)?;
         match descend(top, name).and_then(&mut work) {
             Err(Errno::NOENT) if tries < TRIES_MAX => tries += 1,
@@ -68,7 +68,7 @@ fn descend(top: OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     Ok(folder)
 }
 
-/// Makes durable what was added to and removed from a directory; one that is gone needs nothing.
+/// Makes changes of a directory durable. A directory that no longer exists needs nothing.
 pub(super) fn sync(root: &Root, name: &str) -> Result<(), Errno> {
     match open(&root.path.join(name)) {
         Ok(folder) => rustix::fs::fsync(folder),

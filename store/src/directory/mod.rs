@@ -1,9 +1,9 @@
 //! The store that is a directory: a key is a path below the root, an object is a regular file.
 //!
-//! Every object is written under a temporary name beside its own, made durable and then renamed
-//! ([`temporary`]), so that a crash leaves it whole or absent. Large objects go past the page
-//! cache ([`writer`], [`reader`]). Symbolic links below the root are neither listed nor read as
-//! objects. Files and directories are made for their owner alone: they hold whole disks.
+//! Every object is written under a temporary name beside its own, made durable, and then renamed ([`temporary`]). So a
+//! crash leaves it complete or absent. Large objects bypass the page cache ([`writer`], [`reader`]). Symbolic links
+//! below the root are neither listed nor read. Only the owner can read files and directories, because they hold whole
+//! disks.
 
 mod folder;
 mod reader;
@@ -42,7 +42,7 @@ impl Directory {
         Ok(Directory { root: Arc::new(Root::open(path, access)?), reader: Arc::default() })
     }
 
-    /// Writes a small object durably and leaves it to `publish` to give it its name.
+    /// Writes a small object durably. `publish` then gives it its name.
     fn put_with(
         &self,
         key: &str,

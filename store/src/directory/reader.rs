@@ -1,8 +1,8 @@
 //! Reading objects: small ones whole, large ones by range and past the page cache.
 //!
-//! A restore reads many blocks of few objects, so the objects read last are kept open. A file
-//! that is replaced or deleted through this store is forgotten at once; one that another
-//! process replaces may be read in its old state for a while, which is whole too.
+//! A restore reads many blocks of few objects, so recently read objects stay open. A file that is replaced or deleted
+//! through this store is closed at once. If another process replaces it, this store may read the old file for a while;
+//! the old file is complete too.
 
 use super::root::{Root, errno_of};
 use super::writer::is_aligned;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many objects are kept open, each with two descriptors.
 const OPEN_OBJECTS_MAX: usize = 64;
 
-/// The objects kept open, the one used last in front.
+/// The open objects, the most recently used first.
 #[derive(Default)]
 pub(super) struct Reader {
     open_objects: Mutex<VecDeque<Arc<OpenObject>>>,
@@ -71,7 +71,7 @@ impl Reader {
 impl OpenObject {
     fn open(path: &Path) -> Result<Self, Errno> {
         let (buffered, stat) = open(path, OFlags::empty())?;
-        // Two opens may meet two files if the object is replaced between them.
+        // The two opens may find two files if the object is replaced between them.
         let same = |other: &Stat| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino);
         let direct = open(path, OFlags::DIRECT).ok().filter(|(_, other)| same(other)).map(|(file, _)| file);
         Ok(OpenObject { path: path.to_owned(), buffered, direct })
@@ -81,7 +81,7 @@ impl OpenObject {
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let aligned = is_aligned(offset_bytes, buf) && buf.len().is_multiple_of(PIECE_ALIGN_BYTES);
         let mut filled = match &self.direct {
-            // A refusal, or a call cut short, is made good through the page cache.
+            // After a refusal or a short read, the page cache serves the rest.
             Some(direct) if aligned => match rustix::io::pread(direct, &mut *buf, offset_bytes) {
                 Err(Errno::INVAL | Errno::INTR) => 0,
                 read => read?,
@@ -93,7 +93,7 @@ impl OpenObject {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(Errno::INTR) => {}
-                // An offset beyond what a file can have.
+                // The offset is larger than any file.
                 Err(Errno::INVAL | Errno::OVERFLOW) => break,
                 Err(errno) => return Err(errno),
             }
@@ -126,7 +126,7 @@ fn object_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// Opens a regular file; everything else (also behind a symbolic link) is no object.
+/// Opens a regular file. Anything else, also behind a symbolic link, is not an object.
 fn open(path: &Path, extra: OFlags) -> Result<(OwnedFd, Stat), Errno> {
     // Without NONBLOCK the open of a named pipe would hang.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | extra;

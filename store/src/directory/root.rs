@@ -1,4 +1,4 @@
-//! Where the store is, how keys become paths, and how the kernel's errors become ours.
+//! Where the store is, how keys become paths, and how errors of the kernel become errors of the store.
 
 use super::folder;
 use crate::{Access, StoreError, StoreErrorKind, check_key, check_prefix};
@@ -75,7 +75,7 @@ fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError 
         Errno::ACCESS | Errno::PERM => StoreErrorKind::PermissionDenied,
         Errno::NOSPC | Errno::DQUOT => StoreErrorKind::NoSpace,
         Errno::ROFS => StoreErrorKind::ReadOnly,
-        // A bad sector: to read it again brings nothing back.
+        // A bad sector. A retry does not help.
         Errno::IO if doing == "read" => StoreErrorKind::Damaged,
         Errno::IO | Errno::STALE | Errno::TIMEDOUT | Errno::NODEV | Errno::NXIO | Errno::NOTCONN => {
             StoreErrorKind::Unavailable

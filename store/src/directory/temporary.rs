@@ -1,6 +1,5 @@
-//! A file under a temporary name, beside the name that it is to get. Until it is published
-//! nobody lists it; dropped unpublished, it is removed. While it is there, its directory can't
-//! be removed as empty.
+//! A file with a temporary name beside its final one. It is not listed until it is published. If it is dropped
+//! unpublished, it is removed. While it exists, its directory is not empty and cannot be removed.
 
 use super::folder;
 use super::root::{Root, folder_name};
@@ -45,7 +44,7 @@ impl Temporary {
         rustix::fs::fsync(&self.folder)
     }
 
-    /// The same, if nothing has that name; else `EXIST`.
+    /// The same, but fails with `EXIST` if the name is taken.
     pub(super) fn publish_if_absent(&mut self, name: &str) -> Result<(), Errno> {
         let (folder, temporary) = (&self.folder, self.name.as_str());
         match rustix::fs::renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
@@ -59,11 +58,11 @@ impl Temporary {
         rustix::fs::fsync(&self.folder)
     }
 
-    /// A second name for the file; the temporary one goes when `self` is dropped.
+    /// Gives the file a second name. The temporary name is removed when `self` is dropped.
     fn link(&self, name: &str) -> Result<(), Errno> {
         let (folder, temporary) = (&self.folder, self.name.as_str());
         match rustix::fs::linkat(folder, temporary, folder, name, AtFlags::empty()) {
-            // Over NFS the answer may be lost and the repeated call find the name that we made.
+            // Over NFS the answer may be lost. The repeated call then finds the name that we created.
             Err(Errno::EXIST) if self.links()? == 2 => Ok(()),
             linked => linked,
         }
@@ -79,7 +78,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.published {
-            // What can't be removed now is found by `abort_unfinished`.
+            // `abort_unfinished` finds a file that cannot be removed now.
             let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
             folder::remove_empty(&self.root, &self.folder_name);
         }

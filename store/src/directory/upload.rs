@@ -1,6 +1,5 @@
-//! A large object on its way into a directory: parts land at their place in a temporary file,
-//! from any thread and in any order; what has landed is noted, and only a whole object is
-//! published.
+//! A large object that is being written to a directory. Parts are written to their place in a temporary file, from any
+//! thread and in any order. Each written part is recorded, and only a complete object is published.
 
 use super::reader::Reader;
 use super::root::{Root, file_name};
@@ -23,9 +22,9 @@ pub(super) struct DirectoryUpload {
 }
 
 struct State {
-    /// Gone as soon as the upload is published or given up.
+    /// `None` once the upload is published or aborted.
     temporary: Option<Temporary>,
-    /// Nothing as long as a part is on its way, or when it has failed.
+    /// `None` while a part is being written, or if it failed.
     parts: BTreeMap<u32, Option<Part>>,
 }
 
@@ -74,7 +73,7 @@ impl Upload for DirectoryUpload {
     fn finish(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         let bytes = state.whole_bytes().map_err(|why| self.refuse(why))?;
-        // Taken: a content that failed to become durable once can't be trusted a second time.
+        // Taken, because content that failed to become durable once cannot be trusted a second time.
         let mut temporary = state.temporary.take().ok_or_else(|| self.refuse("the upload is over already"))?;
         let finished = self.writer.finish(bytes).and_then(|()| temporary.publish(file_name(&self.key)));
         self.reader.forget(&self.path);
@@ -87,7 +86,7 @@ impl Upload for DirectoryUpload {
 }
 
 impl State {
-    /// The object's length, if the parts follow one upon the other without a gap or an overlap.
+    /// The object's length, if the parts have no gap and no overlap.
     fn whole_bytes(&self) -> Result<u64, &'static str> {
         let mut end_bytes = 0;
         for (expected, (number, part)) in (0..).zip(&self.parts) {

@@ -1,5 +1,4 @@
-//! Listing what is in the directory, while others may be writing to it and deleting from it:
-//! what vanishes during the walk is simply not there.
+//! Lists the directory while others may write to it and delete from it. What vanishes during the walk is not listed.
 
 use super::folder;
 use super::root::{Root, errno_of};
@@ -50,7 +49,7 @@ pub(super) fn list_children(root: &Root, prefix: &str) -> Result<Vec<String>, St
     Ok(names)
 }
 
-/// Whether there is nothing but unfinished uploads and what a new file system comes with.
+/// Whether there is nothing except unfinished uploads and what a new file system contains.
 pub(super) fn is_empty(root: &Root) -> Result<bool, StoreError> {
     let fail = |cause: std::io::Error| root.error("", "list", errno_of(&cause));
     for entry in std::fs::read_dir(&root.path).map_err(fail)? {
@@ -112,7 +111,7 @@ fn visit_files(
     Ok(())
 }
 
-/// What stands in one directory; nothing if there is no such directory in the root.
+/// The entries of one directory; `None` if the root has no such directory.
 fn entries<'walk>(
     root: &'walk Root,
     path: PathBuf,
@@ -135,7 +134,7 @@ fn entries<'walk>(
 }
 
 impl Entry {
-    /// Nothing if the name can be none of ours, or if it has gone already.
+    /// `None` if the name cannot be an object's, or if the entry has vanished.
     fn new(prefix: &str, inner: DirEntry) -> Option<Self> {
         let name = inner.file_name().into_string().ok()?;
         let key = format!("{prefix}{name}");

@@ -1,9 +1,9 @@
-//! Writing a large file from pieces of memory, past the page cache where that works.
+//! Writes a large file from pieces of memory and bypasses the page cache where that works.
 //!
-//! O_DIRECT wants address, offset and length aligned. What isn't (the tail of an object) goes
-//! through the page cache; no page is ever written both ways, so the two don't meet. A file
-//! system without O_DIRECT gets everything buffered, and is told after each part to write it
-//! out and forget it, so that a backup doesn't drive the host's own data out of memory.
+//! O_DIRECT needs aligned addresses, offsets and lengths. Whatever is unaligned (the tail of an object) goes through
+//! the page cache. No page is written both ways, so the two do not conflict. On a file system without O_DIRECT
+//! everything is buffered. After each part the kernel is then asked to write it out and drop it, so that a backup does
+//! not evict the host's own data from memory.
 
 use crate::PIECE_ALIGN_BYTES;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What one system call takes.
+/// The most slices that one system call takes.
 const SLICES_MAX: usize = 1024;
 
 /// A file that parts are written to, from several threads.
@@ -45,7 +45,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the content durable, cut to its length: a part that was put twice may have shrunk.
+    /// Cuts the file to its length (a part that was put twice may have shrunk) and makes it durable.
     pub(super) fn finish(&self, bytes: u64) -> Result<(), Errno> {
         if u64::try_from(rustix::fs::fstat(&self.buffered)?.st_size) != Ok(bytes) {
             rustix::fs::ftruncate(&self.buffered, bytes)?;
@@ -62,7 +62,7 @@ impl Writer {
     fn write_run(&self, run: &Run<'_>) -> Result<(), Errno> {
         if let (true, Some(direct)) = (run.direct, self.direct()) {
             match write_all(direct, run.offset_bytes, &run.slices) {
-                // The file system wants more alignment than we have, or none of it at all.
+                // The file system needs a larger alignment, or does not support O_DIRECT.
                 Err(Errno::INVAL) => self.direct_refused.store(true, Ordering::Relaxed),
                 done => return done,
             }
@@ -72,7 +72,7 @@ impl Writer {
 
     /// Starts writing out what is dirty, and drops from memory what has been written out.
     fn forget(&self) {
-        // Advice only: where it is not taken, nothing is lost.
+        // This is only advice: if it is ignored, nothing is lost.
         let _ = rustix::fs::fadvise(&self.buffered, 0, None, Advice::DontNeed);
     }
 }

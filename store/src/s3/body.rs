@@ -1,6 +1,6 @@
-//! A list of pieces as the body of a request, without a copy, and what moves on the way.
+//! A list of pieces as the body of a request, without a copy, and a record of its progress.
 //!
-//! Pieces are views of shared memory. Each attempt clones the views and nothing else.
+//! Pieces are views of shared memory. A retry clones only the views.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,10 +14,10 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The most that is handed to the connection at once: small enough that progress shows on slow ones.
+/// The most that is given to the connection at once. It is small, so that progress shows on slow connections.
 const FRAME_BYTES_MAX: usize = 256 << 10;
 
-/// When something last moved, seen from several threads.
+/// When the last byte moved; shared by threads.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     start: Instant,
@@ -40,7 +40,7 @@ impl Progress {
     }
 }
 
-/// The pieces of a body, as many as are still to be sent.
+/// The pieces of a body that are still to be sent.
 struct Pieces {
     pieces: VecDeque<Bytes>,
     left_bytes: u64,

@@ -1,4 +1,4 @@
-//! How a body is guarded on its way: a CRC or an MD5 in the header, which the server compares.
+//! Checksums of a body: a CRC or an MD5 in a header, which the server compares.
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ pub(super) enum Check {
     None,
 }
 
-/// Those that cost little, the strongest first.
+/// The cheap checks, strongest first.
 pub(super) const CRCS: [Check; 3] = [Check::Crc64Nvme, Check::Crc32C, Check::Crc32];
 
 impl Check {
@@ -64,12 +64,12 @@ fn crc(algorithm: CrcAlgorithm, pieces: &[Bytes]) -> u64 {
 pub(super) struct Sum {
     pub(super) check: Check,
     text: String,
-    /// Whether a refusal is what one wants to see.
+    /// Whether the checksum is wrong on purpose, so that the server should refuse it.
     pub(super) is_probe: bool,
 }
 
 impl Sum {
-    /// The same sum, sent to see what the server makes of it.
+    /// The same checksum, marked as a probe of the server.
     pub(super) fn into_probe(self) -> Self {
         Self { is_probe: true, ..self }
     }

@@ -1,7 +1,7 @@
 //! The connection to a server: its runtime, its credentials, its certificates.
 //!
-//! Nothing here is made before a store is opened, and TLS not before the first https request: an
-//! agent that stores nothing, or nothing by TLS, pays for neither.
+//! Nothing is created before a store is opened, and TLS not before the first https request. An agent that stores
+//! nothing, or does not use TLS, does not pay for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ use thread_local::ThreadLocal;
 
 use super::url::{Location, endpoint};
 
-/// A client, and what is known of the way to its server.
+/// A client, and how it reaches its server.
 pub(super) struct Client {
     pub(super) s3: aws_sdk_s3::Client,
     /// Where requests go; empty: to AWS.
     pub(super) endpoint: String,
-    /// Whether TLS guards the way.
+    /// Whether connections use TLS.
     pub(super) tls: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
     let given = location.endpoint.clone().or(from_environment.filter(|text| !text.is_empty()));
     let region = match (&location.region, &given) {
         (Some(region), _) => RegionProviderChain::first_try(Region::new(region.clone())),
-        // A server of one's own is no reason to ask Amazon's metadata service, which is not there.
+        // With a private server, Amazon's metadata service does not exist and must not be asked.
         (None, Some(_)) => RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new()),
         (None, None) => RegionProviderChain::default_provider(),
@@ -54,7 +54,7 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(region.or_else(Region::new("us-east-1")))
         .http_client(web)
-        // Trying again, and noticing a stall, is for `server`.
+        // `server` retries requests and notices stalls.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
@@ -62,7 +62,7 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
         .await;
     let chosen = given.or_else(|| config.endpoint_url().map(str::to_owned)).map(|text| endpoint(&text)).transpose()?;
     let mut builder = aws_sdk_s3::config::Builder::from(&config)
-        // Else each payload would be hashed anew, in a way that older servers do not know.
+        // Otherwise the SDK would hash each payload again, in a way that older servers do not support.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .force_path_style(location.path_style.unwrap_or(chosen.is_some()));
@@ -79,8 +79,8 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Plain HTTP, and TLS once it is needed: to read the system's certificates takes its time, once a process. Each thread
-/// has connections of its own, which live in its runtime.
+/// Plain HTTP, and TLS once it is needed: reading the system's certificates takes time, once a process. Each thread has
+/// its own connections, which live in its runtime.
 #[derive(Clone, Debug)]
 struct Web {
     plain: Arc<ThreadLocal<SharedHttpClient>>,
@@ -132,7 +132,7 @@ impl HttpConnector for ByScheme {
     }
 }
 
-/// The certificates of a file, known to be such: the SDK panics over others.
+/// The certificates of a file, checked before the SDK sees them: the SDK panics on invalid ones.
 fn certificates(path: &Path) -> Result<Vec<u8>, String> {
     let refused = |why: String| format!("AWS_CA_BUNDLE names {}, {why}", path.display());
     let pem = std::fs::read(path).map_err(|error| refused(format!("which can't be read: {}", error.kind())))?;

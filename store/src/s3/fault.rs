@@ -1,4 +1,4 @@
-//! What a server, or the way to it, did wrong: whether to try again, and what to tell the user.
+//! Classifies failures of a server or connection: whether to retry, and what to tell the user.
 
 use std::error::Error;
 
@@ -14,21 +14,21 @@ pub(super) struct Fault {
     /// What happened, and what to do about it.
     pub(super) text: String,
     pub(super) retry: Retry,
-    /// The server's own word, as far as it gave one.
+    /// The server's error code, if it gave one.
     pub(super) code: String,
     pub(super) status: u16,
     /// How often it was tried.
     pub(super) attempts: u32,
 }
 
-/// Whether it is worth while to try again.
+/// Whether a retry may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
     Never,
-    /// It is no answer of a server that is there, and gets little time if there never was one.
+    /// The connection failed. Retried only briefly if this server has never answered.
     Unreached,
     Later,
-    /// The server does not believe who we are, though it did before: bits may have flipped.
+    /// The server rejects our signature, although it accepted it before: bits may have flipped on the way.
     IfBelieved,
 }
 
@@ -37,13 +37,13 @@ impl Fault {
         Self { kind, text: text.into(), retry, code: String::new(), status: 0, attempts: 0 }
     }
 
-    /// That the server calls the bytes wrong is an answer and no failure, if one asks for that.
+    /// A probe asks for this refusal, so it is an answer and not a failure.
     pub(super) fn of(error: impl Into<Self>, is_probe: bool) -> Self {
         let fault = error.into();
         if is_probe && fault.status == 400 { Self { retry: Retry::Never, ..fault } } else { fault }
     }
 
-    /// Something that passes.
+    /// A transient failure.
     pub(super) fn transient(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Unavailable, Retry::Later, text)
     }
@@ -79,7 +79,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
             }
             SdkError::TimeoutError(_) => Self::transient("no answer in time"),
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                // The chain of providers reports like a connection; only its words tell.
+                // The credentials chain reports errors as connection errors; only the text differs.
                 Some(error) if chain(error).to_lowercase().contains("credentials") => unsent(&chain(error)),
                 Some(error) => unreached(&root_cause(error)),
                 None => unreached("the request could not be sent"),

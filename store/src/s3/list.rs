@@ -1,4 +1,4 @@
-//! Listing and deleting: a thousand names a request.
+//! Listing and deleting, a thousand names a request.
 
 use super::S3;
 use super::fault::{Fault, Retry};
@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 
 /// As many as S3 takes.
 const KEYS_PER_REQUEST: usize = 1000;
-/// A server that still has uploads after so many rounds gets new ones as fast as they go.
+/// If a server still lists uploads after this many rounds, new ones appear as fast as they are aborted.
 const ABORT_ROUNDS_MAX: usize = 5;
 
 /// All objects under a prefix, sorted.
@@ -22,7 +22,7 @@ pub(super) fn list(store: &S3, prefix: &str) -> Result<Vec<ObjectInfo>, StoreErr
     pages(server, prefix, None, |page| {
         for object in page.contents() {
             let key = object.key().and_then(|name| name.strip_prefix(root.as_str()));
-            // A name that ends in a slash is a directory that some tool has made; the note is the store's own.
+            // A name that ends in a slash is a directory marker of another tool. The note is the store's own.
             if let Some(key) = key.filter(|key| !key.is_empty() && !key.ends_with('/') && *key != NOTE_KEY) {
                 objects.push(ObjectInfo {
                     key: key.to_owned(),
@@ -82,7 +82,7 @@ fn pages(
     }
 }
 
-/// Removes objects; those that are absent are no error.
+/// Removes objects. An absent object is no error.
 pub(super) fn delete(store: &S3, keys: &[String]) -> Result<(), StoreError> {
     let server = &store.server;
     let names: Vec<String> = keys.iter().map(|key| server.name(key, "delete")).collect::<Result<_, _>>()?;
@@ -121,7 +121,7 @@ fn delete_many(server: &Server, names: &[String]) -> Result<(), (usize, Fault)> 
     deleted.map_err(|fault| (index, fault))
 }
 
-/// Older servers want an MD5 of the list of what shall go, and newer ones do not mind it.
+/// Older servers require an MD5 of the request's body; newer ones accept it.
 fn add_md5(request: &mut aws_sdk_s3::config::http::HttpRequest) {
     if let Some(body) = request.body().bytes() {
         let sum = base64_simd::STANDARD.encode_to_string(Md5::digest(body));
@@ -129,7 +129,7 @@ fn add_md5(request: &mut aws_sdk_s3::config::http::HttpRequest) {
     }
 }
 
-/// Aborts the uploads under a prefix; how many there were.
+/// Aborts the uploads under a prefix and returns their number.
 pub(super) fn abort_unfinished(store: &S3, prefix: &str) -> Result<u64, StoreError> {
     let server = &store.server;
     let full = server.prefix(prefix, "abort the uploads of")?;
@@ -166,7 +166,7 @@ fn unfinished(server: &Server, full: &str) -> Result<Vec<(String, String)>, Faul
             Ok(request.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send().await?)
         })?;
         let found = page.uploads().iter().filter_map(|upload| Some((upload.key()?, upload.upload_id()?)));
-        // Some servers take the prefix for a hint.
+        // Some servers treat the prefix only as a hint.
         uploads.extend(found.filter(|(key, _)| key.starts_with(full)).map(|(key, id)| (key.to_owned(), id.to_owned())));
         let next = (page.next_key_marker().map(str::to_owned), page.next_upload_id_marker().map(str::to_owned));
         if !page.is_truncated().unwrap_or(false) || next == markers {
@@ -180,7 +180,7 @@ pub(super) fn abort(server: &Server, name: &str, id: &str) -> Result<(), Fault> 
     server.call(async |_| send_abort(server, name, id).await)
 }
 
-/// The same without trying again.
+/// The same without retries.
 pub(super) fn abort_once(server: &Server, name: &str, id: &str) -> Result<(), Fault> {
     server.call_once(async |_| send_abort(server, name, id).await)
 }

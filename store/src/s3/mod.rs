@@ -1,9 +1,8 @@
 //! The store that is a bucket, or a prefix in one, of a server that speaks S3.
 //!
-//! Bodies go out from where they lie, in shared memory, with neither a copy nor a SHA-256; a CRC in
-//! the header guards them where the server really compares it ([`probe`]). What fails is tried again
-//! within a limit of time ([`server`]); what can't be helped becomes one line that says what to do
-//! ([`fault`]).
+//! Bodies are sent from shared memory, without a copy and without a SHA-256. A checksum in the header protects them if
+//! the server really compares it ([`probe`]). Failed requests are retried within a time limit ([`server`]). A permanent
+//! failure becomes one line that says what to do ([`fault`]).
 
 mod body;
 mod check;
@@ -28,8 +27,8 @@ use upload::S3Upload;
 use url::Location;
 use write::Over;
 
-/// An upload in parts takes two requests beside its parts. With so many of them at most, a backup's
-/// requests are its parts and a constant.
+/// A multipart upload takes two requests beside its parts. This limit keeps a backup's requests at the number of its
+/// parts and a constant.
 const OBJECTS_MAX: u64 = 32;
 
 /// A bucket, or a prefix in one.

@@ -1,5 +1,5 @@
-//! What speaking to an S3 server needs of the machine: the network, and the files in which stand where names
-//! lead, which certificates are trusted, and who we are.
+//! What an S3 client needs of the machine: the network, and the files for name resolution, trusted certificates and
+//! credentials.
 
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ pub(crate) fn needs() -> Needs {
     if starts_program() { needs.programs() } else { needs }
 }
 
-/// Whether the credentials may come from a program: keys in the environment go before all profiles.
+/// Whether the credentials may come from a program. Keys in the environment take precedence over profiles.
 fn starts_program() -> bool {
     if std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|key| !key.is_empty()) {
         return false;

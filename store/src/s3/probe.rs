@@ -1,8 +1,8 @@
-//! Which check of an upload this server really makes: found out once, by sending wrong sums, and
-//! remembered in the repository.
+//! Finds out which checksum of an upload this server really compares, by sending wrong ones. The repository remembers
+//! the answer.
 //!
-//! Servers that know no CRC take a wrong one in silence. So a part and an object with a wrong sum are
-//! sent, neither of which stays, before the first real ones.
+//! Servers without support for CRCs accept a wrong one silently. So before the first real upload an object and a part
+//! with wrong checksums are sent. Neither is kept.
 
 use bytes::Bytes;
 
@@ -17,15 +17,15 @@ use crate::{StoreError, StoreErrorKind};
 
 /// Where the answer is kept.
 pub(super) const NOTE_KEY: &str = "s3.json";
-/// How the names of what is sent to find out begin.
+/// The prefix of the probes' names.
 const PROBE_NAME: &str = "septet-probe-";
-/// How often others may be in the way of finding out.
+/// How many times another host may disturb the probe.
 const SWEPT_MAX: u32 = 20;
-/// Longer is no note of ours.
+/// A longer object is not our note.
 const NOTE_BYTES_MAX: usize = 4096;
 
 impl Server {
-    /// How bodies are guarded: as wished for, or as the server can.
+    /// The check of request bodies: the one that was asked for, or the one that the server supports.
     pub(super) fn check(&self) -> Result<Check, StoreError> {
         if let Some(&check) = self.check.get() {
             return Ok(check);
@@ -44,7 +44,7 @@ impl Server {
         Ok(*self.check.get_or_init(|| check))
     }
 
-    /// Says so where nothing but TLS guards what is written, and nobody has asked for that.
+    /// Warns if only TLS protects what is written and nobody asked for that.
     pub(super) fn note_on_check(&self) -> Result<Option<String>, StoreError> {
         let unguarded = self.location.wish != Wish::None && self.check()? == Check::None;
         Ok(unguarded.then(|| {
@@ -53,17 +53,17 @@ impl Server {
         }))
     }
 
-    /// The cheapest check that the server makes, from the note or by trying.
+    /// The cheapest check that the server supports, from the note or by a probe.
     fn known(&self) -> Result<Check, Fault> {
         let name = format!("{}{NOTE_KEY}", self.location.prefix);
         if let Some(check) = self.noted(&name)? {
             return Ok(check);
         }
-        // What a run has left that failed over this.
+        // Leftovers of a run that crashed during a probe.
         list::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
         let mut found = self.find_out();
-        // Others that find out at the same time sweep, too, each once: what they have swept away here is
-        // tried again, unless one of them has noted the answer by then.
+        // Other hosts that probe at the same time remove our probes too, each of them once. A probe that was removed is
+        // repeated, unless another host has noted the answer by then.
         for _ in 0..SWEPT_MAX {
             match found {
                 Err(fault) if fault.code == "NoSuchUpload" => {}
@@ -109,7 +109,7 @@ impl Server {
         Ok(check)
     }
 
-    /// Whether the server refuses what comes with a wrong sum, and only that.
+    /// Whether the server refuses a body with a wrong checksum, and only such a body.
     fn checks(&self, check: Check) -> Result<bool, Fault> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
@@ -144,13 +144,13 @@ fn refused(sent: Result<(), Fault>) -> Result<bool, Fault> {
     }
 }
 
-/// What is done, from what is wished for and what the server can.
+/// The check to use, from what was asked for and what the server supports.
 fn choose(wish: Wish, known: Check, tls: bool) -> Result<Check, String> {
     match (wish, known) {
         (Wish::Crc, Check::Md5 | Check::None) => {
             Err("this server does not check CRCs: use --upload-check md5".to_owned())
         }
-        // An MD5 costs more than all the rest of an upload: where TLS guards the way, it must be asked for.
+        // An MD5 costs more than the rest of an upload. With TLS it is used only on request.
         (_, Check::Md5 | Check::None) if tls => Ok(Check::None),
         (_, Check::None) => Err("over plain HTTP nothing would notice a flipped bit, since this server checks no \
             sums: use https, or --upload-check none to go without"

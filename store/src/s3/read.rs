@@ -1,4 +1,4 @@
-//! Reading objects: whole small ones, and ranges of large ones, going on where a connection broke.
+//! Reads objects: small ones whole, ranges of large ones. A read continues where a connection broke.
 
 use super::S3;
 use super::body::Progress;
@@ -39,7 +39,7 @@ async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress)
     }
 }
 
-/// Fills `buf`; an object that ends too early is damaged.
+/// Fills `buf`. An object that ends too early is damaged.
 pub(super) fn read_at(store: &S3, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
     let server = &store.server;
     let name = server.name(key, "read")?;
@@ -60,7 +60,7 @@ pub(super) fn read_at(store: &S3, key: &str, offset_bytes: u64, buf: &mut [u8]) 
     read.map_err(failed)
 }
 
-/// Whether the answer is about the bytes that were asked for.
+/// Whether the answer holds the range that was requested.
 fn check_range(output: &GetObjectOutput, start: u64, end_bytes: u64) -> Result<(), Fault> {
     let Some((first, total)) = output.content_range().and_then(parse_range) else {
         let text = "the server ignores ranges: a server of another make, or a proxy before it, is needed";
@@ -78,7 +78,7 @@ fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
-/// Takes the answer as it comes: what is there already needs not be asked for again.
+/// Reads the answer as it arrives: after a failure only the rest is requested again.
 async fn fill(
     mut output: GetObjectOutput,
     buf: &mut [u8],
@@ -106,7 +106,7 @@ pub(super) fn len(store: &S3, key: &str) -> Result<u64, StoreError> {
         Ok(head?.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     });
     match length {
-        // The answer to HEAD has no body to say why.
+        // An answer to HEAD has no body that explains the error.
         Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => {
             get(store, key, u64::MAX).map(|body| body.len() as u64)
         }

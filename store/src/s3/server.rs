@@ -1,9 +1,9 @@
-//! One server, one bucket, and every request to it: tried again with growing, random pauses as long
-//! as that may help.
+//! One bucket of one server, and every request to it. Requests are retried with exponential, random back-off while that
+//! may help.
 //!
-//! The limit is on the time in which nothing moves, not on the length of a request: a large part on
-//! a slow line is no failure. The calls block the agent's thread, and that thread serves its own
-//! connections meanwhile: what it reads is in its cache when it is copied, and nobody else is woken.
+//! The time limit counts only time without progress, so a large part on a slow line is no failure. The calls block the
+//! agent's thread, which serves its own connections meanwhile. What it reads is then in its cache when it is copied,
+//! and no other thread wakes up.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -23,12 +23,12 @@ use super::fault::{Fault, Retry};
 use super::url::Location;
 use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
 
-/// The first pause, and the longest.
+/// The first and the longest back-off.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How long a server that never answered is tried: a wrong address must not take long to be told.
+/// How long a server that never answered is retried: a wrong address should be reported soon.
 const UNREACHED_LIMIT: Duration = Duration::from_secs(4);
-/// How often one is tried that suddenly calls our signature wrong.
+/// How often a server is retried that suddenly rejects our signature.
 const DISBELIEF_MAX: u32 = 3;
 
 /// A bucket, as all parts of the store use it.
@@ -37,7 +37,7 @@ pub(super) struct Server {
     pub(super) client: Client,
     pub(super) endpoint: String,
     pub(super) tls: bool,
-    /// How bodies are guarded, once it is known.
+    /// The check of request bodies, once it is known.
     pub(super) check: OnceLock<Check>,
     runtimes: ThreadLocal<Runtime>,
     reached: AtomicBool,
@@ -92,7 +92,7 @@ impl Server {
         }
     }
 
-    /// Makes a request, and again while that may help.
+    /// Makes a request and retries it while that may help.
     pub(super) fn call<T>(&self, mut make: impl AsyncFnMut(Progress) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut failing_since = None;
         let mut attempts = 0;
@@ -116,7 +116,7 @@ impl Server {
         }
     }
 
-    /// Makes a request once, for what is only a courtesy.
+    /// Makes a request once, without retries, if its success is optional.
     pub(super) fn call_once<T>(&self, mut make: impl AsyncFnMut(Progress) -> Result<T, Fault>) -> Result<T, Fault> {
         self.attempt(&mut make, &Progress::new())
     }
@@ -129,7 +129,7 @@ impl Server {
         let runtime = self.runtimes.get_or_try(runtime).map_err(|error| Fault::transient(no_runtime(&error)))?;
         count::request();
         let result = runtime.block_on(async {
-            // A connection that the server closed meanwhile is noticed, and not used.
+            // So that a connection that the server has closed is noticed and not used.
             tokio::task::yield_now().await;
             watched(make(progress.clone()), progress, self.location.stall_limit()).await
         });
@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-/// What serves the connections of one thread.
+/// The runtime that serves the connections of one thread.
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
@@ -165,7 +165,7 @@ fn no_runtime(error: &std::io::Error) -> String {
     format!("nothing is to be had to wait for a connection with: {error}")
 }
 
-/// Ends what does not move any more.
+/// Ends a request that makes no progress.
 async fn watched<T>(
     request: impl Future<Output = Result<T, Fault>>,
     progress: &Progress,
@@ -183,7 +183,7 @@ async fn watched<T>(
     }
 }
 
-/// Twice as long each time, and a random part of that: many clients must not come back at once.
+/// Doubles each time and is random, so that many clients do not retry at the same moment.
 fn pause(attempts: u32) -> Duration {
     let full = PAUSE_MIN.saturating_mul(1 << attempts.min(16)).min(PAUSE_MAX);
     full.mul_f64(0.25 + 0.75 * fastrand::f64())

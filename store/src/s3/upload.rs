@@ -1,7 +1,7 @@
-//! A large object in parts, in whatever order they come; one that is small after all is put at once.
+//! A large object in parts, in any order. An object that turns out to be small is put by one request.
 //!
-//! No part but the last may be smaller than 5 MiB. So a first part that is smaller is the only one:
-//! it waits for [`Upload::finish`], and three requests become one.
+//! S3 requires at least 5 MiB for each part except the last. So a smaller first part must be the only one. It is kept
+//! until [`Upload::finish`], and three requests become one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use super::server::Server;
 use super::write::{self, Over};
 use crate::{StoreError, StoreErrorKind, Upload, count};
 
-/// What S3 wants of every part but the last.
+/// The least length of every part except the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
 
 pub(super) struct S3Upload {
@@ -25,7 +25,7 @@ pub(super) struct S3Upload {
     key: String,
     name: String,
     check: Check,
-    /// The upload's id, once it has begun at the server.
+    /// The upload's id, once the server has begun it.
     id: Mutex<Option<Begun>>,
     state: Mutex<State>,
 }
@@ -71,7 +71,7 @@ impl S3Upload {
         self.error(Fault::new(StoreErrorKind::Other, Retry::Never, why))
     }
 
-    /// The upload's id; the first who needs it begins the upload.
+    /// The upload's id. The first caller begins the upload.
     fn id(&self) -> Result<String, Fault> {
         let mut id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(begun) = &*id {
@@ -88,7 +88,7 @@ impl S3Upload {
         Ok(Stored::There { etag, sum })
     }
 
-    /// Whether the parts lie side by side from the beginning on; the length of all.
+    /// Checks that the parts have no gap and no overlap. Returns the length of all.
     fn length(&self, state: &State) -> Result<u64, StoreError> {
         state.parts.values().try_fold(0, |end, part| match part.offset_bytes {
             start if start == end => Ok(end + part.bytes),
@@ -106,13 +106,13 @@ impl S3Upload {
             Ok(request.send().await.map(drop)?)
         });
         match done {
-            // An earlier attempt may have come through though its answer did not.
+            // An earlier attempt may have succeeded although its answer was lost.
             Err(fault) if fault.attempts > 1 && fault.code == "NoSuchUpload" && self.is_there(count, bytes) => Ok(()),
             done => done,
         }
     }
 
-    /// Aborts the uploads that were begun without our hearing of it.
+    /// Aborts uploads that the server began and whose answer was lost.
     fn abort_twins(&self) {
         let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
         if id.as_ref().is_some_and(|begun| begun.repeated) {
@@ -121,7 +121,7 @@ impl S3Upload {
         }
     }
 
-    /// Whether the object is what this upload would have made of it.
+    /// Whether the object is the one that this upload would create.
     fn is_there(&self, parts: usize, bytes: u64) -> bool {
         let head = self.server.call(async |_| {
             let request = self.server.client.head_object().bucket(&self.server.location.bucket);
@@ -202,14 +202,14 @@ impl Drop for S3Upload {
     }
 }
 
-/// An upload that has begun at the server.
+/// An upload that the server has begun.
 pub(super) struct Begun {
     pub(super) id: String,
-    /// Whether it took more than one attempt: then the server may have begun another, too.
+    /// Whether it took more than one attempt. Then the server may have begun another one, too.
     pub(super) repeated: bool,
 }
 
-/// Begins an upload whose parts are guarded by `check`.
+/// Begins an upload whose parts are protected by `check`.
 pub(super) fn begin(server: &Server, name: &str, check: Check) -> Result<Begun, Fault> {
     let algorithm = match check {
         Check::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),

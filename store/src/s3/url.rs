@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-/// How uploads are guarded against bits that flip on the way.
+/// The check that protects uploads against flipped bits on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// The cheapest that the server really checks; over plain HTTP never none.
+    /// The cheapest check that the server supports; over plain HTTP never none.
     #[default]
     Cheapest,
     /// A CRC, or refuse.
@@ -35,13 +35,14 @@ pub(super) struct Location {
     pub(super) url: String,
 }
 
-/// For how long what fails is tried again: an agent may be at one command for 120 s, which can be two requests.
+/// How long a failed request is retried. An agent may work at one command for 120 s, and a command can be two requests.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
-/// What is on its way waits in memory until the server has it. Many connections with small parts hide as much
-/// latency as few with large ones, in a third of the memory.
+/// Parts that are being uploaded stay in memory. Many connections with small parts hide as much latency as few with
+/// large parts, in a third of the memory.
 const PART_BYTES: usize = 8 << 20;
-/// At 50 ms an answer and 100 MB/s a connection, so many with such parts carry 88 % of what eight curls do, and 94 % back.
+/// At 50 ms an answer and 100 MB/s a connection, this many connections reach 88 % of the rate of eight `curl` processes
+/// (up) and 94 % (down).
 const CONNECTIONS: usize = 14;
 
 const OPTIONS: &str = "known are endpoint, region, path-style, upload-check, part-size, connections and time-limit";
@@ -105,13 +106,13 @@ impl Location {
         Ok(())
     }
 
-    /// How long nothing may move on a connection.
+    /// How long a connection may make no progress.
     pub(super) fn stall_limit(&self) -> Duration {
         self.time_limit / 3
     }
 }
 
-/// An endpoint is a URL of its own, and not the place for credentials either.
+/// Checks an endpoint. It is a URL too, and must not hold credentials either.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {

@@ -15,12 +15,12 @@ pub(super) enum Over {
     Nothing,
 }
 
-/// Puts an object of some pieces, guarded as the server can check it.
+/// Puts an object of some pieces, with the check that the server supports.
 pub(super) fn put(server: &Server, key: &str, pieces: &[Bytes], over: Over) -> Result<(), StoreError> {
     let name = server.name(key, "write")?;
     let sum = server.check()?.of(pieces);
     match put_as(server, &name, pieces, &sum, over) {
-        // The first attempt may have come through though its answer did not: then it is ours.
+        // An earlier attempt may have succeeded although its answer was lost: then the object is ours.
         Err(fault)
             if fault.kind == StoreErrorKind::AlreadyExists && fault.attempts > 1 && is_ours(server, &name, pieces) => {}
         put => put.map_err(|fault| server.error(key, "write", fault))?,

@@ -1,4 +1,4 @@
-//! What every source and every target must do, whatever lies behind it: the suite for their tests.
+//! The contract of every source and target, as a suite for their tests.
 //!
 //! The functions assert. A target is checked against a plain vector of bytes that gets the same writes;
 //! the caller compares what the target then holds, read by other means, with that vector.

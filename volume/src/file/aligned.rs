@@ -1,9 +1,9 @@
 //! Memory that O_DIRECT takes: aligned to 4096 bytes, without unsafe.
 //!
-//! The allocation is larger by the alignment and used from its first aligned byte on. It never grows,
-//! so that byte stays where it is.
+//! The allocation is larger by the alignment and is used from its first aligned byte on. It never grows, so this byte
+//! does not move.
 
-/// What every device and file system accepts as an alignment in memory.
+/// An alignment that every device and file system accepts.
 pub(crate) const ALIGN_BYTES: usize = 4096;
 
 /// A zeroed buffer of fixed size that starts at a multiple of 4096 in memory.

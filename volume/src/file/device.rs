@@ -1,4 +1,4 @@
-//! What sysfs tells of a block device: sector size, partitions, disk, holders.
+//! Properties of a block device from sysfs: sector size, partitions, disk, holders.
 //!
 //! Everything is read from `/sys/dev/block/MAJOR:MINOR`, so that no ioctl is needed.
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{Dev, major, minor};
 
-/// The kernel's smallest sector, and what is assumed where sysfs says nothing.
+/// The kernel's smallest sector, and the default if sysfs says nothing.
 const SECTOR_BYTES_MIN: u64 = 512;
 
 /// A block device by its number.
@@ -32,7 +32,7 @@ impl DeviceNumber {
         PathBuf::from(format!("/sys/dev/block/{self}"))
     }
 
-    /// The smallest piece that the device reads or writes.
+    /// The smallest unit that the device reads or writes.
     pub(super) fn sector_bytes(self) -> u64 {
         ["queue/logical_block_size", "../queue/logical_block_size"]
             .iter()
@@ -41,7 +41,7 @@ impl DeviceNumber {
             .map_or(SECTOR_BYTES_MIN, |bytes| bytes.max(SECTOR_BYTES_MIN))
     }
 
-    /// Whether the kernel refuses writes; not every driver refuses to be opened for them.
+    /// Whether the kernel refuses writes. Some drivers allow an open for writing anyway.
     pub(super) fn read_only(self) -> bool {
         fs::read_to_string(self.sysfs().join("ro")).is_ok_and(|ro| ro.trim() != "0")
     }

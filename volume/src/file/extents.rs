@@ -1,6 +1,6 @@
-//! Where a file has holes, from SEEK_DATA and SEEK_HOLE.
+//! Finds the holes of a file with SEEK_DATA and SEEK_HOLE.
 //!
-//! A hole is believed only when the file system says so; whatever it can't tell is data.
+//! A range is a hole only if the file system says so. Everything else is data.
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
-//! An open file or device: one descriptor past the page cache, where possible, and one through it.
+//! An open file or device: one descriptor with O_DIRECT, if possible, and one through the page cache.
 //!
-//! O_DIRECT is used for what is aligned to the handle's unit, the other descriptor for the rest. Where
-//! O_DIRECT can't be opened, or turns out not to work, everything is buffered from then on.
+//! Ranges that are aligned to the handle's unit use O_DIRECT; the rest uses the other descriptor. If O_DIRECT cannot be
+//! opened or turns out not to work, everything is buffered from then on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +21,12 @@ pub(super) struct Handle {
     direct_fd: Option<OwnedFd>,
     pub(super) buffered_fd: OwnedFd,
     direct: AtomicBool,
-    /// What offsets and lengths of direct access are multiples of: a page, or a larger sector.
+    /// Offsets and lengths of direct access are multiples of this: a page, or a larger sector.
     pub(super) unit_bytes: u64,
 }
 
 impl Handle {
-    /// Opens with `flags`; O_EXCL applies to the first descriptor, as two would exclude each other.
+    /// Opens with `flags`. Only the first descriptor gets O_EXCL, because two would exclude each other.
     pub(super) fn open(located: Located, flags: OFlags) -> Result<Self, Errno> {
         let direct_fd = match located.open(flags | OFlags::DIRECT) {
             Ok(fd) => Some(fd),
@@ -54,7 +54,7 @@ impl Handle {
         self.direct.load(Ordering::Relaxed)
     }
 
-    /// O_DIRECT was refused in the doing: not to be tried again.
+    /// O_DIRECT failed in use: it is not tried again.
     pub(super) fn give_up_direct(&self) {
         self.direct.store(false, Ordering::Relaxed);
     }

@@ -1,14 +1,14 @@
-//! What tells one volume from every other that may have its name later: a snapshot that is removed and
-//! made anew is another one.
+//! Identifies a volume, so that another volume with the same name is noticed. A snapshot that was removed and created
+//! again is another volume.
 //!
-//! Of a file that is its inode, length and times, which change with its content. Of a device it is what
-//! the device mapper calls it for ever, or else the number that the kernel gave the disk since it booted.
+//! A file's identity is its inode, length and times, which change with its content. A device's identity is its
+//! permanent name in the device mapper, otherwise the kernel's number of the disk since boot.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// What the volume at `path` is called, and nothing else ever; none if that can't be told.
+/// The identity of the volume at `path`, which no other volume ever has; `None` if it has none.
 pub fn identity(path: &Path) -> Option<String> {
     let file = fs::metadata(path).ok()?;
     if file.is_file() {
@@ -23,14 +23,14 @@ pub fn identity(path: &Path) -> Option<String> {
     if let Some(uuid) = line(&device.join("dm/uuid")) {
         return Some(format!("device {uuid} {bytes}"));
     }
-    // A partition has its disk's number, and its place there.
+    // A partition is identified by its disk and its place there.
     let disk = line(&device.join("diskseq")).or_else(|| line(&device.join("../diskseq")))?;
     let start = line(&device.join("start")).unwrap_or_default();
     let boot = line(Path::new("/proc/sys/kernel/random/boot_id"))?;
     Some(format!("device {disk} {start} {bytes} since {boot}"))
 }
 
-/// What stands in a file of one line; none if nothing does.
+/// The content of a file of one line; `None` if it is empty or missing.
 fn line(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|line| !line.is_empty())

@@ -1,7 +1,7 @@
-//! Who uses a block device: nothing that the host uses may be written over.
+//! Finds who uses a block device, so that a device in use is never overwritten.
 //!
-//! The kernel decides (O_EXCL fails when a device is mounted or held); this finds the words for it, and
-//! refuses on its own what it finds. Its word counts for this host only, not for others that share a disk.
+//! The kernel decides: O_EXCL fails if a device is mounted or held. This module explains the failure and also refuses
+//! what it finds by itself. It sees only this host, not others that share a disk.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -24,8 +24,8 @@ pub(super) fn user_of(device: DeviceNumber) -> Option<String> {
     })
 }
 
-/// Where the device is mounted: by the number of the file system, or by the source that was mounted,
-/// as some (btrfs) have numbers of their own.
+/// Where the device is mounted: found by the number of the file system, or by the mounted source, because some file
+/// systems (btrfs) have numbers of their own.
 fn mount_point(
     mountinfo: &str,
     number: DeviceNumber,
@@ -41,7 +41,7 @@ fn mount_point(
     })
 }
 
-/// The block device of that path. Only `/dev` is looked at: elsewhere a dead server could hang us.
+/// The block device of that path. Only `/dev` is accessed: elsewhere a dead server could block us.
 fn device_at(path: &str) -> Option<DeviceNumber> {
     let path = unescape(path);
     let metadata = path.starts_with("/dev/").then(|| fs::metadata(&path).ok())??;

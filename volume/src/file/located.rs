@@ -1,8 +1,7 @@
-//! What a path leads to, before anything is opened for reading or writing.
+//! Resolves a path before it is opened for reading or writing.
 //!
-//! The path is resolved once, to a descriptor that gives no access (O_PATH): a FIFO can't block us and
-//! a device isn't touched. All later opens go through that descriptor, so they mean the same volume
-//! even if the path is changed under us.
+//! The path is resolved once, to a descriptor without access (O_PATH). So a FIFO cannot block us, and a device is not
+//! touched. All later opens use this descriptor, so they mean the same volume even if the path changes.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -14,7 +13,7 @@ use super::device::DeviceNumber;
 use crate::VolumeError;
 use crate::error::reason;
 
-/// Which of the two a volume is.
+/// The kind of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum VolumeKind {
     File,
@@ -30,7 +29,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Follows `path`; `None` if there is nothing.
+    /// Resolves `path`; `None` if it does not exist.
     pub(super) fn find(path: &Path) -> Result<Option<Self>, VolumeError> {
         let volume = name(path);
         let path_fd = match open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
@@ -45,12 +44,12 @@ impl Located {
         Ok(Some(Self { volume, kind, path_fd }))
     }
 
-    /// A regular file that we hold open already.
+    /// A regular file that is already open.
     pub(super) fn from_file(volume: String, file: OwnedFd) -> Self {
         Self { volume, kind: VolumeKind::File, path_fd: file }
     }
 
-    /// Opens what was found.
+    /// Opens the volume.
     pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = format!("/proc/self/fd/{}", self.path_fd.as_fd().as_raw_fd());
         open(path, flags | OFlags::CLOEXEC, Mode::empty())
@@ -74,7 +73,7 @@ fn kind_of(path_fd: &OwnedFd, volume: &str) -> Result<VolumeKind, VolumeError> {
     Err(VolumeError::NotAVolume { volume: volume.to_owned(), what })
 }
 
-/// The path as errors show it: on one line, whatever it is made of.
+/// The path as errors show it: on one line, whatever it contains.
 pub(super) fn name(path: &Path) -> String {
     let escape = |c: char| {
         if c.is_control() { c.escape_default().to_string() } else { c.to_string() }

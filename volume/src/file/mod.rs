@@ -1,7 +1,7 @@
 //! Volumes that are a regular file or a block device of this host.
 //!
-//! [`located`] finds out what a path leads to, [`handle`] opens it once for direct and once for
-//! buffered access; [`source`] reads it, [`target`] writes it. All system calls are rustix's.
+//! [`located`] resolves a path. [`handle`] opens it once for direct and once for buffered access. [`source`] reads it,
+//! [`target`] writes it. All system calls go through rustix.
 
 mod aligned;
 #[cfg(any(test, feature = "conformance"))]

@@ -1,8 +1,7 @@
-//! A new target file: until it is finished it has another name, so nobody takes half a volume for one.
+//! A new target file. It has a temporary name until it is complete, so a partial volume is never taken for a whole one.
 //!
-//! `.NAME.septet-partial` lies beside the target and is locked (flock) while its writer lives. One that
-//! nobody has locked was left by a run that died, and is replaced. Nothing of the leftover is reused:
-//! it may have another owner, or be a link.
+//! `.NAME.septet-partial` is beside the target. Its writer holds a lock (flock) on it. A partial file without a lock is
+//! a leftover of a crashed run and is replaced. Nothing of it is reused: it may have another owner, or be a link.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -23,7 +22,7 @@ use crate::error::reason;
 const NAME_BYTES_MAX: usize = 255;
 const SUFFIX: &str = ".septet-partial";
 
-/// The name under which a new file is written, and the one it will take.
+/// The temporary name of a new file and its final name.
 #[derive(Debug)]
 pub(super) struct Partial {
     volume: String,
@@ -38,8 +37,7 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Makes the partial file of `path`, empty and locked; `replace`: at the end, write over what then
-    /// exists.
+    /// Makes the partial file of `path`, empty and locked. With `replace` it overwrites, at the end, what then exists.
     pub(super) fn create(path: &Path, replace: bool) -> Result<Self, VolumeError> {
         let volume = name(path);
         let Some(final_name) = path.file_name() else {
@@ -69,7 +67,7 @@ impl Partial {
         Ok(Located::from_file(self.volume.clone(), file))
     }
 
-    /// Gives the file its final name, for good.
+    /// Gives the file its final name, durably.
     pub(super) fn publish(&self) -> Result<(), VolumeError> {
         if self.settled.load(Ordering::Relaxed) {
             return Ok(());
@@ -88,7 +86,7 @@ impl Partial {
             return renameat(directory, from, directory, to);
         }
         match renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
-            // Not every file system can (NFS): a hard link replaces nothing either.
+            // Some file systems (NFS) cannot do this. A hard link does not replace an existing file either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 linkat(directory, from, directory, to, AtFlags::empty())?;
                 unlinkat(directory, from, AtFlags::empty())
@@ -97,10 +95,10 @@ impl Partial {
         }
     }
 
-    /// Removes the file if it has not got its final name.
+    /// Removes the file if it does not have its final name.
     pub(super) fn discard(&self) {
         if !self.settled.swap(true, Ordering::Relaxed) {
-            // What can't be removed now, the next run replaces.
+            // The next run replaces a file that cannot be removed now.
             let _ = unlinkat(&self.directory, &self.partial_name, AtFlags::empty());
         }
     }
@@ -110,8 +108,8 @@ impl Partial {
     }
 }
 
-/// Removes the unfinished file beside `target` that a run which has died left; false if there is none, or
-/// none that can be removed, or its writer lives.
+/// Removes the partial file of a crashed run beside `target`. Returns false if there is none, if it cannot be removed,
+/// or if its writer is alive.
 pub fn discard_abandoned(target: &Path) -> bool {
     let (Some(final_name), Ok(directory)) = (target.file_name(), open_directory(target)) else {
         return false;
@@ -127,7 +125,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, VolumeError> {
     open(parent, flags, Mode::empty()).map_err(|errno| open_error(name(parent), errno))
 }
 
-/// Where a partial file is made.
+/// The directory of a partial file.
 struct Place<'a> {
     volume: &'a str,
     directory: &'a OwnedFd,
@@ -150,19 +148,19 @@ impl Place<'_> {
     }
 
     fn make_new(&self) -> Result<OwnedFd, Errno> {
-        // The volume may hold anybody's secrets: others get to read it when its owner says so.
+        // The volume may hold secrets. Its owner may later let others read it.
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         openat(self.directory, self.name, flags, mode)
     }
 
-    /// Removes what a dead run left, and tells whether there was anything; refuses if its writer lives.
+    /// Removes the leftover of a crashed run and returns whether there was one. Refuses if the writer is alive.
     fn remove_leftover(&self) -> Result<bool, VolumeError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match openat(self.directory, self.name, flags, Mode::empty()) {
             Ok(leftover) => self.lock(&leftover)?,
             Err(Errno::NOENT) => return Ok(false),
-            // A link: not ours, and nobody's lock.
+            // A link is not ours and carries nobody's lock.
             Err(Errno::LOOP) => {}
             Err(errno) => return Err(self.error("open the unfinished file beside it", errno)),
         }
@@ -171,8 +169,8 @@ impl Place<'_> {
             .map_err(|errno| self.error("remove the unfinished file beside it", errno))
     }
 
-    /// Locks the file, and makes sure that its name still leads to it: its writer may have finished, or
-    /// another run replaced it, before we had the lock.
+    /// Locks the file and checks that its name still leads to it. Before we had the lock, its writer may have finished,
+    /// or another run may have replaced it.
     fn lock(&self, file: &OwnedFd) -> Result<(), VolumeError> {
         lock_for_writing(file, self.volume)?;
         let named = statat(self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW);
@@ -188,7 +186,7 @@ impl Place<'_> {
     }
 }
 
-/// Locks a target file; refuses if another process writes to it. A file system without locks has none.
+/// Locks a target file. Refuses if another process writes to it. On a file system without locks it does nothing.
 pub(super) fn lock_for_writing(file: &OwnedFd, volume: &str) -> Result<(), VolumeError> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(busy(volume)),

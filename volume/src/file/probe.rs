@@ -1,7 +1,7 @@
-//! Which bytes of a block can't be read.
+//! Finds the bytes of a block that cannot be read.
 //!
-//! After a read error the block is read again in small pieces. What fails is named; if all of it can be
-//! read this time, the error was passing and the block is whole.
+//! After a read error the block is read again in small pieces. Pieces that fail are named. If every piece succeeds, the
+//! error was transient and the block is complete.
 
 use rustix::io::Errno;
 
@@ -9,9 +9,9 @@ use super::source::FileSource;
 use crate::VolumeError;
 use crate::error::{ByteRange, reason};
 
-/// The smallest range that is named.
+/// The smallest range that an error names.
 const PIECE_BYTES: usize = 4096;
-/// The most ranges that are looked for: a dying disk takes seconds for each.
+/// The most ranges that are searched: a dying disk takes seconds for each.
 const RANGES_MAX: usize = 4;
 
 /// Reads the block in pieces after `errno`; fails with the ranges that can't be read.
@@ -60,7 +60,7 @@ impl BadRanges {
     }
 }
 
-/// Whether a part of the medium is bad, and not all of the device gone.
+/// Whether only a part of the medium is bad; otherwise the whole device is gone.
 fn is_medium_error(errno: Errno) -> bool {
     const MEDIUM: [Errno; 5] = [Errno::IO, Errno::REMOTEIO, Errno::NODATA, Errno::BADMSG, Errno::ILSEQ];
     MEDIUM.contains(&errno)

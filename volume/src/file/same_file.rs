@@ -1,4 +1,4 @@
-//! Whether two paths lead to one volume: a restore onto its own source should be meant.
+//! Whether two paths lead to the same volume: a restore onto its own source must be intended.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! The source that is a regular file or a block device.
 //!
-//! Blocks are read past the page cache (O_DIRECT); the kernel writes back others' dirty pages of the
-//! range first, so what was written before is seen. An unaligned end of the volume, and everything
-//! where O_DIRECT doesn't exist (tmpfs), is read through the page cache, which is not left full.
+//! Blocks are read with O_DIRECT. The kernel first writes back dirty pages of the range, so earlier buffered writes are
+//! seen. An unaligned end of the volume, and everything where O_DIRECT is not available (tmpfs), is read through the
+//! page cache, which is emptied again.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -31,18 +31,18 @@ impl FileSource {
         let handle = Handle::open(located, OFlags::RDONLY).map_err(|errno| open_error(volume, errno))?;
         let bytes = handle.size_bytes()?;
         if !handle.direct() {
-            // Advice only: a file system that takes none reads as well.
+            // This is only advice: reads succeed without it.
             let _ = fadvise(&handle.buffered_fd, 0, None, Advice::Sequential);
         }
         Ok(Self { handle, bytes })
     }
 
-    /// Whether the page cache is passed by (O_DIRECT).
+    /// Whether reads bypass the page cache (O_DIRECT).
     pub fn direct(&self) -> bool {
         self.handle.direct()
     }
 
-    /// Reads until `buf` is full or the volume ends; says how many bytes it has.
+    /// Reads until `buf` is full or the volume ends; returns the number of bytes.
     pub(super) fn read_some(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let mut done = 0;
         while done < buf.len() {

@@ -1,7 +1,7 @@
-//! A volume of which only what changed is there: a sparse file, and a list of the ranges that count.
+//! A volume of which only the changes are stored: a sparse file and a list of the valid ranges.
 //!
-//! Whoever has a stream of changes lays it out here ([`Spool`]); a backup reads it ([`SpooledSource`]),
-//! and takes what is in no range from the parent. Without a parent, that is holes.
+//! [`Spool`] writes a stream of changes to the file. A backup reads it as a [`SpooledSource`]. Ranges that are not in
+//! the list are the parent's, or holes if there is no parent.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::{Extent, ExtentKind, Source, VolumeError};
 const DATA: &str = "data";
 const RANGES: &str = "ranges";
 
-/// Changes that are being laid out.
+/// Changes that are being written.
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
@@ -26,7 +26,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Begins in an empty folder; the file to write the changes to.
+    /// Begins in an empty directory. Returns the file for the changes.
     pub fn create(folder: &Path, volume_bytes: u64, has_parent: bool) -> io::Result<(Self, File)> {
         let data = File::options().read(true).write(true).create_new(true).open(folder.join(DATA))?;
         data.set_len(volume_bytes)?;
@@ -34,17 +34,17 @@ impl Spool {
         Ok((Self { folder: folder.to_owned(), ranges: Ranges::default(), otherwise }, data))
     }
 
-    /// Where it lies.
+    /// Its directory.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// From now on the range is what the file says.
+    /// Marks the range as valid in the file.
     pub fn add(&mut self, range: Range<u64>) {
         self.ranges.add(range);
     }
 
-    /// Whether the byte is what the file says.
+    /// Whether the byte is valid in the file.
     pub fn contains(&self, offset: u64) -> bool {
         self.ranges.around(offset).is_some()
     }
@@ -55,7 +55,7 @@ impl Spool {
         Ok(fallocate(data, flags, range.start, range.end.saturating_sub(range.start))?)
     }
 
-    /// Writes the list of ranges: all is there for [`SpooledSource::open`].
+    /// Writes the list of ranges. [`SpooledSource::open`] can then read the volume.
     pub fn save(&self) -> io::Result<()> {
         let kind = u64::from(self.otherwise == ExtentKind::Unchanged);
         let ranges = self.ranges.0.iter().flat_map(|(start, end)| [*start, *end]);
@@ -64,7 +64,7 @@ impl Spool {
     }
 }
 
-/// Changes that were laid out, as a volume to back up.
+/// Stored changes, as a volume to back up.
 #[derive(Debug)]
 pub struct SpooledSource {
     data: FileSource,
@@ -73,7 +73,7 @@ pub struct SpooledSource {
 }
 
 impl SpooledSource {
-    /// Opens what [`Spool::save`] has ended.
+    /// Opens what [`Spool::save`] has written.
     pub fn open(folder: &Path) -> Result<Self, VolumeError> {
         let data = FileSource::open(&folder.join(DATA))?;
         let bad = |reason: String| VolumeError::Io { volume: folder.display().to_string(), action: "read it", reason };

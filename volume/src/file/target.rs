@@ -1,8 +1,8 @@
 //! The target that is a regular file or a block device.
 //!
-//! A new file is sparse and takes its name when it is finished; an existing one is written in place
-//! (others may hold it open) and cut or grown to the volume's size at once. A device must be as large
-//! as the volume, and nothing on this host may use it; what it has beyond the volume is left alone.
+//! A new file is sparse and gets its name when it is complete. An existing file is written in place (others may hold it
+//! open) and gets the volume's size at once. A device must be at least as large as the volume and must not be in use on
+//! this host. Its bytes beyond the volume are not touched.
 
 use std::path::Path;
 use std::sync::RwLock;
@@ -18,7 +18,7 @@ use super::partial::{Partial, lock_for_writing};
 use crate::error::reason;
 use crate::{Target, VolumeError};
 
-/// The least that is reserved: while a file system does so, it lets no write to the file run.
+/// The least that is allocated at once: during an allocation a file system blocks writes to the file.
 const RESERVED_BYTES_MIN: u64 = 8 << 20;
 
 /// How a target is opened.
@@ -26,29 +26,29 @@ const RESERVED_BYTES_MIN: u64 = 8 << 20;
 pub struct TargetOptions {
     /// The size of the volume that will be written.
     pub volume_bytes: u64,
-    /// Whether what exists may be written over; a device always needs it.
+    /// Whether an existing target may be overwritten. A device always needs this.
     pub overwrite: bool,
 }
 
 /// A regular file or block device to restore to.
 ///
-/// A new file is written as `.NAME.septet-partial`, gets its name when finished, and goes with this
-/// value if it isn't. An existing file is written in place. A device may be larger than the volume:
-/// its bytes beyond are left alone.
+/// A new file is written as `.NAME.septet-partial` and gets its name when it is complete. If this value is dropped
+/// earlier, the file is removed. An existing file is written in place. A device may be larger than the volume; the rest
+/// of it is not touched.
 #[derive(Debug)]
 pub struct FileTarget {
     pub(super) handle: Handle,
     pub(super) bytes: u64,
-    /// Held for writing by buffered writes beside direct ones, which hold it for reading.
+    /// Buffered writes lock it exclusively; direct writes share it.
     pub(super) edges: RwLock<()>,
     partial: Option<Partial>,
 }
 
 impl FileTarget {
-    /// Opens what exists at `path`, or makes a new file beside it that will take its place.
+    /// Opens the existing target at `path`, or makes a new partial file beside it.
     ///
-    /// A new file can be read and written by its owner alone. At [`Target::finish`] and at the end the
-    /// directory of a new file is written to, which a sandbox must allow.
+    /// Only the owner can read and write a new file. [`Target::finish`] and a drop write to the directory of a new
+    /// file, which a sandbox must allow.
     pub fn open(path: &Path, options: &TargetOptions) -> Result<Self, VolumeError> {
         let volume = name(path);
         match Located::find(path)? {
@@ -61,12 +61,12 @@ impl FileTarget {
         }
     }
 
-    /// Whether the page cache is passed by (O_DIRECT).
+    /// Whether writes bypass the page cache (O_DIRECT).
     pub fn direct(&self) -> bool {
         self.handle.direct()
     }
 
-    /// Removes a new file that was not finished; what existed before stays as it is.
+    /// Removes a new file that is not complete. What existed before is not touched.
     pub fn discard_unfinished(&self) {
         if let Some(partial) = &self.partial {
             partial.discard();
@@ -139,7 +139,7 @@ impl Target for FileTarget {
     fn reserve(&self, offset_bytes: u64, size_bytes: u64) {
         let end_bytes = offset_bytes.saturating_add(size_bytes);
         if self.handle.kind == VolumeKind::File && size_bytes >= RESERVED_BYTES_MIN && end_bytes <= self.bytes {
-            // A file system that compresses, or can't reserve, may well have the room when it comes to writing.
+            // A file system that compresses or cannot allocate may still have room for the write.
             let _ = fallocate(&self.handle.buffered_fd, FallocateFlags::KEEP_SIZE, offset_bytes, size_bytes);
         }
     }

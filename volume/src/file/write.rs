@@ -1,7 +1,7 @@
-//! Writing to a file target: directly what is aligned, through the page cache the edges.
+//! Writes to a file target: aligned ranges directly, their unaligned edges through the page cache.
 //!
-//! A page is never in both hands: an edge is written, flushed and dropped from the cache while no direct
-//! write runs, so no cached page is left that could hide or overwrite what was written directly.
+//! No page is written both ways at once. An edge is written, flushed and dropped from the cache while no direct write
+//! runs. So no cached page remains that could hide or overwrite a direct write.
 
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use rustix::io::{Errno, pwrite, retry_on_intr};
 use super::aligned::{AlignedBuf, is_aligned};
 use super::target::FileTarget;
 
-/// The largest piece that is copied to be written directly.
+/// The largest piece that is copied for a direct write.
 const SCRATCH_BYTES: usize = 1 << 20;
 
 impl FileTarget {
@@ -73,7 +73,7 @@ impl FileTarget {
         let mut done = 0;
         while done < buf.len() {
             let at = offset_bytes + done as u64;
-            // A short write may end within a unit; what follows it is then no matter for O_DIRECT.
+            // A short write may end within a unit. O_DIRECT cannot continue there.
             let Some((fd, bytes)) = self.handle.direct_part(at, &buf[done..]) else {
                 return write_all(&self.handle.buffered_fd, at, &buf[done..]);
             };

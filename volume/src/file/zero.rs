@@ -1,9 +1,9 @@
-//! Zeros that are certain: each way is one whose result the kernel guarantees, or the zeros are written.
+//! Zeroes ranges. Each method is one whose result the kernel guarantees; otherwise zeros are written.
 //!
-//! Holes of a file are zeros already. A hole is punched: in a file it reads as zeros; on a device the
-//! kernel does it only where the device promises zeros (write-zeroes, which may unmap), and says
-//! EOPNOTSUPP otherwise. Then the range is zeroed by the file system or the block layer (ZERO_RANGE),
-//! and where that isn't known either, zeros are written. A plain discard is never used.
+//! Holes of a file are zeros already. The first method punches a hole: in a file it reads as zeros; for a device the
+//! kernel does it only if the device promises zeros (write-zeroes, which may unmap) and fails with EOPNOTSUPP
+//! otherwise. The second method is ZERO_RANGE of the file system or block layer. The last method writes zeros. A plain
+//! discard is never used.
 
 use std::sync::{OnceLock, PoisonError};
 
@@ -17,9 +17,9 @@ use super::target::FileTarget;
 use crate::error::ByteRange;
 use crate::{ExtentKind, Target, VolumeError};
 
-/// The most that one call zeroes: the kernel may have to write it all, and can't be killed meanwhile.
+/// The most that one call zeroes: the kernel may have to write it all, and cannot be killed meanwhile.
 const STEP_BYTES: u64 = 256 << 20;
-/// What is written at once where zeros are written.
+/// The length of one write of zeros.
 const ZEROS_BYTES: usize = 1 << 20;
 
 impl FileTarget {
@@ -41,7 +41,7 @@ impl FileTarget {
         let unit = self.handle.unit_bytes;
         let first = range.start.next_multiple_of(unit).min(range.end);
         let last = match self.handle.kind {
-            // A file's last page goes as a whole: beyond its end there is nothing to spare.
+            // A file's last page is punched as a whole: there is nothing beyond its end.
             VolumeKind::File if range.end == self.bytes => range.end.next_multiple_of(unit),
             _ => range.end / unit * unit,
         };
@@ -52,8 +52,8 @@ impl FileTarget {
         self.write_zeros(ByteRange { start: last.min(range.end), end: range.end })
     }
 
-    /// Zeroes without writing, if file system or device can. Why they can't is no matter: an error that
-    /// is real comes up again when zeros are written.
+    /// Zeroes without writing, if the file system or device can. The reason of a failure does not matter: a real error
+    /// appears again when zeros are written.
     fn deallocate(&self, offset_bytes: u64, size_bytes: u64) -> bool {
         let _beside_others = self.edges.read().unwrap_or_else(PoisonError::into_inner);
         let fd = self.handle.first_fd();

@@ -1,4 +1,4 @@
-//! backy2: blocks of 4 MiB, as they are. Its S3 wants boto 2, which runs on no Python of today.
+//! backy2: blocks of 4 MiB, not compressed. Its S3 support needs boto 2, which no current Python runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! borg: in pieces of 4 MiB, LZ4, not encrypted. It knows no S3.
+//! borg: pieces of 4 MiB, LZ4, not encrypted. It does not support S3.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! casync: cuts by content, compresses with zstd. It can't write to S3.
+//! casync: content-defined chunks, zstd. It cannot write to S3.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Cinder's chunked driver, which its POSIX, NFS, Swift and S3 drivers are: `bench/peers/cinder_chunked.py` calls it.
+//! Cinder's chunked driver, the base of its POSIX, NFS, Swift and S3 drivers. `bench/peers/cinder_chunked.py` calls it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

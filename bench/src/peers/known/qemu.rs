@@ -1,5 +1,5 @@
-//! `qemu-img convert` to qcow2, past the page cache and with many requests at a time; with zstd or without. It hashes
-//! nothing and knows no incrementals of a file.
+//! `qemu-img convert` to qcow2, with O_DIRECT and many parallel requests, with or without zstd. It computes no hashes
+//! and has no incrementals of a file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

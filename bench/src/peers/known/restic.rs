@@ -1,4 +1,4 @@
-//! restic: cuts by content, compresses with zstd, encrypts (it can't do without).
+//! restic: content-defined chunks, zstd, encrypted (it has no other mode).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

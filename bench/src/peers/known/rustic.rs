@@ -1,4 +1,4 @@
-//! rustic: restic's format in Rust; cut into pieces of 4 MiB, as one would for images.
+//! rustic: restic's format in Rust, with fixed pieces of 4 MiB, as is usual for images.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Storage that fails: real read and write errors, and no room.
+//! Failing storage: real read and write errors, and a full file system.
 
 use std::fs::OpenOptions;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A block device as a target: zeros are certain, what is in use is refused.
+//! Block devices as targets: zeroed ranges read as zeros; a device in use is refused.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Any sequence of writes and zeroing leaves what it leaves in a plain vector of bytes.
+//! Random writes and zeroing have the same result as on a plain vector of bytes.
 
 use std::fs;
 use std::path::Path;

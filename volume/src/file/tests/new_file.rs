@@ -1,4 +1,4 @@
-//! A new target file: sparse, without its name until it is finished, gone if it never is.
+//! New target files: sparse, named only when complete, removed if never completed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

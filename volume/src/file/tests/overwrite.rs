@@ -1,4 +1,4 @@
-//! An existing file: written in place, cut or grown, zeroed for certain.
+//! Existing target files: written in place, truncated or extended, zeroed for certain.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! A source holds bit for bit what others wrote, on every kind of storage.
+//! A source returns bit for bit what was written, on every kind of storage.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! What can't be a volume, or may not be: one clear line each.
+//! Paths that are refused as volumes: one clear line each.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
