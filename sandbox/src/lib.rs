@@ -28,7 +28,7 @@ pub enum Mode {
 
 /// The sandbox could not be entered. Holds the kernel's error.
 #[derive(Debug, thiserror::Error)]
-#[error("the sandbox can't be entered: {0}; --no-sandbox goes without")]
+#[error("cannot enter the sandbox: {0}; --no-sandbox runs without it")]
 pub struct SandboxError(String);
 
 impl SandboxError {
@@ -47,7 +47,7 @@ pub fn enter(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
         return Ok(());
     }
     if mode == Mode::Required {
-        let programs = needs.programs.then(|| "a program that may need anything is to be started".to_owned());
+        let programs = needs.programs.then(|| "an AWS profile starts a program with unknown needs".to_owned());
         missing().or(programs).map_or(Ok(()), |missing| Err(SandboxError(missing)))?;
     }
     set_no_new_privs(true).map_err(SandboxError::new)?;
@@ -66,7 +66,7 @@ pub fn missing() -> Option<String> {
         );
     }
     if !calls::supported() || secure_computing_mode().is_err() {
-        return Some("this kernel has no seccomp filters for this machine".to_owned());
+        return Some("this kernel has no seccomp filters for this architecture".to_owned());
     }
     None
 }

@@ -87,20 +87,20 @@ impl fmt::Display for StoreError {
         }
         match self.kind {
             _ if self.whole => write!(f, "{cause}"),
-            StoreErrorKind::NotFound => write!(f, "there is none"),
+            StoreErrorKind::NotFound => write!(f, "it does not exist"),
             StoreErrorKind::AlreadyExists => write!(f, "it exists already"),
             StoreErrorKind::PermissionDenied => {
-                write!(f, "permission denied: give this user the right to, or run as another one")
+                write!(f, "permission denied: grant this user access, or run as another user")
             }
             StoreErrorKind::NoSpace => {
-                write!(f, "no space left in {url}: free some, delete old backups or use another repository")
+                write!(f, "no space left in {url}: free some space, delete old backups or use another repository")
             }
             StoreErrorKind::ReadOnly => {
                 write!(f, "{url} is read-only: make it writable or use another repository")
             }
             StoreErrorKind::Damaged | StoreErrorKind::Other => write!(f, "{cause}"),
             StoreErrorKind::Unavailable => {
-                write!(f, "the storage fails ({cause}): see that it is healthy and reachable, then try again")
+                write!(f, "the storage fails ({cause}): check that it is healthy and reachable, then try again")
             }
         }
     }

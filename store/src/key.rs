@@ -29,10 +29,10 @@ pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
 
 fn check_name(name: &str) -> Result<(), &'static str> {
     match name {
-        "" => Err("the key is absolute or has an empty name in it"),
-        "." | ".." => Err("the key has a name in it that leads elsewhere"),
-        _ if name.len() > NAME_BYTES_MAX => Err("the key has a name longer than 255 bytes in it"),
-        _ if name.contains('\0') => Err("the key has a NUL in it"),
+        "" => Err("the key is absolute or contains an empty name"),
+        "." | ".." => Err("the key contains . or .."),
+        _ if name.len() > NAME_BYTES_MAX => Err("the key contains a name longer than 255 bytes"),
+        _ if name.contains('\0') => Err("the key contains a NUL"),
         _ if name.starts_with(TEMPORARY_PREFIX) => Err("the key is the name of an unfinished upload"),
         _ => Ok(()),
     }

@@ -51,7 +51,7 @@ fn a_full_repository_fails_the_backup_and_keeps_the_earlier_ones() {
             .expect("a larger volume");
         let outcome = repo.septet(["backup", "--volume", "vol", "--segment-size", "1MiB"]).arg(&source).run();
         assert_fails(&outcome, 1, why);
-        assert_fails(&outcome, 1, "free some, delete old backups or use another repository");
+        assert_fails(&outcome, 1, "free some space, delete old backups or use another repository");
         assert_eq!((repo.objects(), repo.empty_directories()), (before.clone(), Vec::new()));
     }
     // Room for a marker, and for no segment.

@@ -51,7 +51,7 @@ fn a_source_that_may_not_be_read_is_refused() {
     std::fs::set_permissions(&site.source, PermissionsExt::from_mode(0o000)).expect("permissions");
     let repo = site.repo.path().to_str().expect("UTF-8");
     let outcome = without_privileges(&site.backup(&["--repo", repo]));
-    assert_fails(&outcome, 1, "source: cannot open it: permission denied; run as a user who may");
+    assert_fails(&outcome, 1, "source: cannot open it: permission denied; run as a user with the right to do it");
     site.assert_as_before();
 }
 

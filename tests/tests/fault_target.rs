@@ -18,7 +18,7 @@ fn restore(site: &Site, target: &Path, args: &[&str]) -> Outcome {
 fn what_exists_is_not_written_over_unasked() {
     let site = Site::new(MIB);
     let file = site.scratch.file("file", b"precious");
-    assert_fails(&restore(&site, &file, &[]), 1, "file exists; add --overwrite to write over it");
+    assert_fails(&restore(&site, &file, &[]), 1, "file exists; add --overwrite to overwrite it");
     assert_bytes(&file, b"precious");
     let fifo = site.scratch.path("fifo");
     command("mkfifo", [&fifo]);
@@ -74,13 +74,13 @@ fn a_device_that_is_too_small_or_read_only_is_refused() {
         (
             2 * MIB,
             &["--read-only"],
-            "cannot open it: permission denied; run as a user who may, and check that it is not read-only",
+            "cannot open it: permission denied; run as a user with the right to do it, and check that it is not read-only",
         ),
     ] {
         let before = noise(9, bytes);
         let image = scratch.file("image", &before);
         let device = LoopDevice::attach(&image, 512, options);
-        assert_fails(&restore(&site, device.path(), &[]), 1, "exists; add --overwrite to write over it");
+        assert_fails(&restore(&site, device.path(), &[]), 1, "exists; add --overwrite to overwrite it");
         assert_fails(&restore(&site, device.path(), &["--overwrite"]), 1, why);
         assert_bytes(device.path(), &before);
     }
@@ -104,7 +104,11 @@ fn a_target_without_room_or_that_is_read_only_leaves_no_file() {
     let site = Site::new(8 * MIB);
     let mount = Mount::tmpfs(4 << 20, &site.scratch.path("small"));
     let target = mount.path("target");
-    assert_fails(&restore(&site, &target, &[]), 1, "target: no space left on device; make room or name another target");
+    assert_fails(
+        &restore(&site, &target, &[]),
+        1,
+        "target: no space left on device; free some space or name another target",
+    );
     assert_eq!(files(&mount.path("")), [""; 0]);
     command("mount", ["-o", "remount,ro", mount.path("").to_str().expect("UTF-8")]);
     assert_fails(&restore(&site, &target, &[]), 1, "target: cannot open it: read-only file system");

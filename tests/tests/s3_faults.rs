@@ -199,7 +199,7 @@ fn fails(fault: Fault, times: Times, words: &str) {
 #[test]
 fn what_does_not_pass_is_told() {
     for (status, code, words) in [
-        (403, "AccessDenied", "give this key the rights"),
+        (403, "AccessDenied", "grant this key the rights"),
         (400, "ExpiredToken", "get new ones"),
         (403, "RequestTimeTooSkewed", "clocks"),
         (404, "NoSuchBucket", "no such bucket"),
@@ -213,7 +213,7 @@ fn what_does_not_pass_is_told() {
 
 #[test]
 fn a_server_that_is_silent_or_gone_is_told() {
-    fails(Fault::Stall, Times::FromThenOn, "nothing moved");
+    fails(Fault::Stall, Times::FromThenOn, "no progress");
     fails(Fault::ResetRequest, Times::FromThenOn, "can be reached");
 }
 

@@ -40,7 +40,7 @@ fn each_wrong_set_up_is_told_in_one_line() {
     let wrong_secret = Server { secret_key: "wrong".to_owned(), ..good.clone() };
     assert_fails(&wrong_secret, "bucket", "put", &["AWS_SECRET_ACCESS_KEY"]);
     assert_fails(&good, "no-such-bucket", "put", &["no such bucket"]);
-    assert_fails(&seaweed.read_only(), "bucket", "put", &["denies access", "give this key the rights"]);
+    assert_fails(&seaweed.read_only(), "bucket", "put", &["denies access", "grant this key the rights"]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
@@ -90,7 +90,7 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     let repo = Bucket::at(seaweed.server(), "bucket");
     repo.septet(&["smoke"]).env("AWS_CA_BUNDLE", file("right.pem")).ok();
     let smoke = |bundle: &str| repo.septet(&["smoke"]).env("AWS_CA_BUNDLE", bundle);
-    smoke(&file("other.pem")).fails(1, "not to be trusted");
+    smoke(&file("other.pem")).fails(1, "is not trusted");
     smoke(&file("no.pem")).fails(1, "AWS_CA_BUNDLE");
     fs::write(scratch.path("text.pem"), "no certificate").unwrap();
     smoke(&file("text.pem")).fails(1, "AWS_CA_BUNDLE");

@@ -38,7 +38,7 @@ pub enum VolumeError {
     NotPermitted { volume: String, action: &'static str, advice: &'static str },
 
     /// The target exists, and the user did not ask to overwrite it.
-    #[error("{volume} exists; add --overwrite to write over it")]
+    #[error("{volume} exists; add --overwrite to overwrite it")]
     Exists { volume: String },
 
     /// The target device is smaller than the volume.
@@ -60,17 +60,17 @@ pub enum VolumeError {
     Unwritable { volume: String, range: ByteRange, reason: String },
 
     /// There is no room for the volume.
-    #[error("{volume}: {reason}; make room or name another target")]
+    #[error("{volume}: {reason}; free some space or name another target")]
     NoSpace { volume: String, reason: String },
 
     /// The source became smaller while it was read.
     #[error(
-        "{volume} shrank from {from_bytes} to {to_bytes} bytes while it was read; back it up again when nothing resizes it"
+        "{volume} shrank from {from_bytes} to {to_bytes} bytes while it was read; back it up again while nothing resizes it"
     )]
     Shrank { volume: String, from_bytes: u64, to_bytes: u64 },
 
     /// A request beyond the volume's end.
-    #[error("{volume}: bytes {range} do not lie within the volume of {bytes} bytes")]
+    #[error("{volume}: bytes {range} are not within the volume of {bytes} bytes")]
     OutOfRange { volume: String, range: ByteRange, bytes: u64 },
 
     /// Anything else.

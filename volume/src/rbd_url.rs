@@ -29,7 +29,7 @@ pub struct RbdUrl {
 /// Why a text is no such name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} {what}: write rbd:POOL/IMAGE, rbd:POOL/IMAGE@SNAPSHOT or rbd:POOL/NAMESPACE/IMAGE, with ?user=NAME&conf=FILE&keyring=FILE&cluster=NAME behind it if need be"
+    "{text:?} {what}: write rbd:POOL/IMAGE, rbd:POOL/IMAGE@SNAPSHOT or rbd:POOL/NAMESPACE/IMAGE, optionally followed by ?user=NAME&conf=FILE&keyring=FILE&cluster=NAME"
 )]
 pub struct BadRbdUrl {
     text: String,
@@ -63,17 +63,17 @@ impl RbdUrl {
             "user" => &mut self.user,
             "cluster" => &mut self.cluster,
             "keyring" => &mut self.keyring,
-            _ => return Err("has an option that is not known"),
+            _ => return Err("has an unknown option"),
         };
         if value.is_empty() || place.is_some() {
-            return Err("has an option that is empty or there twice");
+            return Err("has an empty or repeated option");
         }
         *place = Some(value.to_owned());
         Ok(())
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let rest = text.strip_prefix(Self::SCHEME).ok_or("is no RBD image")?;
+        let rest = text.strip_prefix(Self::SCHEME).ok_or("is not an RBD image")?;
         let (name, options) = rest.split_once('?').map_or((rest, None), |(name, options)| (name, Some(options)));
         let (path, snapshot) = name.split_once('@').map_or((name, None), |(path, snapshot)| (path, Some(snapshot)));
         let (pool, namespace, image) = match path.split('/').collect::<Vec<_>>()[..] {
@@ -83,7 +83,7 @@ impl RbdUrl {
         };
         let names = [Some(pool), namespace, Some(image), snapshot];
         if names.iter().flatten().any(|name| name.is_empty() || name.contains(['@', '\0', '\n'])) {
-            return Err("has a name that is empty or can't be");
+            return Err("has an empty or invalid name");
         }
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let (namespace, snapshot) = (owned(namespace), owned(snapshot));

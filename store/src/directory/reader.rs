@@ -39,10 +39,10 @@ impl Reader {
         let filled = self.object(&path).and_then(|object| object.read_at(offset_bytes, buf));
         match filled.map_err(|errno| root.error(key, "read", errno))? {
             bytes if bytes == wanted_bytes => Ok(()),
-            bytes => Err(root.damaged(
-                key,
-                format!("it ends {bytes} bytes after offset {offset_bytes}, where {wanted_bytes} should be"),
-            )),
+            bytes => {
+                Err(root
+                    .damaged(key, format!("it has {bytes} bytes after offset {offset_bytes} and not {wanted_bytes}")))
+            }
         }
     }
 
@@ -108,7 +108,7 @@ pub(super) fn get(root: &Root, key: &str, bytes_max: u64) -> Result<Vec<u8>, Sto
     let (file, stat) = open(&path, OFlags::empty()).map_err(|errno| root.error(key, "read", errno))?;
     let bytes = object_bytes(&stat);
     if bytes > bytes_max {
-        return Err(root.damaged(key, format!("it has {bytes} bytes, and can have {bytes_max} at most")));
+        return Err(root.damaged(key, format!("it has {bytes} bytes; at most {bytes_max} are allowed")));
     }
     let mut body = Vec::new();
     File::from(file).take(bytes).read_to_end(&mut body).map_err(|cause| root.error(key, "read", errno_of(&cause)))?;

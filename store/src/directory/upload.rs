@@ -61,7 +61,7 @@ impl Upload for DirectoryUpload {
         {
             let mut state = self.state();
             if state.temporary.is_none() {
-                return Err(self.refuse("the upload is over, no part can be added"));
+                return Err(self.refuse("the upload has ended: no part can be added"));
             }
             state.parts.insert(number, None);
         }
@@ -74,7 +74,7 @@ impl Upload for DirectoryUpload {
         let mut state = self.state();
         let bytes = state.whole_bytes().map_err(|why| self.refuse(why))?;
         // Taken, because content that failed to become durable once cannot be trusted a second time.
-        let mut temporary = state.temporary.take().ok_or_else(|| self.refuse("the upload is over already"))?;
+        let mut temporary = state.temporary.take().ok_or_else(|| self.refuse("the upload has already ended"))?;
         let finished = self.writer.finish(bytes).and_then(|()| temporary.publish(file_name(&self.key)));
         self.reader.forget(&self.path);
         finished.map_err(|errno| self.root.error(&self.key, "write", errno))

@@ -135,12 +135,12 @@ impl HttpConnector for ByScheme {
 /// The certificates of a file, checked before the SDK sees them: the SDK panics on invalid ones.
 fn certificates(path: &Path) -> Result<Vec<u8>, String> {
     let refused = |why: String| format!("AWS_CA_BUNDLE names {}, {why}", path.display());
-    let pem = std::fs::read(path).map_err(|error| refused(format!("which can't be read: {}", error.kind())))?;
+    let pem = std::fs::read(path).map_err(|error| refused(format!("which cannot be read: {}", error.kind())))?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let all = all.map_err(|_| refused("which is not a file of PEM certificates".to_owned()))?;
     let mut roots = RootCertStore::empty();
     if all.is_empty() || all.into_iter().any(|certificate| roots.add(certificate).is_err()) {
-        return Err(refused("which holds no certificate of a CA, or a broken one".to_owned()));
+        return Err(refused("which holds no CA certificate, or an invalid one".to_owned()));
     }
     Ok(pem)
 }

@@ -96,26 +96,32 @@ fn answer(status: u16, code: &str, said: &str, region: &str) -> Fault {
     let said_so = if said.is_empty() { String::new() } else { format!(" ({})", one_line(said)) };
     let (kind, retry, text) = match (code, status) {
         ("NoSuchBucket", _) => {
-            (Other, Never, "there is no such bucket: make it, or check its name and the endpoint".to_owned())
+            (Other, Never, "there is no such bucket: create it, or check its name and the endpoint".to_owned())
         }
-        ("NoSuchUpload", _) => (Other, Never, "the upload is gone: somebody else has aborted it".to_owned()),
-        ("InvalidAccessKeyId", _) => {
-            (PermissionDenied, Never, "the server does not know the access key: check AWS_ACCESS_KEY_ID or the profile".to_owned())
+        ("NoSuchUpload", _) => {
+            (Other, Never, "the upload does not exist any more: somebody else aborted it".to_owned())
         }
+        ("InvalidAccessKeyId", _) => (
+            PermissionDenied,
+            Never,
+            "the server does not know the access key: check AWS_ACCESS_KEY_ID or the profile".to_owned(),
+        ),
         ("SignatureDoesNotMatch", _) => (
             PermissionDenied,
             IfBelieved,
-            "the secret key does not fit the access key: check AWS_SECRET_ACCESS_KEY or the profile".to_owned(),
+            "the secret key does not match the access key: check AWS_SECRET_ACCESS_KEY or the profile".to_owned(),
         ),
         ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken", _) => (
             PermissionDenied,
             Never,
-            "the credentials have expired or their session token is wrong: get new ones, and see that they last as long as the run".to_owned(),
+            "the credentials have expired or their session token is wrong: get new ones that last as long as the run"
+                .to_owned(),
         ),
         ("RequestTimeTooSkewed" | "RequestExpired", _) => (
             Other,
             Never,
-            "the clocks of this machine and of the server differ too much: set this machine's right (timedatectl)".to_owned(),
+            "the clocks of this machine and of the server differ too much: set this machine's clock (timedatectl)"
+                .to_owned(),
         ),
         ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect", _) | ("", 301 | 307 | 308) => {
             let region = if region.is_empty() { "the bucket's".to_owned() } else { region.to_owned() };
@@ -124,13 +130,17 @@ fn answer(status: u16, code: &str, said: &str, region: &str) -> Fault {
         ("QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "InsufficientCapacity", _) | (_, 507) => (
             NoSpace,
             Never,
-            format!("the bucket is full or over its quota{said_so}: delete old backups, have the quota raised or use another bucket"),
+            format!(
+                "the bucket is full or over its quota{said_so}: delete old backups, have the quota raised or use another bucket"
+            ),
         ),
-        ("MethodNotAllowed" | "ReadOnly", _) => (ReadOnly, Never, format!("the bucket takes no writes{said_so}")),
-        ("NotImplemented", _) | (_, 501) => (Other, Never, format!("the server can't do this{said_so}")),
+        ("MethodNotAllowed" | "ReadOnly", _) => (ReadOnly, Never, format!("the bucket is read-only{said_so}")),
+        ("NotImplemented", _) | (_, 501) => {
+            (Other, Never, format!("the server does not support this request{said_so}"))
+        }
         ("PreconditionFailed", _) | (_, 412) => (AlreadyExists, Never, "it exists already".to_owned()),
-        ("NoSuchKey" | "NotFound", _) | ("", 404) => (NotFound, Never, "there is none".to_owned()),
-        ("InvalidRange", _) | (_, 416) => (Damaged, Never, "it is shorter than it should be".to_owned()),
+        ("NoSuchKey" | "NotFound", _) | ("", 404) => (NotFound, Never, "it does not exist".to_owned()),
+        ("InvalidRange", _) | (_, 416) => (Damaged, Never, "it is too short".to_owned()),
         ("SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted", _)
         | ("ConditionalRequestConflict" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
         | (_, 408 | 429 | 500..) => {
@@ -138,12 +148,14 @@ fn answer(status: u16, code: &str, said: &str, region: &str) -> Fault {
             (Unavailable, Later, format!("the server answers {status}{code}{said_so}"))
         }
         ("BadDigest" | "IncompleteBody" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch", _) => {
-            (Unavailable, Later, format!("the server got other bytes than were sent: {code}{said_so}"))
+            (Unavailable, Later, format!("the server received other bytes than were sent: {code}{said_so}"))
         }
         (_, 401 | 403) => (
             PermissionDenied,
             Never,
-            format!("the server denies access{said_so}: give this key the rights to read, write, list and delete in the bucket"),
+            format!(
+                "the server denies access{said_so}: grant this key the rights to read, write, list and delete objects in the bucket"
+            ),
         ),
         _ => {
             let code = if code.is_empty() { "no reason" } else { code };
@@ -158,7 +170,7 @@ fn unreached(cause: &str) -> Fault {
     let other = |text: String| Fault::new(StoreErrorKind::Other, Retry::Never, text);
     if cause.contains("certificate") {
         return other(format!(
-            "the server's certificate is not to be trusted ({cause}): set AWS_CA_BUNDLE to the file of the CA that signed it, or correct the endpoint"
+            "the server's certificate is not trusted ({cause}): set AWS_CA_BUNDLE to the file of the CA that signed it, or correct the endpoint"
         ));
     }
     if cause.contains("corrupt message") || cause.contains("InvalidContentType") {
@@ -171,11 +183,9 @@ fn unreached(cause: &str) -> Fault {
 fn unsent(cause: &str) -> Fault {
     let lower = cause.to_lowercase();
     let text = if lower.contains("credential") || lower.contains("identity") || lower.contains("provider") {
-        format!(
-            "no credentials are to be had ({cause}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        )
+        format!("no credentials were found ({cause}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
     } else {
-        format!("the request can't be made: {cause}")
+        format!("the request cannot be made: {cause}")
     };
     Fault::new(StoreErrorKind::Other, Retry::Never, text)
 }
@@ -228,7 +238,7 @@ mod tests {
             (404, "NoSuchKey", StoreErrorKind::NotFound, ""),
             (404, "", StoreErrorKind::NotFound, ""),
             (412, "PreconditionFailed", StoreErrorKind::AlreadyExists, ""),
-            (403, "AccessDenied", StoreErrorKind::PermissionDenied, "give this key the rights"),
+            (403, "AccessDenied", StoreErrorKind::PermissionDenied, "grant this key the rights"),
             (403, "InvalidAccessKeyId", StoreErrorKind::PermissionDenied, "AWS_ACCESS_KEY_ID"),
             (400, "ExpiredToken", StoreErrorKind::PermissionDenied, "expired"),
             (403, "RequestTimeTooSkewed", StoreErrorKind::Other, "clocks"),

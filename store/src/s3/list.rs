@@ -106,7 +106,7 @@ pub(super) fn delete_one(server: &Server, name: &str) -> Result<(), Fault> {
 /// Deletes a batch; an error names the first object that stayed.
 fn delete_many(server: &Server, names: &[String]) -> Result<(), (usize, Fault)> {
     let unsent =
-        |error| (0, Fault::new(StoreErrorKind::Other, Retry::Never, format!("the request can't be made: {error}")));
+        |error| (0, Fault::new(StoreErrorKind::Other, Retry::Never, format!("the request cannot be made: {error}")));
     let objects: Result<Vec<_>, _> = names.iter().map(|name| ObjectIdentifier::builder().key(name).build()).collect();
     let batch = Delete::builder().set_objects(Some(objects.map_err(unsent)?)).quiet(true).build().map_err(unsent)?;
     let mut index = 0;

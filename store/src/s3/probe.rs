@@ -48,7 +48,7 @@ impl Server {
     pub(super) fn note_on_check(&self) -> Result<Option<String>, StoreError> {
         let unguarded = self.location.wish != Wish::None && self.check()? == Check::None;
         Ok(unguarded.then(|| {
-            "the server checks no CRC of what it gets: only TLS guards uploads on their way (--upload-check md5 would, too, for more CPU)"
+            "the server checks no CRC: only TLS protects uploads (--upload-check md5 protects them too, at the cost of more CPU)"
                 .to_owned()
         }))
     }

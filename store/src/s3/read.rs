@@ -18,7 +18,7 @@ pub(super) fn get(store: &S3, key: &str, bytes_max: u64) -> Result<Vec<u8>, Stor
 }
 
 async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress) -> Result<Vec<u8>, Fault> {
-    let too_long = |bytes: u64| Fault::damaged(format!("it has {bytes} bytes, and can have {bytes_max} at most"));
+    let too_long = |bytes: u64| Fault::damaged(format!("it has {bytes} bytes; at most {bytes_max} are allowed"));
     let expected = output.content_length().and_then(|bytes| u64::try_from(bytes).ok());
     if let Some(bytes) = expected.filter(|&bytes| bytes > bytes_max) {
         return Err(too_long(bytes));
@@ -63,13 +63,13 @@ pub(super) fn read_at(store: &S3, key: &str, offset_bytes: u64, buf: &mut [u8]) 
 /// Whether the answer holds the range that was requested.
 fn check_range(output: &GetObjectOutput, start: u64, end_bytes: u64) -> Result<(), Fault> {
     let Some((first, total)) = output.content_range().and_then(parse_range) else {
-        let text = "the server ignores ranges: a server of another make, or a proxy before it, is needed";
+        let text = "the server ignores range requests: use another server, or a proxy that supports them";
         return Err(Fault::new(StoreErrorKind::Other, Retry::Never, text));
     };
     if let Some(total) = total.filter(|&total| total < end_bytes) {
-        return Err(Fault::damaged(format!("it ends at {total}, and should reach {end_bytes}")));
+        return Err(Fault::damaged(format!("it ends at {total} and not at {end_bytes} or later")));
     }
-    if first == start { Ok(()) } else { Err(Fault::transient("the server sent another range than was asked for")) }
+    if first == start { Ok(()) } else { Err(Fault::transient("the server sent another range than requested")) }
 }
 
 /// `bytes 5-9/100`: where it starts, and how long the object is.

@@ -162,7 +162,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn no_runtime(error: &std::io::Error) -> String {
-    format!("nothing is to be had to wait for a connection with: {error}")
+    format!("cannot create a runtime for connections: {error}")
 }
 
 /// Ends a request that makes no progress.
@@ -176,7 +176,7 @@ async fn watched<T>(
         match timeout(stall_limit / 4, request.as_mut()).await {
             Ok(done) => return done,
             Err(_) if progress.idle() >= stall_limit => {
-                return Err(Fault::transient(format!("nothing moved for {} s", stall_limit.as_secs_f32())));
+                return Err(Fault::transient(format!("no progress for {} s", stall_limit.as_secs_f32())));
             }
             Err(_) => {}
         }

@@ -138,7 +138,7 @@ impl S3Upload {
 impl Upload for S3Upload {
     fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError> {
         if self.state().closed {
-            return Err(self.refuse("the upload has ended already"));
+            return Err(self.refuse("the upload has already ended"));
         }
         let bytes = body::total_bytes(&body);
         let is_only = number == 0 && bytes < PART_BYTES_MIN && self.state().parts.range(1..).next().is_none();
@@ -154,7 +154,7 @@ impl Upload for S3Upload {
     fn finish(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         if state.closed {
-            return Err(self.refuse("the upload has ended already"));
+            return Err(self.refuse("the upload has already ended"));
         }
         let bytes = self.length(&state)?;
         let mut whole = Vec::new();
@@ -258,7 +258,11 @@ pub(super) fn send_part(
 fn part_number(number: u32) -> Result<i32, Fault> {
     let fits = |number: &i32| *number <= 10_000;
     number.checked_add(1).and_then(|number| i32::try_from(number).ok()).filter(fits).ok_or_else(|| {
-        Fault::new(StoreErrorKind::Other, Retry::Never, "an object has 10,000 parts at most: use a larger part-size")
+        Fault::new(
+            StoreErrorKind::Other,
+            Retry::Never,
+            "an object can have at most 10,000 parts: use a larger part-size",
+        )
     })
 }
 

@@ -54,7 +54,7 @@ impl Location {
         let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         if bucket.contains(['@', ':']) {
-            return Err("credentials don't belong into a URL: use the environment or a profile".to_owned());
+            return Err("a URL must not hold credentials: use the environment or a profile".to_owned());
         }
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if bucket.is_empty() || !bucket.bytes().all(good) {
@@ -117,7 +117,7 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
         Some(host) if host.contains('@') => {
-            Err("credentials don't belong into an endpoint: use the environment or a profile".to_owned())
+            Err("an endpoint must not hold credentials: use the environment or a profile".to_owned())
         }
         Some(host) if !host.is_empty() => Ok(text.to_owned()),
         _ => Err("an endpoint is http://HOST or https://HOST, with a port if need be".to_owned()),

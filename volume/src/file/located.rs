@@ -88,7 +88,7 @@ pub(super) fn open_error(volume: String, errno: Errno) -> VolumeError {
         Errno::ACCESS | Errno::PERM => VolumeError::NotPermitted {
             volume,
             action: "open it",
-            advice: "run as a user who may, and check that it is not read-only",
+            advice: "run as a user with the right to do it, and check that it is not read-only",
         },
         errno => VolumeError::Io { volume, action: "open it", reason: reason(errno) },
     }

@@ -74,7 +74,7 @@ impl Partial {
         }
         self.rename().map_err(|errno| match errno {
             Errno::EXIST => VolumeError::Exists { volume: self.volume.clone() },
-            errno => self.error("give it its name", errno),
+            errno => self.error("rename it", errno),
         })?;
         self.settled.store(true, Ordering::Relaxed);
         fsync(&self.directory).map_err(|errno| self.error("flush its directory", errno))
@@ -174,7 +174,7 @@ impl Place<'_> {
     fn lock(&self, file: &OwnedFd) -> Result<(), VolumeError> {
         lock_for_writing(file, self.volume)?;
         let named = statat(self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW);
-        let held = fstat(file).map_err(|errno| self.error("look at it", errno))?;
+        let held = fstat(file).map_err(|errno| self.error("inspect it", errno))?;
         match named {
             Ok(named) if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino) => Ok(()),
             _ => Err(busy(self.volume)),

@@ -76,7 +76,7 @@ fn a_full_file_system_is_said_to_be_full() {
         let error = (0..64).find_map(|index| target.write_at(index << 20, &data).err());
         assert_eq!(
             error.expect("no room").to_string(),
-            format!("{}: no space left on device; make room or name another target", path.display())
+            format!("{}: no space left on device; free some space or name another target", path.display())
         );
         drop(target);
         let left = std::fs::read_dir(&mount.0).expect("the directory").flatten();

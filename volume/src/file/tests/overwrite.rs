@@ -53,7 +53,7 @@ fn it_takes_the_users_word_even_for_an_empty_file() {
     let path = file(directory.path(), b"");
     let error = open_target(&path, 10, false).expect_err("not asked for");
     let path_text = path.display();
-    assert_eq!(error.to_string(), format!("{path_text} exists; add --overwrite to write over it"));
+    assert_eq!(error.to_string(), format!("{path_text} exists; add --overwrite to overwrite it"));
     let first = open_target(&path, 10, true).expect("the target");
     let second = open_target(&path, 10, true);
     assert!(matches!(second, Err(VolumeError::InUse { .. })), "another run is writing it");

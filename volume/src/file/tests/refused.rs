@@ -63,7 +63,7 @@ fn what_may_not_be_opened_is_named() {
     let expected = |path| {
         format!(
             "{path}: cannot open it: permission denied; \
-             run as a user who may, and check that it is not read-only"
+             run as a user with the right to do it, and check that it is not read-only"
         )
     };
     assert_eq!(
