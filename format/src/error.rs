@@ -1,8 +1,8 @@
 //! What can be wrong with a name, a shape or an object.
 //!
-//! There is a variant only where a caller branches: a newer format asks for an upgrade, damage is
-//! reported and worked around, an invalid name or geometry is wrong usage. Texts are one line and
-//! say what is at fault; the caller, who knows the object's key, adds it.
+//! There is a variant only where a caller branches: a newer format or an unknown feature asks for an
+//! upgrade, damage is reported and worked around, an invalid name or geometry is wrong usage. Texts are
+//! one line and say what is at fault; the caller, who knows the object's key, adds it.
 
 use crate::FORMAT_VERSION;
 
@@ -16,6 +16,14 @@ pub enum FormatError {
         what: &'static str,
         /// The format that it claims.
         found: u32,
+    },
+    /// Whole, but it uses something that this version can't handle. Never damage.
+    #[error("{what}: {why}")]
+    Unsupported {
+        /// The kind of object: "manifest", "codec" …
+        what: &'static str,
+        /// What it uses, and what helps.
+        why: String,
     },
     /// Not what Septet wrote: flipped, cut short, or hostile.
     #[error("{what}: damaged: {why}")]
@@ -60,6 +68,11 @@ impl FormatError {
 pub(crate) fn damaged<T>(what: &'static str, why: impl Into<String>) -> Result<T> {
     let why = why.into();
     Err(FormatError::Damaged { what, why })
+}
+
+/// Says that `what` is whole and needs a later version of Septet.
+pub(crate) fn unsupported<T>(what: &'static str, why: impl std::fmt::Display) -> Result<T> {
+    Err(FormatError::Unsupported { what, why: format!("{why}: upgrade septet") })
 }
 
 /// Refuses `what` as damaged unless `good`.

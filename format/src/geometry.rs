@@ -11,10 +11,14 @@ use crate::error::{FormatError, Result};
 
 /// What a volume is cut into unless one asks otherwise: 1 MiB.
 pub const BLOCK_BYTES_DEFAULT: u32 = 1 << 20;
-/// The smallest block: 64 KiB.
+/// The smallest block that is written: 64 KiB.
 pub const BLOCK_BYTES_MIN: u32 = 64 << 10;
-/// The largest block: 4 MiB.
+/// The largest block that is written: 4 MiB.
 pub const BLOCK_BYTES_MAX: u32 = 4 << 20;
+/// The smallest block that is read: 4 KiB.
+pub const BLOCK_BYTES_READ_MIN: u32 = 4 << 10;
+/// The largest block that is read: 8 MiB. A stored length has 24 bits, so a raw block of 16 MiB can't be.
+pub const BLOCK_BYTES_READ_MAX: u32 = 8 << 20;
 /// The most blocks of one volume, 2³²: 4 PiB in blocks of 1 MiB, 256 TiB in blocks of 64 KiB.
 pub const BLOCKS_MAX: u64 = 1 << 32;
 
@@ -27,11 +31,11 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Checks that blocks are a power of two from 64 KiB to 4 MiB and at most [`BLOCKS_MAX`].
+    /// What a reader accepts: blocks are a power of two from 4 KiB to 8 MiB, and at most [`BLOCKS_MAX`].
     pub fn new(volume_bytes: u64, block_bytes: u32) -> Result<Self> {
-        let sizes = BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX;
+        let sizes = BLOCK_BYTES_READ_MIN..=BLOCK_BYTES_READ_MAX;
         if !block_bytes.is_power_of_two() || !sizes.contains(&block_bytes) {
-            return invalid(format!("a block of {block_bytes} bytes; it must be a power of two from 64 KiB to 4 MiB"));
+            return invalid(format!("a block of {block_bytes} bytes; it must be a power of two from 4 KiB to 8 MiB"));
         }
         let volume_bytes_max = BLOCKS_MAX * u64::from(block_bytes);
         if volume_bytes > volume_bytes_max {
@@ -41,6 +45,14 @@ impl Geometry {
             ));
         }
         Ok(Self { volume_bytes, block_bytes })
+    }
+
+    /// What a writer writes: the same with blocks from 64 KiB to 4 MiB.
+    pub fn for_writing(volume_bytes: u64, block_bytes: u32) -> Result<Self> {
+        if !(BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(&block_bytes) {
+            return invalid(format!("a block of {block_bytes} bytes; backups are made with 64 KiB to 4 MiB"));
+        }
+        Self::new(volume_bytes, block_bytes)
     }
 
     /// The volume's length in bytes.
@@ -108,10 +120,13 @@ mod tests {
     #[test]
     fn blocks_are_powers_of_two_in_bounds() {
         for good in [1 << 16, 1 << 20, 1 << 22] {
-            assert!(Geometry::new(1, good).is_ok(), "{good}");
+            assert!(Geometry::new(1, good).is_ok() && Geometry::for_writing(1, good).is_ok(), "{good}");
         }
-        for bad in [0, 1, 512, 1 << 15, (1 << 20) + 1, 3 << 16, 1 << 23, u32::MAX] {
-            assert!(Geometry::new(1, bad).is_err(), "{bad}");
+        for read_only in [1 << 12, 1 << 15, 1 << 23] {
+            assert!(Geometry::new(1, read_only).is_ok() && Geometry::for_writing(1, read_only).is_err(), "{read_only}");
+        }
+        for bad in [0, 1, 512, 1 << 11, (1 << 20) + 1, 3 << 16, 1 << 24, u32::MAX] {
+            assert!(Geometry::new(1, bad).is_err() && Geometry::for_writing(1, bad).is_err(), "{bad}");
         }
     }
 
@@ -120,7 +135,7 @@ mod tests {
         let bytes = BLOCKS_MAX << 16;
         assert_eq!(Geometry::new(bytes, 1 << 16).unwrap().blocks(), BLOCKS_MAX);
         assert!(Geometry::new(bytes + 1, 1 << 16).is_err());
-        assert!(Geometry::new(u64::MAX, BLOCK_BYTES_MAX).is_err());
+        assert!(Geometry::new(u64::MAX, BLOCK_BYTES_READ_MAX).is_err());
     }
 
     #[test]

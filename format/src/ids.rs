@@ -29,8 +29,8 @@ pub struct BackupId(String);
 
 impl VolumeName {
     const WHAT: &'static str = "volume name";
-    /// The repository's own object lies beside the volumes.
-    const RESERVED: &'static str = "septet.json";
+    /// The repository's own objects lie beside the volumes.
+    const RESERVED: &'static [&'static str] = &["septet.json", "s3.json", "keys"];
 
     /// Makes a valid name from any text: what is not allowed becomes `_`, what is too long is cut,
     /// and nothing at all becomes `volume`.
@@ -42,8 +42,8 @@ impl VolumeName {
             Some(first) if !is_allowed_first(first) => name.replace_range(..1, "_"),
             Some(_) => {}
         }
-        if name == Self::RESERVED {
-            name = name.replace('.', "_");
+        if Self::RESERVED.contains(&name.as_str()) {
+            name = format!("{}_", name.replace('.', "_"));
         }
         Self(name)
     }
@@ -51,8 +51,9 @@ impl VolumeName {
 
 impl BackupId {
     const WHAT: &'static str = "backup id";
-    /// `VOLUME@latest` means the newest backup, on every command line.
-    const RESERVED: &'static str = "latest";
+    /// `VOLUME@latest` means the newest backup, on every command line. The others are names of a volume's
+    /// own objects in later versions.
+    const RESERVED: &'static [&'static str] = &["latest", "journal", "uses", "holds"];
 
     /// Makes an id that sorts by time, like `20261121T233703Z-1a2b3c4d`; `random` keeps two
     /// backups of one second apart.
@@ -71,7 +72,7 @@ fn is_allowed(c: char) -> bool {
     is_allowed_first(c) || c == '.' || c == '-'
 }
 
-fn check(what: &'static str, name: &str, reserved: &str) -> Result<()> {
+fn check(what: &'static str, name: &str, reserved: &[&str]) -> Result<()> {
     let why = match name.char_indices().find(|(_, c)| !is_allowed(*c)) {
         _ if name.is_empty() => format!("is empty; {ALLOWED}"),
         _ if name.len() > NAME_BYTES_MAX => {
@@ -82,7 +83,7 @@ fn check(what: &'static str, name: &str, reserved: &str) -> Result<()> {
         None if !name.starts_with(is_allowed_first) => {
             format!("starts with {:?}; {ALLOWED_FIRST}", &name[..1])
         }
-        None if name == reserved => "is a reserved word; choose another".to_owned(),
+        None if reserved.contains(&name) => "is a reserved word; choose another".to_owned(),
         None => return Ok(()),
     };
     let shown: String = name.chars().take(48).collect();
@@ -165,6 +166,14 @@ mod tests {
     #[test]
     fn the_longest_name_and_each_others_reserved_word_are_valid() {
         assert!("x".repeat(128).parse::<VolumeName>().is_ok());
+        for reserved in ["septet.json", "s3.json", "keys"] {
+            assert!(refusal(reserved).contains("reserved"), "{reserved}");
+            assert!(reserved.parse::<BackupId>().is_ok(), "{reserved}");
+            assert!(VolumeName::sanitize(reserved).as_str().parse::<VolumeName>().is_ok(), "{reserved}");
+        }
+        for reserved in ["latest", "journal", "uses", "holds"] {
+            assert!(reserved.parse::<BackupId>().is_err(), "{reserved}");
+        }
         assert!("latest".parse::<VolumeName>().is_ok());
         assert!("septet.json".parse::<BackupId>().is_ok());
         assert!("latest".parse::<BackupId>().is_err());
@@ -203,7 +212,7 @@ mod tests {
 
         #[test]
         fn a_valid_name_is_left_as_it_is(text in "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}") {
-            prop_assume!(text != "septet.json");
+            prop_assume!(!VolumeName::RESERVED.contains(&text.as_str()));
             prop_assert_eq!(VolumeName::sanitize(&text).to_string(), text);
         }
     }
@@ -212,7 +221,7 @@ mod tests {
     fn sanitize_handles_the_edges() {
         assert_eq!(VolumeName::sanitize("").as_str(), "volume");
         assert_eq!(VolumeName::sanitize("..").as_str(), "_.");
-        assert_eq!(VolumeName::sanitize("septet.json").as_str(), "septet_json");
+        assert_eq!(VolumeName::sanitize("septet.json").as_str(), "septet_json_");
         assert_eq!(VolumeName::sanitize("/dev/vg/root").as_str(), "_dev_vg_root");
         assert_eq!(VolumeName::sanitize(&"ä".repeat(300)).as_str(), "_".repeat(128));
     }

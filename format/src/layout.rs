@@ -62,7 +62,8 @@ layout! {
         ENTRIES = 44..48,
         VOLUME_LENGTH = 48..49,
         BACKUP_LENGTH = 49..50,
-        RESERVED = 50..64,
+        ENTRY_BYTES = 50..54,
+        RESERVED = 54..64,
         VOLUME = 64..192,
         BACKUP = 192..320,
     }
@@ -77,7 +78,7 @@ layout! {
         STORED_BYTES = 44..47,
         CODEC = 47..48,
         CRC32 = 48..52,
-        RESERVED = 52..56,
+        CONTENT_BYTES = 52..56,
     }
 }
 

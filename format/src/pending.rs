@@ -1,21 +1,20 @@
-//! `pending.json`: that a backup is in the making, by whom, and on which parent. Whoever resumes it
-//! adds one of his own, `pending-1.json` and so on: of several only one can.
+//! A marker, `pending-0.json`: it says that a backup is in the making, by whom, and on which parent. A run
+//! that takes over from a dead one adds a marker of its own, `pending-1.json` and so on.
 //!
-//! Written before anything else of a backup and removed after everything else. While it lies
-//! there, what it names as parent is not deleted, and what its backup has written so far is not
-//! reclaimed unless the process that wrote it is known to be gone.
+//! A marker is written before anything else of its attempt and removed after everything else. While it is
+//! there, its parent's segments and what its backup has written so far are not reclaimed, unless the process
+//! that wrote it is known to be gone.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::{BackupId, JSON_BYTES_MAX, VolumeName, json};
+use crate::{BackupId, JSON_BYTES_MAX, Process, Source, VolumeName, json, keys};
 
-const WHAT: &str = "pending.json";
+const WHAT: &str = "marker";
 
-/// Who is making a backup. `machine`, `boot`, `pid` and `process_start` together tell one process
-/// from every other that ever ran.
+/// Who is making a backup, of what, and on which parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The format of what is being written.
@@ -28,38 +27,33 @@ pub struct Pending {
     pub backup: BackupId,
     /// The backup whose segments it builds on.
     pub parent: Option<BackupId>,
-    /// The host's name, for people.
-    pub host: String,
-    /// The machine's id (`/etc/machine-id`).
-    pub machine: String,
-    /// The boot's id (`/proc/sys/kernel/random/boot_id`).
-    pub boot: String,
-    /// The supervisor's process id.
-    pub pid: u32,
-    /// When that process started, in clock ticks since boot (`/proc/<pid>/stat`, field 22).
-    pub process_start: u64,
-    /// When the backup began.
+    /// Which attempt at the backup this is, and so the generation that it will commit.
+    pub attempt: u32,
+    /// The supervisor's process.
+    pub by: Process,
+    /// What is read.
+    pub source: Source,
+    /// When the attempt began.
     pub created: Timestamp,
-    /// How many times it was resumed before.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub resumed: u32,
-    /// What tells a source that does not change from every other; none if it may.
+    /// How often the marker was renewed. Always 0 for now.
+    pub beat: u64,
+    /// Identifies a source that does not change; none if it may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
 impl Pending {
-    /// The bytes of `pending.json`.
+    /// What the marker is called.
+    pub fn key(&self) -> String {
+        keys::pending(&self.volume, &self.backup, self.attempt)
+    }
+
+    /// The bytes of the marker.
     pub fn encode(&self) -> Vec<u8> {
         json::encode(self)
     }
 
-    /// Reads `pending.json`.
+    /// Reads a marker.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         json::decode(WHAT, bytes, JSON_BYTES_MAX)
     }
@@ -77,13 +71,11 @@ mod tests {
             volume: VolumeName::sanitize("v"),
             backup: BackupId::generate(Timestamp::UNIX_EPOCH, 1),
             parent: Some(BackupId::generate(Timestamp::UNIX_EPOCH, 0)),
-            host: "host".to_owned(),
-            machine: "m".to_owned(),
-            boot: "b".to_owned(),
-            pid: 12,
-            process_start: u64::MAX,
+            attempt: 0,
+            by: Process { boot: "b".to_owned(), pid: 12, process_start: u64::MAX, ..Process::default() },
+            source: Source { name: "/dev/vdb".to_owned(), ..Source::default() },
             created: Timestamp::UNIX_EPOCH,
-            resumed: 0,
+            beat: 0,
             snapshot: None,
         }
     }
@@ -93,8 +85,9 @@ mod tests {
         for parent in [pending().parent, None] {
             let pending = Pending { parent, ..pending() };
             assert_eq!(Pending::decode(&pending.encode()).unwrap(), pending);
-            let resumed = Pending { resumed: 3, snapshot: Some("one".to_owned()), ..pending };
-            assert_eq!(Pending::decode(&resumed.encode()).unwrap(), resumed);
+            let next = Pending { attempt: 3, beat: 9, snapshot: Some("one".to_owned()), ..pending };
+            assert_eq!(Pending::decode(&next.encode()).unwrap(), next);
+            assert!(next.key().ends_with("/pending-3.json"));
         }
     }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::Result;
-use crate::{FORMAT_VERSION, JSON_BYTES_MAX, json};
+use crate::error::{FormatError, Result};
+use crate::{FORMAT_VERSION, Features, JSON_BYTES_MAX, json};
 
 const WHAT: &str = "septet.json";
 
@@ -18,6 +18,10 @@ pub struct RepositoryInfo {
     pub format: u32,
     /// The repository's own id, in every segment and manifest that belongs to it.
     pub id: Uuid,
+    /// The features that whoever reads anything of it must know.
+    pub needs_to_read: Features,
+    /// The features that whoever writes or deletes anything of it must know.
+    pub needs_to_write: Features,
     /// When it was made.
     pub created: Timestamp,
     /// What made it, like `septet 0.1.0`.
@@ -30,8 +34,10 @@ pub struct RepositoryInfo {
 impl RepositoryInfo {
     /// Describes a new repository in the present format.
     pub fn new(id: Uuid, created: Timestamp, tool: impl Into<String>) -> Self {
+        let needs = Features::of_this_version();
         let (tool, extensions) = (tool.into(), BTreeMap::new());
-        Self { format: FORMAT_VERSION, id, created, tool, extensions }
+        let (needs_to_read, needs_to_write) = (needs.clone(), needs);
+        Self { format: FORMAT_VERSION, id, needs_to_read, needs_to_write, created, tool, extensions }
     }
 
     /// The bytes of `septet.json`.
@@ -41,14 +47,31 @@ impl RepositoryInfo {
 
     /// Reads `septet.json`; fields it does not know are ignored.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        json::decode(WHAT, bytes, JSON_BYTES_MAX)
+        json::check_format(WHAT, bytes, JSON_BYTES_MAX)?;
+        let lists = json::parse::<Lists>(WHAT, bytes)?;
+        if lists.needs_to_read.is_none() && lists.needs_to_write.is_none() {
+            let why = "made by a development version of Septet, before format 1 was fixed: make a new repository";
+            return Err(FormatError::Unsupported { what: WHAT, why: why.to_owned() });
+        }
+        json::decode_needing(WHAT, bytes, JSON_BYTES_MAX)
     }
+
+    /// Refuses a repository that this version may read and must not write to, nor delete from.
+    pub fn check_writable(&self) -> Result<()> {
+        self.needs_to_write.check(WHAT)
+    }
+}
+
+/// Whether the lists of features are there at all.
+#[derive(Deserialize)]
+struct Lists {
+    needs_to_read: Option<serde_json::Value>,
+    needs_to_write: Option<serde_json::Value>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FormatError;
 
     fn info() -> RepositoryInfo {
         RepositoryInfo::new(Uuid::from_u128(7), Timestamp::UNIX_EPOCH, "septet 0.1.0")
@@ -79,9 +102,40 @@ mod tests {
     #[test]
     fn rubbish_is_damage() {
         let long = vec![b' '; JSON_BYTES_MAX + 1];
-        for bytes in [&b""[..], b"{}", b"[]", b"\xff", br#"{"format":0}"#, br#"{"format":1}"#, &long] {
+        let list = br#"{"format":1,"needs_to_read":["Zstd"],"needs_to_write":[]}"#;
+        for bytes in [&b""[..], b"{}", b"[]", b"\xff", br#"{"format":0}"#, list, &long] {
             assert!(RepositoryInfo::decode(bytes).unwrap_err().is_damage());
         }
+    }
+
+    #[test]
+    fn an_unknown_feature_is_unsupported_and_one_for_writers_stops_only_them() {
+        let needing = |read: &str, write: &str| {
+            let text = String::from_utf8(info().encode()).unwrap();
+            let list = "[\n    \"generations\"\n  ]";
+            assert_eq!(text.matches(list).count(), 2);
+            text.replacen(list, read, 1).replacen(list, write, 1)
+        };
+        let error = RepositoryInfo::decode(needing(r#"["sealed"]"#, "[]").as_bytes()).unwrap_err();
+        assert!(!error.is_damage() && error.to_string().contains("needs \"sealed\""), "{error}");
+        let info = RepositoryInfo::decode(needing("[]", r#"["sealed"]"#).as_bytes()).unwrap();
+        let error = info.check_writable().unwrap_err();
+        assert!(!error.is_damage() && error.to_string().contains("needs \"sealed\""), "{error}");
+        // What is newer may have other fields: the list is looked at before them.
+        let strange = br#"{"format":1,"needs_to_read":["colours"],"needs_to_write":[],"id":7}"#;
+        assert!(!RepositoryInfo::decode(strange).unwrap_err().is_damage());
+    }
+
+    #[test]
+    fn a_repository_of_a_development_version_is_refused_in_one_clear_line() {
+        let old =
+            br#"{"format":1,"id":"01234567-89ab-4def-8123-456789abcdef","created":"2026-11-21T23:37:03Z","tool":"x"}"#;
+        let error = RepositoryInfo::decode(old).unwrap_err();
+        assert!(!error.is_damage());
+        assert_eq!(
+            error.to_string(),
+            "septet.json: made by a development version of Septet, before format 1 was fixed: make a new repository"
+        );
     }
 
     #[test]

@@ -89,7 +89,9 @@ fn its_decoded_entries_are_the_golden_ones() {
     for example in examples {
         let (key, rest) = example.split_once('\n').unwrap();
         let object = fs::read(golden().join("repo").join(key)).unwrap();
-        let table = TableDirectory::decode_object(&object, MAP_ENTRY_BYTES, 4).unwrap();
+        let manifest = fs::read(golden().join("repo").join(key.replace("map-0", "manifest-0.json"))).unwrap();
+        let root = Manifest::decode(&manifest).unwrap().map.root;
+        let table = TableDirectory::decode_object(&object, MAP_ENTRY_BYTES, 4, root).unwrap();
         let start = usize::try_from(table.range(0).unwrap().start).unwrap();
         let held = table.decode_chunk(0, &object[start..]).unwrap();
         let lines = rest.split("```").next().unwrap().lines();

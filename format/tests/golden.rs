@@ -44,9 +44,9 @@ fn the_same_bytes_are_written_again() {
 }
 
 /// All entries of a small table.
-fn entries<const N: usize>(object: &[u8], expected: &ObjectRef) -> Vec<[u8; N]> {
-    assert_eq!((object.len() as u64, BlockHash::of(object)), (expected.bytes, expected.hash));
-    let table = TableDirectory::decode_object(object, N as u32, geometry().blocks()).unwrap();
+fn entries<const N: usize>(object: &[u8], expected: &TableRef) -> Vec<[u8; N]> {
+    assert_eq!(object.len() as u64, expected.bytes);
+    let table = TableDirectory::decode_object(object, N as u32, geometry().blocks(), expected.root).unwrap();
     let range = table.range(0).unwrap();
     let chunk = table.decode_chunk(0, &object[range.start as usize..range.end as usize]).unwrap();
     chunk.as_chunks().0.to_vec()
@@ -57,11 +57,11 @@ fn the_golden_repository_restores() {
     let objects = committed();
     let info = RepositoryInfo::decode(&objects[&keys::repository()]).unwrap();
     for (backup, blocks) in contents() {
-        let manifest = Manifest::decode(&objects[&keys::manifest(&volume(), &backup)]).unwrap();
+        let manifest = Manifest::decode(&objects[&keys::manifest(&volume(), &backup, 0)]).unwrap();
         assert_eq!((manifest.repository, manifest.geometry().unwrap()), (info.id, geometry()));
         let rows: Vec<_> = manifest.segment_rows().collect();
-        let map = entries::<12>(&objects[&keys::map(&volume(), &backup)], &manifest.map);
-        let hashes = entries::<32>(&objects[&keys::checksums(&volume(), &backup)], &manifest.checksums);
+        let map = entries::<12>(&objects[&manifest.map_key()], &manifest.map);
+        let hashes = entries::<32>(&objects[&manifest.checksums_key()], &manifest.checksums);
         let mut restored = Vec::new();
         for (block, (entry, hash)) in (0..).zip(map.iter().zip(hashes)) {
             let len = geometry().len_bytes(block);
@@ -69,12 +69,9 @@ fn the_golden_repository_restores() {
             if let Some(location) = Location::decode(entry).unwrap() {
                 let (_, source, segment) = rows[location.segment as usize];
                 location.check(len, segment.bytes).unwrap();
-                let object = &objects[&keys::segment(&source.volume, &source.backup, segment.number)];
+                let object = &objects[&source.segment_key(segment)];
                 let stored = &object[location.offset_bytes as usize..][..location.stored_bytes as usize];
-                content = match location.codec {
-                    Codec::Raw => stored.to_vec(),
-                    Codec::Lz4 => lz4_flex::block::decompress(stored, len as usize).unwrap(),
-                };
+                location.codec.decode(stored, &mut content).unwrap();
                 assert_eq!(BlockHash::of(&content), BlockHash::from(hash), "block {block}");
             }
             restored.extend(content);

@@ -12,13 +12,13 @@ use septet_store::{Memory, Store};
 
 const OBJECTS: [(&str, &[u8]); 9] = [
     ("septet.json", include_bytes!("../../format/tests/golden/repo/septet.json")),
-    ("vol/b1/manifest.json", include_bytes!("../../format/tests/golden/repo/vol/b1/manifest.json")),
-    ("vol/b1/checksums", include_bytes!("../../format/tests/golden/repo/vol/b1/checksums")),
-    ("vol/b1/map", include_bytes!("../../format/tests/golden/repo/vol/b1/map")),
+    ("vol/b1/manifest-0.json", include_bytes!("../../format/tests/golden/repo/vol/b1/manifest-0.json")),
+    ("vol/b1/checksums-0", include_bytes!("../../format/tests/golden/repo/vol/b1/checksums-0")),
+    ("vol/b1/map-0", include_bytes!("../../format/tests/golden/repo/vol/b1/map-0")),
     ("vol/b1/segments/000000", include_bytes!("../../format/tests/golden/repo/vol/b1/segments/000000")),
-    ("vol/b2/manifest.json", include_bytes!("../../format/tests/golden/repo/vol/b2/manifest.json")),
-    ("vol/b2/checksums", include_bytes!("../../format/tests/golden/repo/vol/b2/checksums")),
-    ("vol/b2/map", include_bytes!("../../format/tests/golden/repo/vol/b2/map")),
+    ("vol/b2/manifest-0.json", include_bytes!("../../format/tests/golden/repo/vol/b2/manifest-0.json")),
+    ("vol/b2/checksums-0", include_bytes!("../../format/tests/golden/repo/vol/b2/checksums-0")),
+    ("vol/b2/map-0", include_bytes!("../../format/tests/golden/repo/vol/b2/map-0")),
     ("vol/b2/segments/000000", include_bytes!("../../format/tests/golden/repo/vol/b2/segments/000000")),
 ];
 

@@ -12,9 +12,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok((index, footer)) = SegmentIndex::decode_tail(tail, object_bytes) else { return };
     let mut end = 0;
     for entry in &index.entries {
-        assert!(entry.offset_bytes >= end && entry.end_bytes() <= footer.index_offset_bytes);
+        assert!(entry.offset_bytes >= end && entry.offset_bytes + index.room_bytes(entry) <= footer.index_offset_bytes);
         assert!(entry.block < index.geometry.blocks());
         let _ = entry.check_stored(tail);
-        end = entry.end_bytes();
+        end = entry.offset_bytes + index.room_bytes(entry);
     }
 });

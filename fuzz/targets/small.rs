@@ -1,4 +1,4 @@
-//! The small ones: `septet.json`, `pending.json`, the keys of objects, and the names of images.
+//! The small ones: `septet.json`, markers, the keys of objects, and the names of images.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_format::{BackupId, BlockHash, Codec, VolumeName};
+use septet_format::{BackupId, BlockHash, Codec, Machine, VolumeName};
 use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
@@ -80,10 +80,13 @@ prop_compose! {
         (audit_ppm, spool) in any::<(u32, Option<String>)>(),
         resume in option::of(any::<(u32, bool)>()),
         (base, origin) in (option::of(origin()), option::of(origin())),
+        (source_kind, source_identity, machine_id, machine_name) in any::<(String, String, String, String)>(),
+        attempt: u32,
     ) -> BackupJob {
         let repository = Uuid::from_u128(repository);
         BackupJob {
-            source, repo, repository, volume, backup, parent, sequence, block_bytes, compression, streams, pool_bytes,
+            source, source_kind, source_identity, machine: Machine { id: machine_id, name: machine_name },
+            repo, repository, volume, backup, attempt, parent, sequence, block_bytes, compression, streams, pool_bytes,
             segment_bytes, volume_bytes, metadata,
             resume: resume.map(|(first_segment, unchanged)| Resume { first_segment, unchanged }),
             rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
@@ -126,12 +129,16 @@ fn job() -> impl Strategy<Value = Begin> {
 }
 
 fn segment() -> impl Strategy<Value = SegmentName> {
-    (backup(), any::<(u32, u64)>(), hash()).prop_map(|(backup, (number, bytes), hash)| SegmentName {
-        backup,
-        number,
-        bytes,
-        hash,
-    })
+    (any::<u128>(), volume(), backup(), any::<(u32, u64)>(), hash()).prop_map(
+        |(id, volume, backup, (number, bytes), hash)| SegmentName {
+            repository: Uuid::from_u128(id),
+            volume,
+            backup,
+            number,
+            bytes,
+            hash,
+        },
+    )
 }
 
 fn failure() -> impl Strategy<Value = Failure> {

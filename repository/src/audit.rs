@@ -20,7 +20,7 @@ use crate::entries::Entries;
 use crate::{Repository, Result, TableKind};
 use damaged_segments::DamagedSegment;
 use index_cache::Index;
-use septet_format::{BlockHash, Geometry, Location, Manifest, SegmentRef, keys};
+use septet_format::{BlockHash, Geometry, Location, Manifest, SegmentRef};
 use std::sync::Arc;
 
 /// Neighbouring bytes of a volume that can't be restored, for one reason.
@@ -43,7 +43,7 @@ pub fn damaged_ranges(
     indexes: &mut IndexCache,
     sample: Option<&Sample>,
 ) -> Result<Vec<DamagedRange>> {
-    let key = keys::manifest(&manifest.volume, &manifest.backup);
+    let key = manifest.key();
     let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
     let map = Entries::load(repository, manifest, TableKind::Map);
     let tables = map.and_then(|map| Ok((map, Entries::load(repository, manifest, TableKind::Checksums)?)));
@@ -60,7 +60,7 @@ pub fn damaged_ranges(
         blocks = rest;
         let wanted = sample.is_none_or(|sample| sample.touches(&source.backup, segment.number, segment.bytes));
         if wanted && !here.is_empty() {
-            let key = keys::segment(&source.volume, &source.backup, segment.number);
+            let key = source.segment_key(segment);
             let index = indexes.get(repository, source, segment)?;
             audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&source.backup, segment.number) });
         }

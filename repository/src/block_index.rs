@@ -1,8 +1,7 @@
 //! Where every block of one backup lies: random access to its map and its checksums.
 //!
-//! Chunks of the two tables are read when a block of theirs is asked for, and the last few are kept.
-//! Both tables are held against the manifest once, at opening, since a table of another backup
-//! would be whole in itself. May be shared by threads.
+//! Opening reads the headers and directories of the two tables, which the manifest's roots prove. Chunks are
+//! read, and proven, when a block of theirs is asked for, and the last few are kept. May be shared by threads.
 
 use crate::entries::Entries;
 use crate::rebuild::{Mended, mend};
@@ -65,7 +64,7 @@ impl BlockIndex {
         checksums: CachedTable,
         map: CachedTable,
     ) -> Result<Self> {
-        let key = keys::manifest(&manifest.volume, &manifest.backup);
+        let key = manifest.key();
         let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
         let sources = manifest.sources.iter().enumerate();
         let rows = sources.flat_map(|(source, backup)| {
@@ -146,7 +145,7 @@ impl BlockIndex {
     }
 
     fn map_key(&self) -> String {
-        keys::map(&self.manifest.volume, &self.manifest.backup)
+        self.manifest.map_key()
     }
 }
 
@@ -204,7 +203,6 @@ impl Chunk {
 impl CachedTable {
     fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let table = Table::open(repository, manifest, kind)?;
-        table.verify()?;
         Ok(Self::new(Origin::Object(Box::new(table))))
     }
 

@@ -4,7 +4,7 @@
 //! never hides them.
 
 use crate::{Repository, RepositoryError, Result};
-use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, VolumeName, keys};
+use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, Record, VolumeName, keys};
 use septet_store::StoreErrorKind;
 
 use crate::parallel::parallel;
@@ -76,19 +76,28 @@ impl Repository {
 
     /// Reads one manifest; it must be this repository's, this volume's and this backup's.
     pub fn manifest(&self, volume: &VolumeName, backup: &BackupId) -> Result<Manifest> {
-        let key = keys::manifest(volume, backup);
+        match self.record(volume, backup, 0)? {
+            Record::Backup(manifest) => Ok(manifest),
+            Record::Tombstone(_) => Err(self.unknown(format!("{volume}/{backup}"))),
+        }
+    }
+
+    /// Reads one generation of a backup's manifest, or the tombstone in its place; it must be this
+    /// repository's, this volume's and this backup's.
+    pub(crate) fn record(&self, volume: &VolumeName, backup: &BackupId, generation: u32) -> Result<Record> {
+        let key = keys::manifest(volume, backup, generation);
         let bytes = self.store().get(&key, MANIFEST_BYTES_MAX as u64).map_err(|error| match error.kind() {
             StoreErrorKind::NotFound => self.unknown(format!("{volume}/{backup}")),
             _ => error.into(),
         })?;
-        let manifest = Manifest::decode(&bytes).map_err(|cause| self.object_error(&key, cause))?;
-        let ours = manifest.repository == self.id();
-        self.ensure(ours, &key, "manifest", || format!("it belongs to the repository {}", manifest.repository))?;
-        let same = manifest.volume == *volume && manifest.backup == *backup;
-        self.ensure(same, &key, "manifest", || {
-            format!("it is that of backup {}/{}", manifest.volume, manifest.backup)
+        let record = Record::decode(&bytes).map_err(|cause| self.object_error(&key, cause))?;
+        let owner = record.repository();
+        self.ensure(owner == self.id(), &key, "manifest", || format!("it belongs to the repository {owner}"))?;
+        let name = record.name();
+        self.ensure(name == (volume, backup, generation), &key, "manifest", || {
+            format!("it is that of {}", keys::manifest(name.0, name.1, name.2))
         })?;
-        Ok(manifest)
+        Ok(record)
     }
 
     /// The volume's newest backup that can be read.
@@ -135,7 +144,7 @@ impl Repository {
 
     /// Whether the backup's manifest is there.
     pub fn exists(&self, volume: &VolumeName, backup: &BackupId) -> Result<bool> {
-        match self.store().len(&keys::manifest(volume, backup)) {
+        match self.store().len(&keys::manifest(volume, backup, 0)) {
             Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
             found => Ok(found.map(|_| true)?),
         }
@@ -212,10 +221,10 @@ mod tests {
         for id in ["b1", "b2", "b3", "b4", "b5"] {
             sample.backup(id, None, &[1]);
         }
-        sample.flip("vol/b1/manifest.json", 40);
-        sample.truncate("vol/b2/manifest.json", 50);
-        sample.copy("vol/b5/manifest.json", "vol/b3/manifest.json");
-        sample.remove("vol/b4/manifest.json");
+        sample.flip("vol/b1/manifest-0.json", 40);
+        sample.truncate("vol/b2/manifest-0.json", 50);
+        sample.copy("vol/b5/manifest-0.json", "vol/b3/manifest-0.json");
+        sample.remove("vol/b4/manifest-0.json");
         let listing = sample.repository.backups(&sample.volume).unwrap();
         assert_eq!(ids(&listing), ["b5"]);
         let damaged: Vec<_> = listing.damaged.iter().map(|(id, _)| id.as_str()).collect();
@@ -231,7 +240,7 @@ mod tests {
         let (mut sample, mut other) = (Sample::new(), Sample::new());
         sample.backup("b1", None, &[1]);
         other.backup("b1", None, &[1]);
-        other.write("vol/b1/manifest.json", &sample.read("vol/b1/manifest.json"));
+        other.write("vol/b1/manifest-0.json", &sample.read("vol/b1/manifest-0.json"));
         assert!(said(&other, "b1").contains("belongs to the repository"), "{}", said(&other, "b1"));
     }
 }

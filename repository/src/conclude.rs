@@ -33,12 +33,12 @@ pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
         manifest => Some(manifest?).filter(|_| wanted),
     };
     let Some(manifest) = manifest else {
-        repository.store().delete(&[keys::manifest(volume, backup)])?;
+        repository.store().delete(&[keys::manifest(volume, backup, 0)])?;
         pending::remove(repository, marker)?;
         reclaim::run(repository, volume, &[])?;
         return Err(RepositoryError::Deleted { volume: volume.clone(), backup: backup.clone() });
     };
-    if marker.resumed > 0 {
+    if marker.attempt > 0 {
         repository.store().delete(&resume::surplus(repository, &manifest)?)?;
     }
     pending::remove(repository, marker)?;

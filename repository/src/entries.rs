@@ -5,7 +5,7 @@
 
 use crate::{Repository, RepositoryError, Result, TableKind};
 use septet_format::layout::table_chunk;
-use septet_format::{FormatError, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, encode_table};
+use septet_format::{EncodedTable, FormatError, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, encode_table};
 use std::ops::Range;
 
 const CHUNK_ENTRIES: u64 = TABLE_CHUNK_ENTRIES as u64;
@@ -27,12 +27,32 @@ impl<const BYTES: usize> Entries<BYTES> {
     pub(crate) fn load(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let mut entries = Self::new(blocks(repository, manifest)?);
         repository.load_table(manifest, kind, |first, packed| {
-            if let Some(chunk) = entries.chunk_mut(first) {
-                *chunk = Some(packed.as_chunks().0.into());
-            }
+            entries.copy(first, packed.as_chunks().0);
             Ok::<_, RepositoryError>(())
         })?;
         Ok(entries)
+    }
+
+    /// Sets the entries from `first` on. A table's chunks may have another length than ours.
+    fn copy(&mut self, mut first: u64, mut packed: &[[u8; BYTES]]) {
+        while !packed.is_empty() && first < self.count {
+            let here = packed.len().min(within_chunk(CHUNK_ENTRIES - 1) + 1 - within_chunk(first));
+            let (now, later) = packed.split_at(here);
+            let len = self.chunk_len(first);
+            let Some(chunk) = self.chunk_mut(first) else { return };
+            let chunk = chunk.get_or_insert_with(|| vec![[0; BYTES]; len].into());
+            let from = within_chunk(first);
+            if let Some(place) = chunk.get_mut(from..from + here) {
+                place.copy_from_slice(now);
+            }
+            (first, packed) = (first + here as u64, later);
+        }
+    }
+
+    /// How many entries the chunk that has this one holds.
+    fn chunk_len(&self, entry: u64) -> usize {
+        let left = self.count.saturating_sub(entry - entry % CHUNK_ENTRIES);
+        usize::try_from(left.min(CHUNK_ENTRIES)).unwrap_or(0)
     }
 
     /// One entry; zero beyond the table's end.
@@ -44,10 +64,8 @@ impl<const BYTES: usize> Entries<BYTES> {
 
     /// Sets one entry; beyond the table's end there is none to set.
     pub(crate) fn set(&mut self, entry: u64, packed: [u8; BYTES]) {
-        let first = entry - entry % CHUNK_ENTRIES;
-        let len = self.count.saturating_sub(first).min(CHUNK_ENTRIES);
+        let len = self.chunk_len(entry);
         let Some(chunk) = self.chunk_mut(entry) else { return };
-        let len = usize::try_from(len).unwrap_or(0);
         let chunk = chunk.get_or_insert_with(|| vec![[0; BYTES]; len].into());
         if let Some(place) = chunk.get_mut(within_chunk(entry)) {
             *place = packed;
@@ -74,8 +92,8 @@ impl<const BYTES: usize> Entries<BYTES> {
         (TABLE_HEADER_BYTES + self.chunks.len() * table_chunk::BYTES) as u64
     }
 
-    /// The table as an object.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, FormatError> {
+    /// The table, packed.
+    pub(crate) fn encode(&self) -> Result<EncodedTable, FormatError> {
         let entry_bytes = u32::try_from(BYTES).unwrap_or(u32::MAX);
         encode_table(entry_bytes, self.count, |first, memory| {
             let chunk = usize::try_from(first / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
@@ -94,8 +112,7 @@ impl<const BYTES: usize> Entries<BYTES> {
 
 /// How many blocks the backup's volume has.
 fn blocks(repository: &Repository, manifest: &Manifest) -> Result<u64> {
-    let key = septet_format::keys::manifest(&manifest.volume, &manifest.backup);
-    Ok(manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?.blocks())
+    Ok(manifest.geometry().map_err(|cause| repository.object_error(&manifest.key(), cause))?.blocks())
 }
 
 fn within_chunk(entry: u64) -> usize {
@@ -137,9 +154,9 @@ mod tests {
         for (backup, seeds) in [("b1", &seeds[..]), ("b2", &[1, 0, 2]), ("b3", &[])] {
             let manifest = sample.backup(backup, None, seeds);
             let map = Entries::<12>::load(&sample.repository, &manifest, TableKind::Map).unwrap();
-            assert_eq!(map.encode().unwrap(), sample.read(&format!("vol/{backup}/map")));
+            assert_eq!(map.encode().unwrap().object, sample.read(&format!("vol/{backup}/map-0")));
             let checksums = Entries::<32>::load(&sample.repository, &manifest, TableKind::Checksums).unwrap();
-            assert_eq!(checksums.encode().unwrap(), sample.read(&format!("vol/{backup}/checksums")));
+            assert_eq!(checksums.encode().unwrap().object, sample.read(&format!("vol/{backup}/checksums-0")));
             let stored = (0u64..).zip(seeds).filter(|(_, seed)| **seed != 0).map(|(block, _)| block);
             assert_eq!(map.stored().map(|(block, _)| block).collect::<Vec<_>>(), stored.collect::<Vec<_>>());
         }

@@ -9,13 +9,13 @@
 //! is wanted as long as all of them are there. Whoever clears up after the dead removes the markers
 //! *first*, then looks at what is left: so it sees the marker of a run that saw the dead one's.
 
-use crate::process::Process;
+use crate::process;
 use crate::reclaim::{self, Survey};
 use crate::{Repository, RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
 use septet_format::keys::{self, Key};
-use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, VolumeName};
+use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Source, VolumeName};
 use septet_store::StoreErrorKind;
 use std::collections::BTreeMap;
 
@@ -28,22 +28,19 @@ pub struct Markers {
     pub unreadable: Vec<(BackupId, RepositoryError)>,
 }
 
-/// A marker of this process, not written yet.
+/// A marker of this process, not written yet: the first attempt at the backup.
 pub fn marker(repository: &Repository, volume: VolumeName, backup: BackupId, parent: Option<BackupId>) -> Pending {
-    let Process { host, machine, boot, pid, start } = Process::current();
     Pending {
         format: FORMAT_VERSION,
         repository: repository.id(),
         volume,
         backup,
         parent,
-        host,
-        machine,
-        boot,
-        pid,
-        process_start: start,
+        attempt: 0,
+        by: process::current(),
+        source: Source::default(),
         created: Timestamp::now(),
-        resumed: 0,
+        beat: 0,
         snapshot: None,
     }
 }
@@ -71,9 +68,11 @@ pub fn resume(repository: &Repository, marker: &Pending) -> Result<Option<Manife
 /// Writes the marker, unless there is one for this id: then the error says whose.
 pub fn create(repository: &Repository, marker: &Pending) -> Result<()> {
     let Pending { volume, backup, .. } = marker;
-    match repository.store().put_if_absent(&key_of(marker), Bytes::from(marker.encode())) {
+    match repository.store().put_if_absent(&marker.key(), Bytes::from(marker.encode())) {
         Err(error) if error.kind() == StoreErrorKind::AlreadyExists => Err(match read(repository, volume, backup)? {
-            Some(Pending { backup, host, pid, created, .. }) => RepositoryError::Pending { backup, host, pid, created },
+            Some(Pending { backup, by, created, .. }) => {
+                RepositoryError::Pending { backup, host: by.machine.name, pid: by.pid, created }
+            }
             None => error.into(),
         }),
         put => Ok(put?),
@@ -85,11 +84,11 @@ fn check_begun(repository: &Repository, marker: &Pending) -> Result<Option<Manif
     let taken = |why| Err(RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why });
     let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
     let has = |key: String| objects.iter().any(|object| object.key == key);
-    if has(keys::manifest(volume, backup)) {
+    if has(keys::manifest(volume, backup, 0)) {
         return taken("exists already");
     }
     // Writing over what a deleted backup of this id has left would destroy the backups that need it.
-    if objects.len() > usize::from(has(key_of(marker))) {
+    if objects.len() > usize::from(has(marker.key())) {
         return taken("was deleted, or never finished, and parts of it are still there");
     }
     parent_of(repository, marker)
@@ -117,32 +116,32 @@ fn parent_of(repository: &Repository, marker: &Pending) -> Result<Option<Manifes
 /// Removes the marker, and those of the runs that it resumed: the backup is committed, or nothing is
 /// left of it.
 pub fn remove(repository: &Repository, marker: &Pending) -> Result<()> {
-    let Pending { volume, backup, resumed, .. } = marker;
-    let keys: Vec<_> = (0..=*resumed).map(|resumed| keys::pending(volume, backup, resumed)).collect();
+    let Pending { volume, backup, attempt, .. } = marker;
+    let keys: Vec<_> = (0..=*attempt).map(|attempt| keys::pending(volume, backup, attempt)).collect();
     Ok(repository.store().delete(&keys)?)
 }
 
 /// Removes this marker alone.
 fn remove_own(repository: &Repository, marker: &Pending) -> Result<()> {
-    Ok(repository.store().delete(&[key_of(marker)])?)
+    Ok(repository.store().delete(&[marker.key()])?)
 }
 
 /// Whether nobody has taken away the marker, or one of those that it follows.
 pub fn is_wanted(repository: &Repository, marker: &Pending) -> Result<bool> {
-    let Pending { volume, backup, resumed, .. } = marker;
-    for before in 0..*resumed {
+    let Pending { volume, backup, attempt, .. } = marker;
+    for before in 0..*attempt {
         match repository.store().len(&keys::pending(volume, backup, before)) {
             Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(false),
             found => found?,
         };
     }
-    Ok(read_one(repository, volume, backup, *resumed)?.as_ref() == Some(marker))
+    Ok(read_one(repository, volume, backup, *attempt)?.as_ref() == Some(marker))
 }
 
 /// Whether this run and all that it resumed said that they read this very source.
 pub(crate) fn all_read(repository: &Repository, marker: &Pending, snapshot: Option<&str>) -> Result<bool> {
-    for resumed in 0..=marker.resumed {
-        let of = read_one(repository, &marker.volume, &marker.backup, resumed)?;
+    for attempt in 0..=marker.attempt {
+        let of = read_one(repository, &marker.volume, &marker.backup, attempt)?;
         if of.is_none_or(|of| of.snapshot.as_deref() != snapshot) {
             return Ok(false);
         }
@@ -154,19 +153,19 @@ pub(crate) fn all_read(repository: &Repository, marker: &Pending, snapshot: Opti
 pub fn read(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Pending>> {
     let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
     let numbers = objects.iter().filter_map(|object| number(&object.key));
-    numbers.map(|(_, resumed)| resumed).max().map_or(Ok(None), |last| read_one(repository, volume, backup, last))
+    numbers.map(|(_, attempt)| attempt).max().map_or(Ok(None), |last| read_one(repository, volume, backup, last))
 }
 
-fn read_one(repository: &Repository, volume: &VolumeName, backup: &BackupId, resumed: u32) -> Result<Option<Pending>> {
-    let key = keys::pending(volume, backup, resumed);
+fn read_one(repository: &Repository, volume: &VolumeName, backup: &BackupId, attempt: u32) -> Result<Option<Pending>> {
+    let key = keys::pending(volume, backup, attempt);
     let bytes = match repository.store().get(&key, JSON_BYTES_MAX as u64) {
         Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
         got => got?,
     };
     let marker = Pending::decode(&bytes).map_err(|cause| repository.object_error(&key, cause))?;
-    let names = (marker.repository, &marker.volume, &marker.backup, marker.resumed);
-    let ours = names == (repository.id(), volume, backup, resumed);
-    repository.ensure(ours, &key, "pending.json", || "it is that of another backup".to_owned())?;
+    let names = (marker.repository, &marker.volume, &marker.backup, marker.attempt);
+    let ours = names == (repository.id(), volume, backup, attempt);
+    repository.ensure(ours, &key, "marker", || "it is that of another backup".to_owned())?;
     Ok(Some(marker))
 }
 
@@ -175,14 +174,14 @@ pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
     let mut last: BTreeMap<BackupId, u32> = BTreeMap::new();
     // One request for a thousand names, instead of one for each backup, most of which have no marker.
     for object in repository.store().list(&keys::volume_prefix(volume))? {
-        if let Some((backup, resumed)) = number(&object.key) {
+        if let Some((backup, attempt)) = number(&object.key) {
             let known = last.entry(backup).or_default();
-            *known = resumed.max(*known);
+            *known = attempt.max(*known);
         }
     }
     let mut markers = Markers::default();
-    for (backup, resumed) in last {
-        match read_one(repository, volume, &backup, resumed) {
+    for (backup, attempt) in last {
+        match read_one(repository, volume, &backup, attempt) {
             Ok(marker) => markers.pending.extend(marker),
             Err(error @ RepositoryError::Object { .. }) => markers.unreadable.push((backup, error)),
             Err(error) if error.is_damage() => markers.unreadable.push((backup, error)),
@@ -195,19 +194,14 @@ pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
 /// Whose marker this is, and its number.
 fn number(key: &str) -> Option<(BackupId, u32)> {
     match keys::parse(key)? {
-        Key::Pending { backup, resumed, .. } => Some((backup, resumed)),
+        Key::Pending { backup, attempt, .. } => Some((backup, attempt)),
         _ => None,
     }
 }
 
-fn key_of(marker: &Pending) -> String {
-    keys::pending(&marker.volume, &marker.backup, marker.resumed)
-}
-
 /// Whether the run that wrote the marker is known to have ended; what can't be known is false.
 pub fn is_dead(marker: &Pending) -> bool {
-    let Pending { host, machine, boot, pid, process_start, .. } = marker.clone();
-    Process { host, machine, boot, pid, start: process_start }.is_gone(&Process::current())
+    process::is_gone(&marker.by, &process::current())
 }
 
 /// Removes what dead runs have left of a volume, but for what `spared` has, which is to be resumed; tells

@@ -4,11 +4,11 @@
 //! the newest entry of the right hash is the block's place; with a map that is whole, the entry at
 //! the block's place has its hash; with neither, the newest entry is both, unless the block has
 //! become zeros since. Whatever was found, the manifest decides: what does not have the length and the
-//! hash that stand there is not written.
+//! root that stand there is not written.
 
 use crate::entries::Entries;
 use crate::{Repository, RepositoryError, Result, TableKind};
-use septet_format::{BlockHash, Geometry, IndexEntry, Location, Manifest, ObjectRef, SegmentIndex, keys};
+use septet_format::{EncodedTable, Geometry, IndexEntry, Location, Manifest, SegmentIndex, TableRef};
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn load(repository: &'a Repository, manifest: &'a Manifest) -> Result<Self> {
-        let key = keys::manifest(&manifest.volume, &manifest.backup);
+        let key = manifest.key();
         let geometry = manifest.geometry().map_err(|cause| repository.object_error(&key, cause))?;
         let map = whole(Entries::load(repository, manifest, TableKind::Map))?;
         let checksums = whole(Entries::load(repository, manifest, TableKind::Checksums))?;
@@ -98,7 +98,7 @@ impl<'a> Tables<'a> {
     fn fill(&mut self, progress: &mut dyn FnMut(u64, u64)) {
         let rows: Vec<_> = self.manifest.segment_rows().collect();
         for ((row, source, segment), read) in rows.iter().rev().zip(1..) {
-            match self.repository.segment_index(&source.volume, &source.backup, segment) {
+            match self.repository.segment_index(source, segment) {
                 Ok(index) => self.take_index(*row, &index),
                 Err(error) => self.unusable.push(error.to_string()),
             }
@@ -127,27 +127,31 @@ impl<'a> Tables<'a> {
 
     /// Writes the lost tables, if they are the very ones.
     fn store(&self) -> Result<()> {
-        let Manifest { volume, backup, .. } = self.manifest;
         if self.missing().next().is_some() {
             return Err(self.not_rebuilt());
         }
         let mut objects = Vec::new();
         if self.lost.checksums {
-            objects.push((keys::checksums(volume, backup), self.encode(&self.checksums, self.manifest.checksums)?));
+            objects.push((self.manifest.checksums_key(), self.object(&self.checksums, self.manifest.checksums)?));
         }
         if self.lost.map {
-            objects.push((keys::map(volume, backup), self.encode(&self.map, self.manifest.map)?));
+            objects.push((self.manifest.map_key(), self.object(&self.map, self.manifest.map)?));
         }
         objects.into_iter().try_for_each(|(key, object)| Ok(self.repository.store().put(&key, object.into())?))
     }
 
-    /// The table as an object, if that is the one that the manifest names.
-    fn encode<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: ObjectRef) -> Result<Vec<u8>> {
+    /// The table's object, if it is as long as the manifest says.
+    fn object<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: TableRef) -> Result<Vec<u8>> {
+        let table = self.encode(entries, named)?;
+        if table.object.len() as u64 == named.bytes { Ok(table.object) } else { Err(self.not_rebuilt()) }
+    }
+
+    /// The packed table, if it is the one that the manifest names.
+    fn encode<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: TableRef) -> Result<EncodedTable> {
         // A hostile manifest may name far more blocks than a table of this length can have.
         let possible = entries.object_bytes_min() <= named.bytes;
-        let object = possible.then(|| entries.encode().ok()).flatten();
-        let proven = |object: &Vec<u8>| named == ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(object) };
-        object.filter(proven).ok_or_else(|| self.not_rebuilt())
+        let table = possible.then(|| entries.encode().ok()).flatten();
+        table.filter(|table| table.root == named.root).ok_or_else(|| self.not_rebuilt())
     }
 
     /// The blocks that the table that is left knows and no index did, as ranges of the volume's bytes.

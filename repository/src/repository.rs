@@ -75,7 +75,7 @@ impl Repository {
 
     /// Makes a backup exist, once everything it names is there. `BackupExists` if the id is taken.
     pub fn commit(&self, manifest: &Manifest) -> Result<()> {
-        let key = keys::manifest(&manifest.volume, &manifest.backup);
+        let key = manifest.key();
         manifest.check().map_err(|cause| self.object_error(&key, cause))?;
         self.ensure(manifest.repository == self.id(), &key, "manifest", || "it is another repository's".to_owned())?;
         let body = manifest.encode();

@@ -3,8 +3,8 @@
 use crate::{BackupReader, BlockIndex, Repository};
 use jiff::Timestamp;
 use septet_format::{
-    BackupId, BlockCounts, BlockHash, Codec, Geometry, IndexEntry, Location, Manifest, ObjectRef, SegmentIndex,
-    SegmentRef, SourceBackup, VolumeName, crc32, encode_table, keys, padded,
+    BackupId, BlockCounts, BlockHash, Codec, Features, Geometry, IndexEntry, Location, Machine, Manifest, STORE_ALIGN,
+    SegmentIndex, SegmentRef, Source, SourceBackup, TableRef, VolumeName, crc32, encode_table, keys, padded,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -112,6 +112,7 @@ impl Sample {
             backup: backup.clone(),
             number,
             geometry: *geometry,
+            align_bytes: STORE_ALIGN,
             entries: entries.clone(),
         };
         let (tail, hash) = index.encode(object.len() as u64);
@@ -133,6 +134,7 @@ impl Sample {
             source.insert(place.segment.number, place.segment);
         }
         let source = |((_, backup), segments): ((bool, BackupId), BTreeMap<u32, SegmentRef>)| SourceBackup {
+            repository: self.repository.id(),
             volume: self.volume.clone(),
             backup,
             segments: segments.into_values().collect(),
@@ -145,23 +147,22 @@ impl Sample {
         };
         let locations: Vec<_> = places.iter().map(|place| Location::encode(place.as_ref().map(row).as_ref())).collect();
         let hashes: Vec<_> = hashes.iter().map(|hash| *hash.as_bytes()).collect();
-        let (volume, backup) = (manifest.volume.clone(), manifest.backup.clone());
-        manifest.map = self.write_table(&keys::map(&volume, &backup), &locations);
-        manifest.checksums = self.write_table(&keys::checksums(&volume, &backup), &hashes);
+        manifest.map = self.write_table(&manifest.map_key(), &locations);
+        manifest.checksums = self.write_table(&manifest.checksums_key(), &hashes);
         self.repository.commit(&manifest).unwrap();
         manifest
     }
 
-    fn write_table<const BYTES: usize>(&self, key: &str, entries: &[[u8; BYTES]]) -> ObjectRef {
+    fn write_table<const BYTES: usize>(&self, key: &str, entries: &[[u8; BYTES]]) -> TableRef {
         let packed = entries.concat();
         let read = |first: u64, memory: &mut [u8]| {
             let at = usize::try_from(first).unwrap() * BYTES;
             memory.copy_from_slice(&packed[at..at + memory.len()]);
             Ok(())
         };
-        let object = encode_table(u32::try_from(BYTES).unwrap(), entries.len() as u64, read).unwrap();
-        let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-        self.repository.store().put(key, object.into()).unwrap();
+        let table = encode_table(u32::try_from(BYTES).unwrap(), entries.len() as u64, read).unwrap();
+        let reference = table.reference(0);
+        self.repository.store().put(key, table.object.into()).unwrap();
         reference
     }
 
@@ -243,23 +244,28 @@ fn unchanged(parent: &BlockIndex, block: u64, hash: BlockHash) -> Option<Place> 
 
 /// A manifest of an empty volume `vol`, whose sources have one segment each.
 pub(crate) fn manifest(backup: &str, sources: &[&str]) -> Manifest {
-    let nothing = ObjectRef { bytes: 0, hash: BlockHash::ZERO };
+    let nothing = TableRef { generation: 0, bytes: 0, root: BlockHash::ZERO };
     let segment = SegmentRef { number: 0, bytes: 8192, hash: BlockHash::ZERO, live_bytes: 4096 };
     let volume: VolumeName = "vol".parse().unwrap();
     let source = |backup: &&str| SourceBackup {
+        repository: uuid::Uuid::from_u128(7),
         volume: volume.clone(),
         backup: backup.parse().unwrap(),
         segments: vec![segment],
     };
     Manifest {
         format: septet_format::FORMAT_VERSION,
+        needs_to_read: Features::of_this_version(),
+        needs_to_write: Features::of_this_version(),
         repository: uuid::Uuid::from_u128(7),
         volume: volume.clone(),
         backup: backup.parse().unwrap(),
+        generation: 0,
         parent: None,
         sequence: 1,
         created: Timestamp::UNIX_EPOCH,
-        source: "sample".to_owned(),
+        machine: Machine::default(),
+        source: Source { name: "sample".to_owned(), ..Source::default() },
         tool: "test".to_owned(),
         volume_bytes: 0,
         block_bytes: septet_format::BLOCK_BYTES_DEFAULT,

@@ -1,7 +1,7 @@
 //! Reading the index at a segment's end.
 
 use crate::{Repository, Result};
-use septet_format::{BackupId, Footer, SegmentIndex, SegmentRef, VolumeName, keys};
+use septet_format::{BackupId, Footer, SegmentIndex, SegmentRef, SourceBackup, VolumeName, keys};
 
 /// What is read of a segment's end at first: most indexes fit, so that it takes one request.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -11,8 +11,8 @@ const INDEX_BYTES_MAX: u64 = 256 << 20;
 
 impl Repository {
     /// The index of a segment that a manifest names: it must be the very one.
-    pub fn segment_index(&self, volume: &VolumeName, backup: &BackupId, segment: &SegmentRef) -> Result<SegmentIndex> {
-        let (index, _) = self.read_index(volume, backup, segment.number, segment.bytes, |footer| {
+    pub fn segment_index(&self, source: &SourceBackup, segment: &SegmentRef) -> Result<SegmentIndex> {
+        let (index, _) = self.read_index(source, segment.number, segment.bytes, |footer| {
             (footer.hash != segment.hash).then_some("its index is not the one that the manifest names")
         })?;
         Ok(index)
@@ -27,18 +27,20 @@ impl Repository {
         number: u32,
     ) -> Result<(SegmentIndex, SegmentRef)> {
         let bytes = self.store().len(&keys::segment(volume, backup, number))?;
-        let (index, footer) = self.read_index(volume, backup, number, bytes, |_| None)?;
+        let (volume, backup) = (volume.clone(), backup.clone());
+        let source = SourceBackup { repository: self.id(), volume, backup, segments: Vec::new() };
+        let (index, footer) = self.read_index(&source, number, bytes, |_| None)?;
         Ok((index, SegmentRef { number, bytes, hash: footer.hash, live_bytes: 0 }))
     }
 
     fn read_index(
         &self,
-        volume: &VolumeName,
-        backup: &BackupId,
+        source: &SourceBackup,
         number: u32,
         bytes: u64,
         refuse: impl FnOnce(&Footer) -> Option<&'static str>,
     ) -> Result<(SegmentIndex, Footer)> {
+        let SourceBackup { repository, volume, backup, .. } = source;
         let key = keys::segment(volume, backup, number);
         let mut tail = vec![0; usize::try_from(bytes.min(TAIL_BYTES)).unwrap_or(0)];
         self.store().read_at(&key, bytes - tail.len() as u64, &mut tail)?;
@@ -54,7 +56,7 @@ impl Repository {
         let (index, footer) =
             SegmentIndex::decode_tail(&tail, bytes).map_err(|cause| self.inner_object_error(&key, cause))?;
         let names = (&index.volume, &index.backup, index.number);
-        let ours = index.repository == self.id() && names == (volume, backup, number);
+        let ours = index.repository == *repository && names == (volume, backup, number);
         self.ensure(ours, &key, "segment", || {
             format!("it is {} of {}", keys::segment(names.0, names.1, names.2), index.repository)
         })?;
@@ -81,7 +83,7 @@ mod tests {
     fn index(sample: &Sample, row: usize) -> Result<SegmentIndex> {
         let manifest = sample.manifest("b1");
         let source = &manifest.sources[0];
-        sample.repository.segment_index(&source.volume, &source.backup, &source.segments[row])
+        sample.repository.segment_index(source, &source.segments[row])
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Reading `checksums` and `map`: as a stream of chunks, or chunk by chunk on demand.
 //!
-//! Each chunk is proven by the hash in the table's directory, and the whole object by the hash in
-//! the manifest, which alone tells a table from another backup's.
+//! The root in the manifest proves the table's header and the hashes in its directory, and each of these
+//! proves a chunk. So opening a table costs its header and directory, and no chunk is believed unproven.
 
 use crate::{Repository, RepositoryError, Result};
 use septet_format::{
-    CHECKSUM_ENTRY_BYTES, MAP_ENTRY_BYTES, Manifest, ObjectRef, TABLE_HEADER_BYTES, TableDirectory, TableHeader, keys,
+    CHECKSUM_ENTRY_BYTES, MAP_ENTRY_BYTES, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, TableDirectory,
+    TableHeader, TableRef, layout,
 };
 
 /// Which of a backup's two tables.
@@ -17,49 +18,34 @@ pub enum TableKind {
     Map,
 }
 
-impl TableKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Checksums => "checksums",
-            Self::Map => "map",
-        }
-    }
-}
-
-/// A table whose directory has been read.
+/// A table whose directory has been read and proven.
 pub(crate) struct Table {
     repository: Repository,
     key: String,
-    kind: TableKind,
-    object: ObjectRef,
     directory: TableDirectory,
-    /// Over header and directory, to be continued with the chunks.
-    hasher: blake3::Hasher,
 }
 
 impl Table {
     pub(crate) fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
-        let Manifest { volume, backup, .. } = manifest;
-        let (key, object, entry_bytes) = match kind {
-            TableKind::Checksums => (keys::checksums(volume, backup), manifest.checksums, CHECKSUM_ENTRY_BYTES),
-            TableKind::Map => (keys::map(volume, backup), manifest.map, MAP_ENTRY_BYTES),
+        let (key, TableRef { bytes, root, .. }, entry_bytes) = match kind {
+            TableKind::Checksums => (manifest.checksums_key(), manifest.checksums, CHECKSUM_ENTRY_BYTES),
+            TableKind::Map => (manifest.map_key(), manifest.map, MAP_ENTRY_BYTES),
         };
         let wrong = |cause| repository.inner_object_error(&key, cause);
         let entries = manifest.geometry().map_err(wrong)?.blocks();
-        let bytes = repository.store().len(&key)?;
-        repository.ensure(bytes == object.bytes, &key, kind.name(), || {
-            format!("it has {bytes} bytes and should have {}", object.bytes)
-        })?;
-        let mut front = [0; TABLE_HEADER_BYTES];
+        let mut front = vec![0; length(usual_front_bytes(entries).min(bytes))];
         repository.store().read_at(&key, 0, &mut front)?;
-        let header = TableHeader::decode(&front, entry_bytes, entries, bytes).map_err(wrong)?;
+        let header = front.first_chunk().ok_or_else(|| repository.damaged(&key, "table", "it is cut short"))?;
+        let header = TableHeader::decode(header, entry_bytes, entries, bytes).map_err(wrong)?;
         // Bounded: the header's numbers have been held against the manifest's and the object's length.
-        let mut directory = vec![0; usize::try_from(header.directory_bytes()).unwrap_or(usize::MAX)];
-        repository.store().read_at(&key, TABLE_HEADER_BYTES as u64, &mut directory)?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&front).update(&directory);
-        let directory = TableDirectory::decode(header, &directory).map_err(wrong)?;
-        Ok(Table { repository: repository.clone(), key, kind, object, directory, hasher })
+        let end = TABLE_HEADER_BYTES + length(header.directory_bytes());
+        let read = front.len();
+        front.resize(end, 0);
+        if let Some(rest) = front.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            repository.store().read_at(&key, read as u64, rest)?;
+        }
+        let directory = TableDirectory::decode(header, &front[TABLE_HEADER_BYTES..], root).map_err(wrong)?;
+        Ok(Table { repository: repository.clone(), key, directory })
     }
 
     pub(crate) fn directory(&self) -> &TableDirectory {
@@ -75,41 +61,21 @@ impl Table {
         self.directory.decode_chunk(chunk, &stored).map(Some).map_err(|cause| self.wrong(cause))
     }
 
-    /// Calls `write` with the first entry and the content of each chunk that isn't zero, then
-    /// holds the whole object against the manifest's hash.
+    /// Calls `write` with the first entry and the content of each chunk that isn't zero.
     pub(crate) fn stream<E: From<RepositoryError>>(
         &self,
         mut write: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut entries = vec![0; self.directory.chunk_bytes(0)];
-        self.stream_stored(|chunk, stored| {
-            let entries = &mut entries[..self.directory.chunk_bytes(chunk)];
-            self.directory.decode_chunk_into(chunk, stored, entries).map_err(|cause| self.wrong(cause))?;
-            write(self.directory.entries_of(chunk).start, entries)
-        })
-    }
-
-    /// Holds the whole object against the manifest's hash, without decoding it.
-    pub(crate) fn verify(&self) -> Result<()> {
-        self.stream_stored(|_, _| Ok(()))
-    }
-
-    fn stream_stored<E: From<RepositoryError>>(
-        &self,
-        mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut hasher = self.hasher.clone();
         let mut stored = Vec::new();
         for chunk in 0..self.directory.chunks() {
             if self.read_stored(chunk, &mut stored)? {
-                hasher.update(&stored);
-                visit(chunk, &stored)?;
+                let entries = &mut entries[..self.directory.chunk_bytes(chunk)];
+                self.directory.decode_chunk_into(chunk, &stored, entries).map_err(|cause| self.wrong(cause))?;
+                write(self.directory.entries_of(chunk).start, entries)?;
             }
         }
-        // Present chunks follow one another and fill the object: this was all of it.
-        let same = hasher.finalize() == *self.object.hash.as_bytes();
-        let why = || "it does not match its hash in the manifest".to_owned();
-        Ok(self.repository.ensure(same, &self.key, self.kind.name(), why)?)
+        Ok(())
     }
 
     /// Reads a chunk as it is stored; false if it is absent.
@@ -117,8 +83,8 @@ impl Table {
         let Some(range) = self.directory.range(chunk) else {
             return Ok(false);
         };
-        // A chunk is stored in no more bytes than it has, 1 MiB at most.
-        stored.resize(usize::try_from(range.end - range.start).unwrap_or(usize::MAX), 0);
+        // A chunk is stored in no more bytes than it has, 4 MiB at most.
+        stored.resize(length(range.end - range.start), 0);
         self.repository.store().read_at(&self.key, range.start, stored)?;
         Ok(true)
     }
@@ -128,10 +94,19 @@ impl Table {
     }
 }
 
+/// The length of header and directory, if the table's chunks are as we write them: one read gets both.
+fn usual_front_bytes(entries: u64) -> u64 {
+    let chunks = entries.div_ceil(u64::from(TABLE_CHUNK_ENTRIES));
+    TABLE_HEADER_BYTES as u64 + chunks * layout::table_chunk::BYTES as u64
+}
+
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 impl Repository {
     /// Streams a table: `write` gets the first entry and the packed entries of each chunk that isn't
-    /// all zero, in order, one chunk in memory at a time. Each chunk is proven before it is given out;
-    /// that all of them are this backup's is known only when the call returns `Ok`.
+    /// all zero, in order, one chunk in memory at a time. Each chunk is proven before it is given out.
     pub fn load_table<E: From<RepositoryError>>(
         &self,
         manifest: &Manifest,
@@ -180,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_damage_is_found_and_names_the_object() {
-        for (which, key) in [(TableKind::Checksums, "vol/b1/checksums"), (TableKind::Map, "vol/b1/map")] {
+        for (which, key) in [(TableKind::Checksums, "vol/b1/checksums-0"), (TableKind::Map, "vol/b1/map-0")] {
             let mut sample = Sample::new();
             let manifest = sample.backup("b1", None, &[1, 2, 0, 3]);
             let other = sample.backup("b2", None, &[1, 2, 4, 3]);

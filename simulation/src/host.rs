@@ -116,13 +116,13 @@ impl Host {
         marker.snapshot = snapshot.map(str::to_owned);
         marker.created += SignedDuration::from_hours(self.hours_wrong);
         if self.mortal {
-            "an earlier one".clone_into(&mut marker.boot);
+            "an earlier one".clone_into(&mut marker.by.boot);
         }
         let mut job = self.job(&marker, listing.next_sequence(), &self.file());
         match &interrupted {
             None => drop(pending::begin(&self.repository, &marker).map_err(text)?),
             Some(interrupted) => {
-                marker.resumed = interrupted.marker.resumed + 1;
+                marker.attempt = interrupted.marker.attempt + 1;
                 pending::resume(&self.repository, &marker).map_err(text)?;
                 let first_segment = resume::first_free(&self.repository, &self.volume, &marker.backup).map_err(text)?;
                 job.resume = Some(Resume { first_segment, unchanged: interrupted.unchanged });
@@ -148,10 +148,14 @@ impl Host {
     fn job(&self, marker: &Pending, sequence: u64, source: &Path) -> BackupJob {
         BackupJob {
             source: source.to_str().expect("a path in UTF-8").to_owned(),
+            source_kind: marker.source.kind.clone(),
+            source_identity: marker.source.identity.clone(),
+            machine: marker.by.machine.clone(),
             repo: self.store.url(),
             repository: self.repository.id(),
             volume: self.volume.clone(),
             backup: marker.backup.clone(),
+            attempt: 0,
             parent: marker.parent.clone(),
             sequence,
             metadata: None,
@@ -191,9 +195,8 @@ impl Host {
     /// If the store has stopped.
     pub fn end_all_runs(&self) {
         for mut marker in pending::list(&self.repository, &self.volume).expect("the markers").pending {
-            "an earlier one".clone_into(&mut marker.boot);
-            let key = keys::pending(&marker.volume, &marker.backup, marker.resumed);
-            self.store.put(&key, marker.encode().into()).expect("a marker");
+            "an earlier one".clone_into(&mut marker.by.boot);
+            self.store.put(&marker.key(), marker.encode().into()).expect("a marker");
         }
     }
 
@@ -302,13 +305,8 @@ impl Host {
     pub fn check_objects(&self) {
         let mut named = BTreeSet::from([keys::repository()]);
         for manifest in self.repository.backups(&self.volume).expect("a list").manifests {
-            let (volume, backup) = (&manifest.volume, &manifest.backup);
-            named.extend([keys::manifest(volume, backup), keys::checksums(volume, backup), keys::map(volume, backup)]);
-            named.extend(
-                manifest
-                    .segment_rows()
-                    .map(|(_, source, row)| keys::segment(&source.volume, &source.backup, row.number)),
-            );
+            named.extend([manifest.key(), manifest.checksums_key(), manifest.map_key()]);
+            named.extend(manifest.segment_rows().map(|(_, source, row)| source.segment_key(row)));
         }
         let there: BTreeSet<_> = self.store.list("").expect("a list").into_iter().map(|object| object.key).collect();
         assert_eq!(there, named, "left: there; right: named by a manifest");

@@ -21,6 +21,7 @@ pub const USER_FILES: [&str; 2] = ["/proc/self/mountinfo", "/proc/swaps"];
 pub use error::{ByteRange, VolumeError};
 pub use extent::{Extent, ExtentKind};
 pub use file::identity::identity;
+pub use file::origin::{Origin, origin};
 pub use file::partial::discard_abandoned;
 pub use file::same_file::same_file;
 pub use file::source::FileSource;

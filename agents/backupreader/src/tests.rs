@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use septet_format::{
-    BackupId, BlockCounts, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, FORMAT_VERSION, Geometry, IndexEntry, Location,
-    MAP_ENTRY_BYTES, Manifest, ObjectRef, SegmentIndex, SegmentRef, SourceBackup, VolumeName, encode_table, keys,
+    BackupId, BlockCounts, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, FORMAT_VERSION, Features, Geometry, IndexEntry,
+    Location, MAP_ENTRY_BYTES, Machine, Manifest, STORE_ALIGN, SegmentIndex, SegmentRef, Source, SourceBackup,
+    VolumeName, encode_table, keys,
 };
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Item, Pool, RestoreJob, VerifyJob};
@@ -64,6 +65,7 @@ impl Place {
             backup: backup(),
             number: 0,
             geometry,
+            align_bytes: STORE_ALIGN,
             entries,
         };
         let (tail, hash) = index.encode(live_bytes);
@@ -122,21 +124,23 @@ impl Place {
     }
 
     fn name(&self) -> SegmentName {
-        SegmentName { backup: backup(), number: 0, bytes: self.segment.bytes, hash: self.segment.hash }
+        let repository = Repository::open(self.folder.path().to_str().unwrap()).unwrap().id();
+        let SegmentRef { number, bytes, hash, .. } = self.segment;
+        SegmentName { repository, volume: volume(), backup: backup(), number, bytes, hash }
     }
 }
 
 /// Writes the tables and the manifest.
 fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, places: &[Option<Location>]) {
     let put = |key: &str, entry_bytes: u32, entries: Vec<u8>| {
-        let object = encode_table(entry_bytes, geometry.blocks(), |first, into| {
+        let table = encode_table(entry_bytes, geometry.blocks(), |first, into| {
             let start = usize::try_from(first).unwrap() * entry_bytes as usize;
             into.copy_from_slice(&entries[start..][..into.len()]);
             Ok(())
         })
         .unwrap();
-        let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-        repository.store().put(key, object.into()).unwrap();
+        let reference = table.reference(0);
+        repository.store().put(key, table.object.into()).unwrap();
         reference
     };
     let hash = |(block, place): (usize, &Option<Location>)| match place {
@@ -145,17 +149,21 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
     };
     let checksums = places.iter().enumerate().flat_map(hash).collect();
     let map = places.iter().flat_map(|place| Location::encode(place.as_ref())).collect();
-    let checksums = put(&keys::checksums(&volume(), &backup()), CHECKSUM_ENTRY_BYTES, checksums);
-    let map = put(&keys::map(&volume(), &backup()), MAP_ENTRY_BYTES, map);
+    let checksums = put(&keys::checksums(&volume(), &backup(), 0), CHECKSUM_ENTRY_BYTES, checksums);
+    let map = put(&keys::map(&volume(), &backup(), 0), MAP_ENTRY_BYTES, map);
     let manifest = Manifest {
         format: FORMAT_VERSION,
+        needs_to_read: Features::of_this_version(),
+        needs_to_write: Features::of_this_version(),
         repository: repository.id(),
         volume: volume(),
         backup: backup(),
+        generation: 0,
         parent: None,
         sequence: 1,
         created: "2026-11-21T23:37:03Z".parse().unwrap(),
-        source: String::new(),
+        machine: Machine::default(),
+        source: Source::default(),
         tool: String::new(),
         volume_bytes: VOLUME,
         block_bytes: 65536,
@@ -167,7 +175,12 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
         seconds: 0.0,
         checksums,
         map,
-        sources: vec![SourceBackup { volume: volume(), backup: backup(), segments: vec![segment] }],
+        sources: vec![SourceBackup {
+            repository: repository.id(),
+            volume: volume(),
+            backup: backup(),
+            segments: vec![segment],
+        }],
         extensions: std::collections::BTreeMap::new(),
     };
     repository.commit(&manifest).unwrap();

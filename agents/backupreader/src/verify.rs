@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, keys};
+use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, SourceBackup, keys};
 use septet_ipc::agent::step;
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Output, Pool, State, VerifyJob, Work};
@@ -45,6 +45,8 @@ impl Verify {
             };
             for (_, source, segment) in manifest.segment_rows() {
                 let name = SegmentName {
+                    repository: source.repository,
+                    volume: source.volume.clone(),
                     backup: source.backup.clone(),
                     number: segment.number,
                     bytes: segment.bytes,
@@ -87,7 +89,9 @@ impl Verify {
 
     fn index(&self, name: &SegmentName) -> Result<SegmentIndex, RepositoryError> {
         let segment = SegmentRef { number: name.number, bytes: name.bytes, hash: name.hash, live_bytes: 0 };
-        self.repository.segment_index(&self.job.volume, &name.backup, &segment)
+        let (volume, backup) = (name.volume.clone(), name.backup.clone());
+        let source = SourceBackup { repository: name.repository, volume, backup, segments: Vec::new() };
+        self.repository.segment_index(&source, &segment)
     }
 
     fn read_run<'a>(
@@ -97,7 +101,7 @@ impl Verify {
         output: &dyn Output,
         entry: &dyn Fn(u64) -> Option<&'a IndexEntry>,
     ) -> Result<(), Failure> {
-        let key = keys::segment(&self.job.volume, &name.backup, name.number);
+        let key = keys::segment(&name.volume, &name.backup, name.number);
         match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| output.send(checked_block(block, slot, entry)))?;

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, SegmentIndex, VolumeName, keys, padded};
+use septet_format::{
+    BackupId, BlockHash, Codec, Geometry, IndexEntry, STORE_ALIGN, SegmentIndex, VolumeName, keys, padded,
+};
 use septet_ipc::agent::{outside, step_aside};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Command, Failure, Work};
@@ -72,7 +74,7 @@ impl Gather {
             repository: job.repository,
             volume: job.volume.clone(),
             backup: job.backup.clone(),
-            geometry: Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
+            geometry: Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
             part_bytes,
             segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
             next_number: job.resume.map_or(0, |resume| resume.first_segment),
@@ -166,6 +168,7 @@ impl Gather {
             backup: self.backup.clone(),
             number: open.segment.number,
             geometry: self.geometry,
+            align_bytes: STORE_ALIGN,
             entries: std::mem::take(&mut open.entries),
         };
         let (tail, hash) = index.encode(open.end_bytes);

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use septet_format::{BlockHash, Codec, SegmentIndex, SegmentRef, keys};
+use septet_format::{BlockHash, Codec, Machine, SegmentIndex, SegmentRef, SourceBackup, keys};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Compression, Item, Pool};
 use septet_repository::Repository;
@@ -29,10 +29,14 @@ impl Backup {
         let repository = Repository::open_or_create(&repo).unwrap();
         let job = BackupJob {
             source: String::new(),
+            source_kind: "file".to_owned(),
+            source_identity: String::new(),
+            machine: Machine::default(),
             repo,
             repository: repository.id(),
             volume: "v".parse().unwrap(),
             backup: "b".parse().unwrap(),
+            attempt: 0,
             parent: None,
             sequence: 1,
             metadata: None,
@@ -84,7 +88,9 @@ impl Backup {
     /// The segment that `line` speaks of, as the store has it: checked by its own index.
     fn index(&self, line: &SegmentLine) -> SegmentIndex {
         let segment = SegmentRef { number: line.number, bytes: line.bytes, hash: line.hash, live_bytes: 0 };
-        self.repository.segment_index(&self.job.volume, &self.job.backup, &segment).unwrap()
+        let (volume, backup) = (self.job.volume.clone(), self.job.backup.clone());
+        let source = SourceBackup { repository: self.repository.id(), volume, backup, segments: vec![segment] };
+        self.repository.segment_index(&source, &segment).unwrap()
     }
 }
 

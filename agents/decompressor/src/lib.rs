@@ -74,7 +74,7 @@ impl Decompressor {
         }
         let block = match work.command.codec.unwrap_or(Codec::Raw) {
             Codec::Raw => stored,
-            Codec::Lz4 => match self.decode(work, &stored)? {
+            codec => match self.decode(codec, work, &stored)? {
                 Ok(block) => block,
                 Err(reason) => return Ok(Err(reason)),
             },
@@ -83,16 +83,15 @@ impl Decompressor {
         Ok(if as_stored { Ok(block) } else { Err("the block does not match its checksum".to_owned()) })
     }
 
-    fn decode(&self, work: &Work, stored: &Slot) -> Result<Result<Slot, String>, Failure> {
+    fn decode(&self, codec: Codec, work: &Work, stored: &Slot) -> Result<Result<Slot, String>, Failure> {
         if work.command.size > self.block_bytes {
             return Err(Failure::protocol(format!("a block of {} bytes", work.command.size)));
         }
         let len = usize::try_from(work.command.size).map_err(Failure::protocol)?;
         let mut slot = self.pool.take(len)?;
-        match lz4_flex::block::decompress_into(stored.bytes(), &mut slot.bytes_mut()[..len]) {
-            Ok(decoded) if decoded == len => Ok(Ok(slot.filled(len))),
-            Ok(decoded) => Ok(Err(format!("LZ4 gives {decoded} bytes instead of {len}"))),
-            Err(error) => Ok(Err(format!("not valid LZ4 ({error})"))),
+        match codec.decode(stored.bytes(), &mut slot.bytes_mut()[..len]) {
+            Ok(()) => Ok(Ok(slot.filled(len))),
+            Err(error) => Ok(Err(error.to_string())),
         }
     }
 

@@ -64,6 +64,7 @@ impl Diff {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use septet_format::Machine;
     use septet_ipc::{BackupJob, Compression, Item, Pool};
     use uuid::Uuid;
 
@@ -74,10 +75,14 @@ mod tests {
     fn begun(block_bytes: u32) -> Result<Diff, Failure> {
         let job = BackupJob {
             source: String::new(),
+            source_kind: "file".to_owned(),
+            source_identity: String::new(),
+            machine: Machine::default(),
             repo: String::new(),
             repository: Uuid::nil(),
             volume: "v".parse().unwrap(),
             backup: "b".parse().unwrap(),
+            attempt: 0,
             parent: Some("a".parse().unwrap()),
             sequence: 2,
             metadata: None,

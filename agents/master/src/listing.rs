@@ -133,7 +133,8 @@ mod tests {
     use super::*;
 
     fn segment(number: u32) -> SegmentName {
-        SegmentName { backup: "b".parse().unwrap(), number, bytes: 10, hash: BlockHash::ZERO }
+        let (repository, volume, backup) = (uuid::Uuid::nil(), "v".parse().unwrap(), "b".parse().unwrap());
+        SegmentName { repository, volume, backup, number, bytes: 10, hash: BlockHash::ZERO }
     }
 
     fn checked(number: u32, blocks: u64) -> Message {

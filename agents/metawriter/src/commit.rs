@@ -5,8 +5,8 @@ use std::io;
 
 use bytes::Bytes;
 use septet_format::{
-    BlockHash, CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, MAP_ENTRY_BYTES, Manifest, ObjectRef, SegmentRef, SourceBackup,
-    encode_table, keys,
+    CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, Features, MAP_ENTRY_BYTES, Manifest, SegmentRef, Source, SourceBackup,
+    TableRef, encode_table, keys,
 };
 use septet_ipc::agent::{outside, step};
 use septet_ipc::message::SegmentLine;
@@ -21,11 +21,11 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
-    let (volume, backup) = (&agent.job.volume, &agent.job.backup);
-    let checksums = put_table(agent, keys::checksums(volume, backup), CHECKSUM_ENTRY_BYTES, |first, into| {
+    let (volume, backup, attempt) = (&agent.job.volume, &agent.job.backup, agent.job.attempt);
+    let checksums = put_table(agent, keys::checksums(volume, backup, attempt), CHECKSUM_ENTRY_BYTES, |first, into| {
         tables.checksums.read(first, into)
     })?;
-    let map = put_table(agent, keys::map(volume, backup), MAP_ENTRY_BYTES, |first, into| {
+    let map = put_table(agent, keys::map(volume, backup, attempt), MAP_ENTRY_BYTES, |first, into| {
         rows.read(&tables.map, first, into)
     })?;
     let sources = sources(agent, &rows, own);
@@ -33,13 +33,17 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
     let segments_bytes: u64 = own.map(|segment| segment.bytes).sum();
     let manifest = Manifest {
         format: FORMAT_VERSION,
+        needs_to_read: Features::of_this_version(),
+        needs_to_write: Features::of_this_version(),
         repository: agent.repository.id(),
         volume: agent.job.volume.clone(),
         backup: agent.job.backup.clone(),
+        generation: attempt,
         parent: agent.job.parent.clone(),
         sequence: agent.job.sequence,
         created: agent.created,
-        source: agent.job.source.clone(),
+        machine: agent.job.machine.clone(),
+        source: source(agent),
         tool: concat!("septet ", env!("CARGO_PKG_VERSION")).to_owned(),
         volume_bytes: agent.geometry.volume_bytes(),
         block_bytes: agent.geometry.block_bytes(),
@@ -58,6 +62,18 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure
         extensions: extensions(agent)?,
     };
     agent.repository.commit(&manifest).map_err(Failure::store)
+}
+
+/// What was read. An image's own id is known since the reader has opened it.
+fn source(agent: &Metawriter) -> Source {
+    let job = &agent.job;
+    let mut identity = job.source_identity.clone();
+    if let Some(origin) = job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref())
+        && let Some((place, _)) = identity.rsplit_once('/')
+    {
+        identity = format!("{place}/{}", origin.image_id);
+    }
+    Source { name: job.source.clone(), kind: job.source_kind.clone(), identity }
 }
 
 /// What whoever asked for the backup wants to find again, and what the reader said of the image: for the
@@ -79,6 +95,7 @@ fn own_segments(mut segments: Vec<SegmentLine>) -> Result<Vec<SegmentLine>, Fail
 /// Every segment that the map names, the parent's first: the order that the map's rows follow.
 fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<SourceBackup> {
     let own = SourceBackup {
+        repository: agent.repository.id(),
         volume: agent.job.volume.clone(),
         backup: agent.job.backup.clone(),
         segments: own
@@ -96,7 +113,8 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
     let mut sources: Vec<SourceBackup> = parents.chain([own]).collect();
     for source in &mut sources {
         source.segments.retain_mut(|segment| {
-            segment.live_bytes = live.next().copied().unwrap_or(0);
+            // Whoever wrote it may have padded its blocks by less than we count.
+            segment.live_bytes = live.next().copied().unwrap_or(0).min(segment.bytes);
             segment.live_bytes > 0
         });
     }
@@ -109,14 +127,14 @@ fn put_table(
     key: String,
     entry_bytes: u32,
     read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
-) -> Result<ObjectRef, Failure> {
-    let object = encode_table(entry_bytes, agent.geometry.blocks(), |first, into| {
+) -> Result<TableRef, Failure> {
+    let table = encode_table(entry_bytes, agent.geometry.blocks(), |first, into| {
         step();
         read(first, into).map_err(io::Error::other)
     })
     .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
-    let reference = ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(&object) };
-    outside(|| agent.repository.store().put(&key, Bytes::from(object)))
+    let reference = table.reference(agent.job.attempt);
+    outside(|| agent.repository.store().put(&key, Bytes::from(table.object)))
         .map_err(|error| Failure::storing(error.kind() == StoreErrorKind::NoSpace, error))?;
     step();
     Ok(reference)

@@ -55,7 +55,7 @@ impl Agent for Metawriter {
             return Err(Failure::protocol("metawriter has a place in a backup only"));
         };
         let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
-        let geometry = Geometry::new(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
+        let geometry = Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let (tables, segments) = Tables::new(&repository, job, geometry, context)?;
         Ok(Self {

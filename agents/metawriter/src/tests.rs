@@ -1,6 +1,6 @@
 //! The metawriter against a real directory: what it has heard is what the committed backup says.
 
-use septet_format::{BlockHash, Codec, Location, Manifest};
+use septet_format::{BlockHash, Codec, Location, Machine, Manifest};
 use septet_ipc::{Command, Compression, Item};
 use septet_repository::BlockIndex;
 use tempfile::TempDir;
@@ -26,10 +26,14 @@ impl Place {
     fn job(&self, backup: &str, parent: Option<&str>) -> BackupJob {
         BackupJob {
             source: "/dev/vol".to_owned(),
+            source_kind: "file".to_owned(),
+            source_identity: String::new(),
+            machine: Machine::default(),
             repo: self.folder.path().to_str().unwrap().to_owned(),
             repository: self.repository.id(),
             volume: "v".parse().unwrap(),
             backup: backup.parse().unwrap(),
+            attempt: 0,
             parent: parent.map(|parent| parent.parse().unwrap()),
             sequence: 1,
             metadata: None,

@@ -78,7 +78,7 @@ impl<O: OpenSource> Agent for Reader<O> {
             return Err(Failure::protocol("reader has a place in a backup only"));
         };
         let source = O::open(job)?;
-        let geometry = Geometry::new(source.bytes(), job.block_bytes).map_err(Failure::volume)?;
+        let geometry = Geometry::for_writing(source.bytes(), job.block_bytes).map_err(Failure::volume)?;
         job.volume_bytes = Some(source.bytes());
         let streams = job.streams.clamp(1, 64) as usize;
         // A block in each stream's hands, and as many on their way.

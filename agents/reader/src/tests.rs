@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
+use septet_format::Machine;
 use septet_ipc::{Command, Compression, Item};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
@@ -17,10 +18,14 @@ const BLOCK: u64 = 65536;
 fn job(source: &Path) -> BackupJob {
     BackupJob {
         source: source.to_str().unwrap().to_owned(),
+        source_kind: "file".to_owned(),
+        source_identity: String::new(),
+        machine: Machine::default(),
         repo: String::new(),
         repository: Uuid::nil(),
         volume: "v".parse().unwrap(),
         backup: "b".parse().unwrap(),
+        attempt: 0,
         parent: None,
         sequence: 1,
         metadata: None,

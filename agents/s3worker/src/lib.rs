@@ -62,7 +62,7 @@ impl S3worker {
     fn scan(&self, output: &dyn Output) -> Result<(), Failure> {
         let doomed = self.doomed()?;
         let manifests: Vec<String> =
-            self.job.backups.iter().map(|backup| keys::manifest(&self.job.volume, backup)).collect();
+            self.job.backups.iter().map(|backup| keys::manifest(&self.job.volume, backup, 0)).collect();
         self.repository.store().delete(&manifests).map_err(Failure::store)?;
         let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(Failure::store)?;
         let garbage = reclaim::plan(&survey, &doomed);
@@ -105,7 +105,10 @@ mod tests {
         let repo = folder.path().to_str().unwrap().to_owned();
         let store = Repository::open_or_create(&repo).unwrap();
         for backup in backups {
-            store.store().put(&keys::map(&"v".parse().unwrap(), &backup.parse().unwrap()), b"map"[..].into()).unwrap();
+            store
+                .store()
+                .put(&keys::map(&"v".parse().unwrap(), &backup.parse().unwrap(), 0), b"map"[..].into())
+                .unwrap();
         }
         let job = DeleteJob { repo, volume: "v".parse().unwrap(), backups: vec!["b".parse().unwrap()] };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn a_scan_names_what_nobody_needs_and_counts_its_answers() {
         let (agent, _folder) = agent(&["a", "b"]);
-        let keys = vec!["v/a/map".to_owned(), "v/b/map".to_owned()];
+        let keys = vec!["v/a/map-0".to_owned(), "v/b/map-0".to_owned()];
         assert_eq!(answers(&agent, Message::Scan), vec![Message::Garbage(keys), Message::Scanned(1)]);
     }
 
@@ -141,10 +144,10 @@ mod tests {
     #[test]
     fn what_is_handed_out_is_deleted_also_if_it_has_gone_already() {
         let (agent, folder) = agent(&["b"]);
-        let keys = vec!["v/b/map".to_owned()];
+        let keys = vec!["v/b/map-0".to_owned()];
         for _ in 0..2 {
             assert_eq!(answers(&agent, Message::Delete(keys.clone())), vec![Message::Deleted(keys.clone())]);
-            assert!(!folder.path().join("v/b/map").exists());
+            assert!(!folder.path().join("v/b/map-0").exists());
         }
     }
 

@@ -47,11 +47,11 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
 fn copy(repository: &Path, name: &str) -> anyhow::Result<()> {
     let (from, to) = (repository.join("v/first"), repository.join(name).join("first"));
     std::fs::create_dir_all(to.join("segments"))?;
-    for object in ["checksums", "map", "segments/000000"] {
+    for object in ["checksums-0", "map-0", "segments/000000"] {
         std::fs::hard_link(from.join(object), to.join(object))?;
     }
-    let mut manifest = Manifest::decode(&std::fs::read(from.join("manifest.json"))?)?;
+    let mut manifest = Manifest::decode(&std::fs::read(from.join("manifest-0.json"))?)?;
     manifest.volume = name.parse()?;
     manifest.sources.iter_mut().for_each(|source| source.volume.clone_from(&manifest.volume));
-    Ok(std::fs::write(to.join("manifest.json"), manifest.encode())?)
+    Ok(std::fs::write(to.join("manifest-0.json"), manifest.encode())?)
 }

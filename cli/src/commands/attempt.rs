@@ -2,7 +2,7 @@
 //! is made of a run that failed: another in another way, or something that the next command goes on with.
 
 use anyhow::Context;
-use septet_format::{Manifest, Pending};
+use septet_format::{Manifest, Pending, Source};
 use septet_ipc::{BackupJob, Begin, Failure, FailureKind, Resume};
 use septet_repository::conclude::{self, Left};
 use septet_repository::resume::{self, Interrupted};
@@ -64,11 +64,16 @@ impl Attempt<'_> {
         let BackupJob { volume, backup, parent, .. } = &self.job;
         let mut marker = pending::marker(self.repository, volume.clone(), backup.clone(), parent.clone());
         marker.snapshot.clone_from(&self.snapshot);
+        marker.source = Source {
+            name: self.job.source.clone(),
+            kind: self.job.source_kind.clone(),
+            identity: self.job.source_identity.clone(),
+        };
         let Some(Interrupted { marker: before, unchanged }) = &self.interrupted else {
             pending::begin(self.repository, &marker)?;
             return Ok(marker);
         };
-        marker.resumed = before.resumed.saturating_add(1);
+        marker.attempt = before.attempt.saturating_add(1);
         pending::resume(self.repository, &marker)?;
         let first_segment = resume::first_free(self.repository, volume, backup)?;
         let read = if *unchanged { "is not read again" } else { "is read again and compared" };

@@ -10,7 +10,7 @@ use septet_ipc::{BackupJob, Compression, RbdOrigin};
 use septet_repository::resume::{self, Interrupted};
 use septet_repository::{Repository, pending};
 use septet_store::PartRules;
-use septet_volume::RbdUrl;
+use septet_volume::{Origin, RbdUrl};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -74,12 +74,17 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
     let snapshot = snapshot(&source, origin.as_ref(), args, reporter);
     let interrupted = interrupted(&repository, &volume, args, &history, snapshot.as_deref())?;
     clear_up(&repository, &volume, interrupted.as_ref(), reporter)?;
+    let origin_of = source_origin(&source, origin.as_ref());
     let mut job = BackupJob {
         source,
+        source_kind: origin_of.kind.to_owned(),
+        source_identity: origin_of.identity,
+        machine: septet_repository::machine(),
         repo,
         repository: repository.id(),
         volume,
         backup: interrupted.as_ref().map_or(history.id, |interrupted| interrupted.marker.backup.clone()),
+        attempt: 0,
         parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
         sequence: history.sequence,
         metadata: args.metadata.as_deref().map(metadata).transpose()?,
@@ -108,6 +113,19 @@ pub(super) fn back_up(args: &args::Backup, global: &Global, reporter: &mut Repor
     let result = attempt.make(reporter);
     rbd::tidy(&repository, &volume, &source, result.as_ref().err(), global, reporter);
     result
+}
+
+/// What kind of source this is, and what tells it from every other. The id of an image is known here only if
+/// its snapshot was named; otherwise the image is identified by its name.
+fn source_origin(source: &str, origin: Option<&RbdOrigin>) -> Origin {
+    match source.parse::<RbdUrl>() {
+        Ok(RbdUrl { pool, namespace, image, .. }) => {
+            let image = origin.map_or(image, |origin| origin.image_id.clone());
+            let identity = [pool, namespace.unwrap_or_default(), image].join("/");
+            Origin { kind: "image", identity }
+        }
+        Err(_) => septet_volume::origin(Path::new(source)),
+    }
 }
 
 /// What tells the source from every other, if it does not change: the user's word, and a name that no other

@@ -42,7 +42,7 @@ pub(super) fn delete(args: &args::Delete, global: &Global, reporter: &mut Report
     let mut objects = 0;
     for (volume, backups) in doomed {
         let sources: BTreeSet<_> =
-            backups.iter().filter_map(|backup| Some(repository.manifest(&volume, backup).ok()?.source)).collect();
+            backups.iter().filter_map(|backup| Some(repository.manifest(&volume, backup).ok()?.source.name)).collect();
         reporter.start(&format!("deleting from {volume}"), json!({ "volume": volume, "backups": backups }));
         let begin = Begin::Delete(DeleteJob { repo: repo.clone(), volume: volume.clone(), backups });
         objects += supervisor::run(&begin, global, reporter)

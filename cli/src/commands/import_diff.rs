@@ -32,7 +32,7 @@ pub(crate) fn run(args: &args::ImportDiff, global: &Global) -> anyhow::Result<Ou
     let parent = find_parent(&repo, &args.volume, &head, args.parent.as_ref())?;
     let block_bytes = parent.as_ref().map(|parent| parent.block_bytes).or(args.block_size);
     let block_bytes = block_bytes.unwrap_or(BLOCK_BYTES_DEFAULT);
-    let geometry = Geometry::new(head.bytes, block_bytes).with_context(what)?;
+    let geometry = Geometry::for_writing(head.bytes, block_bytes).with_context(what)?;
     let folder = tempfile::Builder::new().prefix("septet-import-").tempdir().context("making a temporary directory")?;
     let mut layout = Layout::new(folder.path(), geometry, parent.clone(), &repo)?;
     while let Some(record) = reader.next().with_context(what)? {

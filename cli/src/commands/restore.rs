@@ -152,7 +152,7 @@ fn check_target(target: &str, repo: &str, manifest: &Manifest, overwrite: bool) 
     {
         anyhow::bail!("{target} is inside the repository: a restore there would destroy what it restores from");
     }
-    if !overwrite && septet_volume::same_file(path, Path::new(&manifest.source)) {
+    if !overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
         anyhow::bail!("{target} is the very volume that this backup was made from: add --overwrite to write over it");
     }
     Ok(())

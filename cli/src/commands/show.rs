@@ -26,7 +26,7 @@ fn lines(manifest: &Manifest) -> Vec<String> {
         format!("backup    {}/{}", manifest.volume, manifest.backup),
         format!("parent    {}", manifest.parent.as_ref().map_or("none (full)", |parent| parent.as_str())),
         format!("created   {} in {:.1} s by {}", manifest.created, manifest.seconds, manifest.tool),
-        format!("source    {}", manifest.source),
+        format!("source    {} on {}", manifest.source.name, manifest.machine.name),
         format!(
             "volume    {} bytes ({}) in blocks of {}",
             manifest.volume_bytes,

@@ -5,16 +5,18 @@ use std::collections::HashSet;
 
 use super::{Manifest, SegmentRef, SourceBackup, WHAT};
 use crate::error::{Result, check_version, damaged, ensure};
+use crate::keys::GENERATION_MAX;
 use crate::layout::{index_header, table_header};
-use crate::segment::{FOOTER_BYTES, SEGMENT_BYTES_MAX, STORE_ALIGN};
+use crate::segment::{FOOTER_BYTES, READ_ALIGN, SEGMENT_BYTES_MAX};
 
 /// A segment with an empty index is this long at least.
-const SEGMENT_BYTES_MIN: u64 = ((index_header::BYTES + FOOTER_BYTES) as u64).next_multiple_of(STORE_ALIGN);
+const SEGMENT_BYTES_MIN: u64 = ((index_header::BYTES + FOOTER_BYTES) as u64).next_multiple_of(READ_ALIGN);
 
 impl Manifest {
     /// Checks everything that a reader relies on: call it before writing, too. Decoding does.
     pub fn check(&self) -> Result<()> {
         check_version(WHAT, self.format)?;
+        check_generation(WHAT, "its", self.generation)?;
         let geometry = self.geometry().or_else(|error| damaged(WHAT, error.to_string()))?;
         ensure(self.hash == "blake3", WHAT, || format!("unknown hash {:?}", self.hash))?;
         ensure(self.blocks.total() == Some(geometry.blocks()), WHAT, || {
@@ -22,6 +24,7 @@ impl Manifest {
         })?;
         ensure(self.parent.as_ref() != Some(&self.backup), WHAT, || "it is its own parent")?;
         for (name, table) in [("checksums", self.checksums), ("map", self.map)] {
+            check_generation(WHAT, name, table.generation)?;
             let whole = table.bytes >= table_header::BYTES as u64;
             ensure(whole, WHAT, || format!("{name} of {} bytes", table.bytes))?;
         }
@@ -34,16 +37,19 @@ impl Manifest {
         let mut seen = HashSet::new();
         for source in &self.sources {
             self.check_source(source)?;
-            ensure(seen.insert(&source.backup), WHAT, || format!("source backup {} comes twice", source.backup))?;
+            ensure(seen.insert((&source.volume, &source.backup)), WHAT, || {
+                format!("source backup {} comes twice", source.backup)
+            })?;
         }
-        let own = self.sources.iter().position(|source| source.backup == self.backup);
+        let is_own = |source: &SourceBackup| (&source.volume, &source.backup) == (&self.volume, &self.backup);
+        let own = self.sources.iter().position(is_own);
         ensure(own.is_none_or(|at| at + 1 == self.sources.len()), WHAT, || "its own segments do not come last")
     }
 
     fn check_source(&self, source: &SourceBackup) -> Result<()> {
         let backup = &source.backup;
-        // Deletion looks at the manifests of one volume only: until it looks further, no other
-        // volume's segments may be needed. A later format may allow it.
+        // Such a backup needs the feature `shared`, which is unsupported, and is refused before this check:
+        // deletion looks at the manifests of one volume only.
         ensure(source.volume == self.volume, WHAT, || {
             format!("source backup {backup} is of another volume: {}", source.volume)
         })?;
@@ -60,7 +66,12 @@ impl Manifest {
     }
 }
 
+/// Refuses a number that no key can have.
+pub(super) fn check_generation(what: &'static str, of: &str, generation: u32) -> Result<()> {
+    ensure(generation <= GENERATION_MAX, what, || format!("{of} generation {generation} is above {GENERATION_MAX}"))
+}
+
 fn has_possible_size(segment: &SegmentRef) -> bool {
     let sizes = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
-    sizes.contains(&segment.bytes) && segment.bytes.is_multiple_of(STORE_ALIGN) && segment.live_bytes <= segment.bytes
+    sizes.contains(&segment.bytes) && segment.bytes.is_multiple_of(READ_ALIGN) && segment.live_bytes <= segment.bytes
 }

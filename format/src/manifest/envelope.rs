@@ -1,13 +1,16 @@
-//! The envelope around a manifest: `{"manifest":` M `,"blake3":"` 64 hex digits `"}` newline.
+//! The envelope around a manifest or tombstone: `{"manifest":` M `,"blake3":"` 64 hex digits `"}` newline.
 //!
 //! The hash is of M's exact bytes, so that every flipped byte is found, and the whole is JSON, so
 //! that `jq .manifest` works. The envelope stays the same in every format, which lets an old
 //! version tell a newer manifest from a damaged one.
 
-use super::{Manifest, WHAT};
-use crate::error::{Result, damaged, ensure};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Manifest, Tombstone, WHAT, tombstone};
+use crate::error::{Result, damaged, ensure, unsupported};
 use crate::hash::{BlockHash, agrees};
-use crate::json;
+use crate::{BackupId, Features, VolumeName, json};
 
 /// The longest manifest that is read: 256 MiB, room for a million segments. Fetch no more.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 20;
@@ -16,28 +19,116 @@ const FRONT: &[u8] = b"{\"manifest\":";
 const MIDDLE: &[u8] = b",\"blake3\":\"";
 const BACK: &[u8] = b"\"}\n";
 
-impl Manifest {
-    /// The bytes of `manifest.json`. The same manifest always gives the same bytes.
+/// What lies under a manifest's key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// The backup exists.
+    Backup(Manifest),
+    /// The backup does not exist: it was taken over, abandoned or deleted.
+    Tombstone(Tombstone),
+}
+
+/// The same by reference, with its kind as the first field.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Packed<'a> {
+    Backup(&'a Manifest),
+    Tombstone(&'a Tombstone),
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+impl Record {
+    /// The bytes of the object. The same record always gives the same bytes.
     pub fn encode(&self) -> Vec<u8> {
-        // Only a map whose keys are not strings, or a Serialize that fails, can fail: neither here.
-        let inner = serde_json::to_vec(self).unwrap_or_default();
-        let hash = BlockHash::of(&inner).to_string();
-        [FRONT, &inner, MIDDLE, hash.as_bytes(), BACK].concat()
+        match self {
+            Self::Backup(manifest) => manifest.encode(),
+            Self::Tombstone(tombstone) => tombstone.encode(),
+        }
     }
 
-    /// Reads `manifest.json`: envelope, hash, format, and then that what it says makes sense.
+    /// Reads the object: envelope and hash, then format and features, and then that what it says makes
+    /// sense. So a flipped bit is damage, and only proven bytes can be unsupported.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let Some((inner, hash)) = open(bytes) else {
             return damaged(WHAT, "this is no manifest, or it is cut short");
         };
         ensure(agrees(BlockHash::of(inner).to_string().as_bytes(), hash), WHAT, || "it does not match its hash")?;
-        let manifest: Self = json::decode(WHAT, inner, MANIFEST_BYTES_MAX)?;
-        manifest.check()?;
-        Ok(manifest)
+        json::check_needs(WHAT, inner, MANIFEST_BYTES_MAX)?;
+        match json::parse::<Kind>(WHAT, inner)?.kind.as_str() {
+            "backup" => {
+                let manifest: Manifest = json::parse(WHAT, inner)?;
+                manifest.check()?;
+                Ok(Self::Backup(manifest))
+            }
+            "tombstone" => {
+                let tombstone: Tombstone = json::parse(tombstone::WHAT, inner)?;
+                tombstone.check()?;
+                Ok(Self::Tombstone(tombstone))
+            }
+            kind => unsupported(WHAT, format!("it is of a kind that this septet does not know, {kind:?}")),
+        }
+    }
+
+    /// The repository in which it lies.
+    pub fn repository(&self) -> Uuid {
+        match self {
+            Self::Backup(manifest) => manifest.repository,
+            Self::Tombstone(tombstone) => tombstone.repository,
+        }
+    }
+
+    /// Which backup's record it is, and which generation.
+    pub fn name(&self) -> (&VolumeName, &BackupId, u32) {
+        match self {
+            Self::Backup(Manifest { volume, backup, generation, .. })
+            | Self::Tombstone(Tombstone { volume, backup, generation, .. }) => (volume, backup, *generation),
+        }
+    }
+
+    /// The features that whoever deletes from its volume must know.
+    pub fn needs_to_write(&self) -> &Features {
+        match self {
+            Self::Backup(manifest) => &manifest.needs_to_write,
+            Self::Tombstone(tombstone) => &tombstone.needs_to_write,
+        }
     }
 }
 
-/// Takes the envelope apart: the manifest's own bytes, and the hex digits of their hash.
+impl Manifest {
+    /// The bytes of the manifest's object. The same manifest always gives the same bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        close(&Packed::Backup(self))
+    }
+
+    /// Reads a manifest; a tombstone in its place is refused. For whoever knows that there can't be one.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        match Record::decode(bytes)? {
+            Record::Backup(manifest) => Ok(manifest),
+            Record::Tombstone(_) => damaged(WHAT, "it is a tombstone"),
+        }
+    }
+}
+
+impl Tombstone {
+    /// The bytes of the tombstone's object. The same tombstone always gives the same bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        close(&Packed::Tombstone(self))
+    }
+}
+
+/// Puts the envelope around a record.
+fn close(record: &Packed) -> Vec<u8> {
+    // Only a map whose keys are not strings, or a Serialize that fails, can fail: neither here.
+    let inner = serde_json::to_vec(record).unwrap_or_default();
+    let hash = BlockHash::of(&inner).to_string();
+    [FRONT, &inner, MIDDLE, hash.as_bytes(), BACK].concat()
+}
+
+/// Takes the envelope apart: the record's own bytes, and the hex digits of their hash.
 fn open(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(FRONT)?.strip_suffix(BACK)?;
     let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;

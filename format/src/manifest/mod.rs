@@ -1,11 +1,14 @@
-//! A backup's manifest: with it the backup exists, and it names everything the backup needs.
+//! What lies under a manifest's key: a backup's manifest or a tombstone.
 //!
-//! Written last and only if absent, never changed. It is JSON, so that people and `jq` can read it,
-//! in an envelope that carries its hash. What a decoded manifest says has been checked: sizes are
-//! in bounds, counts add up, and no row of its segment table comes twice.
+//! With a [`Manifest`] the backup exists, and it names everything that the backup needs. A [`Tombstone`]
+//! occupies the key so that no manifest can come there any more. Both are written only if the key is
+//! absent, and never changed. They are JSON, so that people and `jq` can read them, in an envelope that
+//! carries their hash. What a decoded manifest says has been checked: sizes are in bounds, counts add up,
+//! and no row of its segment table comes twice.
 
 mod check;
 mod envelope;
+mod tombstone;
 
 use std::collections::BTreeMap;
 
@@ -13,10 +16,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-pub use envelope::MANIFEST_BYTES_MAX;
+pub use envelope::{MANIFEST_BYTES_MAX, Record};
+pub use tombstone::{Tombstone, TombstoneReason};
 
 use crate::error::Result;
-use crate::{BackupId, BlockHash, Geometry, VolumeName};
+use crate::{BackupId, BlockHash, Features, Geometry, Machine, Source, VolumeName, keys};
 
 const WHAT: &str = "manifest";
 
@@ -25,20 +29,28 @@ const WHAT: &str = "manifest";
 pub struct Manifest {
     /// The format of the manifest and of all that it names.
     pub format: u32,
-    /// The repository that it belongs to.
+    /// The features that whoever reads the backup must know.
+    pub needs_to_read: Features,
+    /// The features that whoever builds upon the backup or deletes from its volume must know.
+    pub needs_to_write: Features,
+    /// The repository in which it lies.
     pub repository: Uuid,
     /// The volume that was backed up.
     pub volume: VolumeName,
     /// This backup.
     pub backup: BackupId,
+    /// The manifest's generation, the same as in its key.
+    pub generation: u32,
     /// The backup that it was compared with; `None` for a full one.
     pub parent: Option<BackupId>,
     /// One more than the highest in this volume, from 1: "newest" depends on no clock.
     pub sequence: u64,
     /// When the backup began.
     pub created: Timestamp,
-    /// What was read, as the user named it.
-    pub source: String,
+    /// The machine on which the backup was made.
+    pub machine: Machine,
+    /// What was read.
+    pub source: Source,
     /// What wrote it, like `septet 0.1.0`.
     pub tool: String,
     /// The volume's length.
@@ -59,9 +71,9 @@ pub struct Manifest {
     #[serde(serialize_with = "finite")]
     pub seconds: f64,
     /// The table of hashes.
-    pub checksums: ObjectRef,
+    pub checksums: TableRef,
     /// The table of locations.
-    pub map: ObjectRef,
+    pub map: TableRef,
     /// Every segment that the map names, by the backup that wrote it: oldest first, own last.
     pub sources: Vec<SourceBackup>,
     /// What later versions add that older ones may ignore.
@@ -82,19 +94,23 @@ pub struct BlockCounts {
     pub unchanged: u64,
 }
 
-/// A whole object that a manifest vouches for.
+/// A table that a manifest vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectRef {
+pub struct TableRef {
+    /// The generation in its key.
+    pub generation: u32,
     /// Its length.
     pub bytes: u64,
-    /// The BLAKE3 hash of all its bytes.
-    pub hash: BlockHash,
+    /// The hash over its shape and the hashes of its decoded chunks.
+    pub root: BlockHash,
 }
 
 /// The segments of one backup that a manifest's map names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceBackup {
-    /// The volume whose backup wrote them; in format 1 always the manifest's own.
+    /// The repository in which the segments were made; the manifest's own unless it is a copy.
+    pub repository: Uuid,
+    /// The volume whose backup wrote them; another than the manifest's own needs the feature `shared`.
     pub volume: VolumeName,
     /// The backup that wrote them.
     pub backup: BackupId,
@@ -123,7 +139,34 @@ impl BlockCounts {
     }
 }
 
+impl SourceBackup {
+    /// What one of the segments is called.
+    pub fn segment_key(&self, segment: &SegmentRef) -> String {
+        keys::segment(&self.volume, &self.backup, segment.number)
+    }
+}
+
 impl Manifest {
+    /// What the manifest is called.
+    pub fn key(&self) -> String {
+        keys::manifest(&self.volume, &self.backup, self.generation)
+    }
+
+    /// What its table of hashes is called.
+    pub fn checksums_key(&self) -> String {
+        keys::checksums(&self.volume, &self.backup, self.checksums.generation)
+    }
+
+    /// What its table of locations is called.
+    pub fn map_key(&self) -> String {
+        keys::map(&self.volume, &self.backup, self.map.generation)
+    }
+
+    /// Refuses a backup that this version may read, and must neither build upon nor delete.
+    pub fn check_writable(&self) -> Result<()> {
+        self.needs_to_write.check(WHAT)
+    }
+
     /// How the volume is cut into blocks.
     pub fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.volume_bytes, self.block_bytes)

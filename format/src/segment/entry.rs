@@ -7,7 +7,7 @@ use crate::hash::{BlockHash, agrees};
 use crate::layout::index_entry as at;
 use crate::layout::{OFFSET_UNIT_BYTES, array_at, put, u32_at, u64_at};
 use crate::location::check_stored_bytes;
-use crate::segment::{STORE_ALIGN, padded};
+use crate::segment::{READ_ALIGN, padded};
 
 const WHAT: &str = "segment index entry";
 
@@ -18,7 +18,7 @@ pub struct IndexEntry {
     pub block: u64,
     /// The hash of the block's content; never zero, for zeros are not stored.
     pub hash: BlockHash,
-    /// Where in the segment the stored bytes start: a multiple of [`STORE_ALIGN`].
+    /// Where in the segment the stored bytes start: a multiple of [`READ_ALIGN`].
     pub offset_bytes: u64,
     /// How many bytes are stored, without padding.
     pub stored_bytes: u32,
@@ -35,7 +35,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 impl IndexEntry {
-    /// Where the block's room in the segment ends, padding included.
+    /// Where the block's room in a segment that we write ends, padding included.
     pub fn end_bytes(&self) -> u64 {
         self.offset_bytes.saturating_add(padded(self.stored_bytes))
     }
@@ -56,8 +56,8 @@ impl IndexEntry {
         })
     }
 
-    pub(super) fn encode(&self) -> [u8; at::BYTES] {
-        assert!(self.offset_bytes.is_multiple_of(STORE_ALIGN), "unaligned block in a segment");
+    /// Packs the entry of a block of `content_bytes`.
+    pub(super) fn encode(&self, content_bytes: u32) -> [u8; at::BYTES] {
         let mut bytes = [0; at::BYTES];
         put(&mut bytes, at::BLOCK, self.block);
         bytes[at::HASH].copy_from_slice(self.hash.as_bytes());
@@ -65,6 +65,7 @@ impl IndexEntry {
         put(&mut bytes, at::STORED_BYTES, self.stored_bytes);
         put(&mut bytes, at::CODEC, u8::from(self.codec));
         put(&mut bytes, at::CRC32, self.crc32);
+        put(&mut bytes, at::CONTENT_BYTES, content_bytes);
         bytes
     }
 
@@ -79,15 +80,18 @@ impl IndexEntry {
             crc32: u32_at(bytes, at::CRC32),
         };
         let Self { block, offset_bytes, stored_bytes, codec, .. } = entry;
-        ensure(u32_at(bytes, at::RESERVED) == 0, WHAT, || "reserved bytes are not zero")?;
         ensure(block < geometry.blocks(), WHAT, || {
             format!("block {block} of a volume of {} blocks", geometry.blocks())
         })?;
         ensure(codec != Codec::Raw || entry.crc32 == 0, WHAT, || format!("raw block {block} has a CRC-32"))?;
         ensure(!entry.hash.is_zero(), WHAT, || format!("block {block} has no hash"))?;
-        check_stored_bytes(WHAT, codec, stored_bytes, geometry.len_bytes(block))?;
-        ensure(offset_bytes.is_multiple_of(STORE_ALIGN), WHAT, || format!("block {block} is not aligned"))?;
-        ensure(offset_bytes >= floor && entry.end_bytes() <= ceiling, WHAT, || {
+        let content_bytes = u32_at(bytes, at::CONTENT_BYTES);
+        ensure(content_bytes == geometry.len_bytes(block), WHAT, || {
+            format!("block {block} has {content_bytes} bytes, not {}", geometry.len_bytes(block))
+        })?;
+        check_stored_bytes(WHAT, codec, stored_bytes, content_bytes)?;
+        let end_bytes = offset_bytes + u64::from(stored_bytes).next_multiple_of(READ_ALIGN);
+        ensure(offset_bytes >= floor && end_bytes <= ceiling, WHAT, || {
             format!("block {block} overlaps its neighbour or the index")
         })?;
         Ok(entry)

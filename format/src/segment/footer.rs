@@ -5,7 +5,7 @@ use crate::error::{Result, check_version, ensure};
 use crate::hash::BlockHash;
 use crate::layout::footer as at;
 use crate::layout::{array_at, index_entry, index_header, put, u32_at, u64_at};
-use crate::segment::{SEGMENT_BYTES_MAX, STORE_ALIGN};
+use crate::segment::{READ_ALIGN, SEGMENT_BYTES_MAX, STORE_ALIGN};
 
 const WHAT: &str = "segment footer";
 const MAGIC: &[u8; 8] = b"SEPTETSF";
@@ -13,10 +13,10 @@ const MAGIC: &[u8; 8] = b"SEPTETSF";
 /// Where a segment's index lies, checked against the segment's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
-    /// Where the index starts: a multiple of [`STORE_ALIGN`].
+    /// Where the index starts: a multiple of [`READ_ALIGN`].
     pub index_offset_bytes: u64,
     /// The length of the index, header and entries, without padding. It is bounded by the room
-    /// that its blocks take, so it is safe to allocate: 56 bytes for 4 KiB of segment at most.
+    /// that its blocks take: 56 bytes for 512 bytes of segment at most.
     pub index_bytes: u64,
     /// The BLAKE3 hash of the index: "the segment's hash" in manifests.
     pub hash: BlockHash,
@@ -48,25 +48,24 @@ impl Footer {
         Ok(footer)
     }
 
-    /// Where a segment with this footer ends.
-    pub(super) fn object_bytes(&self) -> u64 {
-        self.index_offset_bytes + (self.index_bytes + at::BYTES as u64).next_multiple_of(STORE_ALIGN)
-    }
-
     fn check_shape(&self, object_bytes: u64) -> Result<()> {
         let Self { index_offset_bytes, index_bytes, .. } = *self;
-        let aligned = index_offset_bytes.is_multiple_of(STORE_ALIGN);
+        let aligned = index_offset_bytes.is_multiple_of(READ_ALIGN);
         ensure(aligned && index_offset_bytes <= SEGMENT_BYTES_MAX, WHAT, || {
             format!("no index can start at {index_offset_bytes}")
         })?;
         let entries_bytes = index_bytes.checked_sub(index_header::BYTES as u64);
         let entry_bytes = index_entry::BYTES as u64;
-        // Each block takes STORE_ALIGN bytes at least: the segment's length bounds its index.
-        let most = index_offset_bytes / STORE_ALIGN * entry_bytes;
+        // Each block takes READ_ALIGN bytes at least: the segment's length bounds its index.
+        let most = index_offset_bytes / READ_ALIGN * entry_bytes;
         let whole = entries_bytes.is_some_and(|n| n.is_multiple_of(entry_bytes) && n <= most);
         ensure(whole, WHAT, || format!("no index is {index_bytes} bytes long"))?;
-        ensure(self.object_bytes() == object_bytes, WHAT, || {
-            format!("the segment should be {} bytes long and is {object_bytes}", self.object_bytes())
+        // Padded to a multiple of what the segment's writer aligned to, and by no more than that.
+        let end = index_offset_bytes + index_bytes + at::BYTES as u64;
+        let ends = end.next_multiple_of(READ_ALIGN)..=end.next_multiple_of(STORE_ALIGN);
+        let whole = ends.contains(&object_bytes) && object_bytes.is_multiple_of(READ_ALIGN);
+        ensure(whole, WHAT, || {
+            format!("the segment should be {} bytes long and is {object_bytes}", end.next_multiple_of(STORE_ALIGN))
         })
     }
 }

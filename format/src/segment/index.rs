@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::entry::IndexEntry;
 use super::footer::Footer;
-use super::{ALIGN, FOOTER_BYTES, STORE_ALIGN};
+use super::{FOOTER_BYTES, READ_ALIGN, STORE_ALIGN};
 use crate::FORMAT_VERSION;
-use crate::error::{Result, check_version, damaged, ensure};
+use crate::error::{Result, check_version, damaged, ensure, unsupported};
 use crate::geometry::Geometry;
 use crate::hash::{BlockHash, agrees};
 use crate::ids::{BackupId, VolumeName};
@@ -34,28 +34,33 @@ pub struct SegmentIndex {
     pub number: u32,
     /// The volume's geometry at that backup.
     pub geometry: Geometry,
+    /// What blocks and index are aligned to, and padded to: [`STORE_ALIGN`] in segments that we write.
+    pub align_bytes: u64,
     /// The blocks; [`SegmentIndex::encode`] sorts them by offset, and so they come back.
     pub entries: Vec<IndexEntry>,
 }
 
 impl SegmentIndex {
     /// Packs the tail of a segment whose blocks end at `at_offset_bytes`: index, padding and
-    /// footer, a multiple of [`STORE_ALIGN`]; and the index's hash, "the segment's hash" in
+    /// footer, a multiple of `align_bytes`; and the index's hash, "the segment's hash" in
     /// manifests.
     ///
     /// # Panics
     /// If `at_offset_bytes` or an entry's offset is unaligned, or there are 2³² entries: our own
     /// mistakes, which must not reach a store.
     pub fn encode(&self, at_offset_bytes: u64) -> (Vec<u8>, BlockHash) {
-        assert!(at_offset_bytes.is_multiple_of(STORE_ALIGN), "unaligned segment index");
+        let is_aligned = |offset_bytes: u64| offset_bytes.is_multiple_of(self.align_bytes);
+        assert!(is_aligned(at_offset_bytes), "unaligned segment index");
         let index_bytes = at::BYTES + self.entries.len() * index_entry::BYTES;
-        let tail_bytes = (index_bytes + FOOTER_BYTES).next_multiple_of(ALIGN);
+        let tail_bytes = ((index_bytes + FOOTER_BYTES) as u64).next_multiple_of(self.align_bytes);
+        let tail_bytes = usize::try_from(tail_bytes).unwrap_or(usize::MAX);
         let mut tail = Vec::with_capacity(tail_bytes);
         tail.extend_from_slice(&self.encode_header());
         let mut entries: Vec<&IndexEntry> = self.entries.iter().collect();
         entries.sort_by_key(|entry| entry.offset_bytes);
         for entry in entries {
-            tail.extend_from_slice(&entry.encode());
+            assert!(is_aligned(entry.offset_bytes), "unaligned block in a segment");
+            tail.extend_from_slice(&entry.encode(self.geometry.len_bytes(entry.block)));
         }
         let hash = BlockHash::of(&tail);
         let (index_offset_bytes, index_bytes) = (at_offset_bytes, index_bytes as u64);
@@ -74,9 +79,15 @@ impl SegmentIndex {
         put(&mut bytes, at::VOLUME_BYTES, self.geometry.volume_bytes());
         put(&mut bytes, at::BLOCK_BYTES, self.geometry.block_bytes());
         put(&mut bytes, at::ENTRIES, self.entries.len() as u64);
+        put(&mut bytes, at::ENTRY_BYTES, index_entry::BYTES as u64);
         put_name(&mut bytes, at::VOLUME_LENGTH, at::VOLUME, self.volume.as_str());
         put_name(&mut bytes, at::BACKUP_LENGTH, at::BACKUP, self.backup.as_str());
         bytes
+    }
+
+    /// The room that one of the segment's blocks takes, padding included.
+    pub fn room_bytes(&self, entry: &IndexEntry) -> u64 {
+        u64::from(entry.stored_bytes).next_multiple_of(self.align_bytes)
     }
 
     /// Unpacks the index that `footer` names: its hash, then every field and entry is checked.
@@ -87,21 +98,29 @@ impl SegmentIndex {
         let (header, packed) = index.split_at(at::BYTES);
         ensure(header[at::MAGIC] == *MAGIC, WHAT, || "this is no segment index")?;
         check_version(WHAT, u32_at(header, at::VERSION))?;
-        let reserved = &header[at::RESERVED];
-        ensure(reserved.iter().all(|b| *b == 0), WHAT, || "reserved bytes are not zero")?;
+        // The hash proves the bytes: what is strange now was written by a later version.
+        if header[at::RESERVED].iter().any(|byte| *byte != 0) {
+            return unsupported(WHAT, "it uses bytes that this septet does not know");
+        }
+        let entry_bytes = u32_at(header, at::ENTRY_BYTES);
+        if u64::from(entry_bytes) != index_entry::BYTES as u64 {
+            return unsupported(WHAT, format!("its entries have {entry_bytes} bytes, which this septet does not know"));
+        }
         let (volume_bytes, block_bytes) = (u64_at(header, at::VOLUME_BYTES), u32_at(header, at::BLOCK_BYTES));
         let geometry = Geometry::new(volume_bytes, block_bytes).or_else(as_damage)?;
         let count = u64::from(u32_at(header, at::ENTRIES));
         ensure(count * index_entry::BYTES as u64 == packed.len() as u64, WHAT, || {
             format!("{count} entries in {} bytes", packed.len())
         })?;
+        let entries = decode_entries(packed, &geometry, footer.index_offset_bytes)?;
         Ok(Self {
             repository: Uuid::from_bytes(array_at(header, at::REPOSITORY)),
             volume: name_at(header, at::VOLUME_LENGTH, at::VOLUME)?.parse().or_else(as_damage)?,
             backup: name_at(header, at::BACKUP_LENGTH, at::BACKUP)?.parse().or_else(as_damage)?,
             number: u32_at(header, at::NUMBER),
             geometry,
-            entries: decode_entries(packed, &geometry, footer.index_offset_bytes)?,
+            align_bytes: alignment(&entries, footer.index_offset_bytes),
+            entries,
         })
     }
 
@@ -127,10 +146,16 @@ fn decode_entries(packed: &[u8], geometry: &Geometry, ceiling: u64) -> Result<Ve
     let mut floor = 0;
     let decode = |bytes| {
         let entry = IndexEntry::decode(bytes, geometry, floor, ceiling)?;
-        floor = entry.end_bytes();
+        floor = entry.offset_bytes + u64::from(entry.stored_bytes);
         Ok(entry)
     };
     packed.chunks_exact(index_entry::BYTES).map(decode).collect()
+}
+
+/// What the segment's writer aligned to: of the two alignments there are, the larger one that holds.
+fn alignment(entries: &[IndexEntry], index_offset_bytes: u64) -> u64 {
+    let mut offsets = entries.iter().map(|entry| entry.offset_bytes).chain([index_offset_bytes]);
+    if offsets.all(|offset| offset.is_multiple_of(STORE_ALIGN)) { STORE_ALIGN } else { READ_ALIGN }
 }
 
 /// Within an object, an invalid name or geometry is damage and nobody's wrong usage.

@@ -12,16 +12,16 @@ pub use entry::{IndexEntry, crc32};
 pub use footer::Footer;
 pub use index::SegmentIndex;
 
-/// Blocks and the index start on multiples of this, and a segment's length is one.
+/// Blocks and the index are written on multiples of this, and a segment's length is one.
 pub const STORE_ALIGN: u64 = 4096;
-#[expect(clippy::cast_possible_truncation, reason = "4096 fits everywhere")]
-const ALIGN: usize = STORE_ALIGN as usize;
+/// Readers accept blocks, indexes and lengths on multiples of this: the unit of stored offsets.
+pub const READ_ALIGN: u64 = crate::layout::OFFSET_UNIT_BYTES;
 /// The length of the footer.
 pub const FOOTER_BYTES: usize = crate::layout::footer::BYTES;
 /// No offset within a segment can be larger: 2 TiB, the reach of 32 bits of 512-byte units.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 41;
 
-/// The room that `stored_bytes` take in a segment: rounded up to [`STORE_ALIGN`].
+/// The room that `stored_bytes` take in a segment that we write: rounded up to [`STORE_ALIGN`].
 pub fn padded(stored_bytes: u32) -> u64 {
     u64::from(stored_bytes).next_multiple_of(STORE_ALIGN)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{TABLE_CHUNK_ENTRIES, TableHeader, WHAT};
+use super::{TableHeader, WHAT};
 use crate::codec::Codec;
 use crate::error::{Result, damaged, ensure};
 use crate::hash::{BlockHash, agrees};
@@ -58,9 +58,10 @@ pub struct TableDirectory {
 }
 
 impl TableDirectory {
-    /// Unpacks the directory, the [`TableHeader::directory_bytes`] that follow the header. Chunks
-    /// must lie one after the other and fill the object to its end.
-    pub fn decode(header: TableHeader, directory: &[u8]) -> Result<Self> {
+    /// Unpacks the directory, the [`TableHeader::directory_bytes`] that follow the header. With the header
+    /// it must have this root: it is proven before it is interpreted. Chunks must lie one after the other and
+    /// fill the object to its end.
+    pub fn decode(header: TableHeader, directory: &[u8], root: BlockHash) -> Result<Self> {
         let whole = directory.len() as u64 == header.directory_bytes();
         ensure(whole, WHAT, || "its directory is cut short")?;
         ensure(
@@ -68,6 +69,7 @@ impl TableDirectory {
             WHAT,
             || "header and directory do not match their hash",
         )?;
+        ensure(agrees(header.root(directory), root), WHAT, || "it is not the one that its manifest names")?;
         let mut chunks = Vec::with_capacity(directory.len() / at::BYTES);
         let mut end = header.data_offset_bytes();
         for (number, bytes) in (0..).zip(directory.chunks_exact(at::BYTES)) {
@@ -89,14 +91,14 @@ impl TableDirectory {
     }
 
     /// Unpacks a whole object that is in memory already, for small tables and tests.
-    pub fn decode_object(object: &[u8], entry_bytes: u32, entries: u64) -> Result<Self> {
+    pub fn decode_object(object: &[u8], entry_bytes: u32, entries: u64, root: BlockHash) -> Result<Self> {
         let Some((front, rest)) = object.split_first_chunk() else {
             return damaged(WHAT, "it is cut short");
         };
         let header = TableHeader::decode(front, entry_bytes, entries, object.len() as u64)?;
         let split = usize::try_from(header.directory_bytes()).ok();
         match split.and_then(|at| rest.split_at_checked(at)) {
-            Some((directory, _)) => Self::decode(header, directory),
+            Some((directory, _)) => Self::decode(header, directory, root),
             None => damaged(WHAT, "it is cut short"),
         }
     }
@@ -113,16 +115,16 @@ impl TableDirectory {
 
     /// The chunk that holds `entry`.
     pub fn chunk_of(&self, entry: u64) -> u64 {
-        entry / u64::from(TABLE_CHUNK_ENTRIES)
+        entry / u64::from(self.header.chunk_entries_max())
     }
 
     /// The entries that `chunk` holds: none beyond the last chunk.
     pub fn entries_of(&self, chunk: u64) -> Range<u64> {
-        let first = chunk.saturating_mul(u64::from(TABLE_CHUNK_ENTRIES));
+        let first = chunk.saturating_mul(u64::from(self.header.chunk_entries_max()));
         first..first.saturating_add(u64::from(self.header.chunk_entries(chunk)))
     }
 
-    /// The decoded length of `chunk` in bytes: 1 MiB at most, 0 beyond the last chunk.
+    /// The decoded length of `chunk` in bytes: 4 MiB at most, 0 beyond the last chunk.
     pub fn chunk_bytes(&self, chunk: u64) -> usize {
         self.header.chunk_bytes(chunk) as usize
     }
@@ -156,12 +158,8 @@ impl TableDirectory {
         if !agrees(crc32(stored), chunk.crc32) {
             return fail("the stored bytes do not match their CRC-32");
         }
-        match chunk.codec {
-            Codec::Raw => entries.copy_from_slice(stored),
-            Codec::Lz4 => match lz4_flex::block::decompress_into(stored, entries) {
-                Ok(bytes) if bytes == entries.len() => {}
-                _ => return fail("it cannot be decompressed"),
-            },
+        if let Err(error) = chunk.codec.decode(stored, entries) {
+            return fail(&error.to_string());
         }
         if !agrees(BlockHash::of(entries), chunk.hash) {
             return fail("it does not match its hash");

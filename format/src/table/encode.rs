@@ -8,20 +8,47 @@ use crate::codec::Codec;
 use crate::error::Result;
 use crate::hash::BlockHash;
 use crate::layout::{table_chunk, table_header};
+use crate::manifest::TableRef;
 use crate::segment::crc32;
+
+/// A table object, and what a manifest says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedTable {
+    /// The object.
+    pub object: Vec<u8>,
+    /// Its root.
+    pub root: BlockHash,
+}
+
+impl EncodedTable {
+    /// What a manifest says of it, if it is put under the key of this generation.
+    pub fn reference(&self, generation: u32) -> TableRef {
+        TableRef { generation, bytes: self.object.len() as u64, root: self.root }
+    }
+}
 
 /// Packs `entries` entries of `entry_bytes` each into a table object.
 ///
 /// `read(first, memory)` is called once for each chunk, in order, and fills `memory`, which comes
-/// zeroed, with the entries from `first` on. What is returned is the compressed object: 44 MiB for
+/// zeroed, with the entries from `first` on. The compressed object is in memory as a whole: 44 MiB for
 /// both tables of 1 TiB at worst.
-#[expect(clippy::cast_possible_truncation, reason = "BLOCKS_MAX bounds the directory to 12 MiB")]
 pub fn encode_table(
     entry_bytes: u32,
     entries: u64,
+    read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+) -> Result<EncodedTable> {
+    encode_in_chunks(TABLE_CHUNK_ENTRIES, entry_bytes, entries, read)
+}
+
+/// The same in chunks of so many entries.
+#[expect(clippy::cast_possible_truncation, reason = "BLOCKS_MAX bounds the directory to 12 MiB")]
+pub(super) fn encode_in_chunks(
+    chunk_entries: u32,
+    entry_bytes: u32,
+    entries: u64,
     mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
-) -> Result<Vec<u8>> {
-    let header = TableHeader::new(entry_bytes, entries)?;
+) -> Result<EncodedTable> {
+    let header = TableHeader::new(entry_bytes, entries)?.in_chunks(chunk_entries);
     let mut object = vec![0; header.data_offset_bytes() as usize];
     let mut memory = vec![0; header.chunk_bytes(0) as usize];
     let mut scratch = vec![0; lz4_flex::block::get_maximum_output_size(memory.len())];
@@ -29,16 +56,17 @@ pub fn encode_table(
     for number in 0..header.chunks() {
         let memory = &mut memory[..header.chunk_bytes(number) as usize];
         memory.fill(0);
-        read(number * u64::from(TABLE_CHUNK_ENTRIES), memory)?;
+        read(number * u64::from(chunk_entries), memory)?;
         if !is_zero(memory) {
             let chunk = append(&mut object, memory, &mut scratch);
             object[directory_at..][..table_chunk::BYTES].copy_from_slice(&chunk.encode());
         }
         directory_at += table_chunk::BYTES;
     }
-    let front = header.encode(&object[table_header::BYTES..directory_at]);
+    let directory = &object[table_header::BYTES..directory_at];
+    let (front, root) = (header.encode(directory), header.root(directory));
     object[..table_header::BYTES].copy_from_slice(&front);
-    Ok(object)
+    Ok(EncodedTable { object, root })
 }
 
 /// Appends one chunk to the object, in the shorter of its two forms.

@@ -1,6 +1,8 @@
 //! The first 64 bytes of a table: its shape, and the hash of shape and directory.
 
-use super::{ENTRY_BYTES_MAX, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, WHAT};
+use super::{
+    ENTRY_BYTES_MAX, TABLE_CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES_MAX, TABLE_CHUNK_ENTRIES_MIN, TABLE_HEADER_BYTES, WHAT,
+};
 use crate::error::{Result, check_version, ensure};
 use crate::hash::BlockHash;
 use crate::layout::table_header as at;
@@ -14,6 +16,7 @@ const MAGIC: &[u8; 8] = b"SEPTETTB";
 pub struct TableHeader {
     entry_bytes: u32,
     entries: u64,
+    chunk_entries: u32,
     object_bytes: u64,
     hash: BlockHash,
 }
@@ -25,25 +28,35 @@ impl TableHeader {
             let why = format!("a table of {entries} entries of {entry_bytes} bytes");
             return Err(FormatError::InvalidGeometry { why });
         }
-        Ok(Self { entry_bytes, entries, object_bytes: 0, hash: BlockHash::ZERO })
+        let chunk_entries = TABLE_CHUNK_ENTRIES;
+        Ok(Self { entry_bytes, entries, chunk_entries, object_bytes: 0, hash: BlockHash::ZERO })
+    }
+
+    /// The same table in chunks of so many entries.
+    pub(super) fn in_chunks(self, chunk_entries: u32) -> Self {
+        Self { chunk_entries, ..self }
     }
 
     /// Unpacks the first 64 bytes of an object that is `object_bytes` long and must be a table of
-    /// `entries` entries of `entry_bytes` each: numbers that the manifest gives, not the object.
+    /// `entries` entries of `entry_bytes` each: numbers that the manifest gives, not the object. How many
+    /// entries a chunk has is the object's own choice, within bounds.
     pub fn decode(bytes: &[u8; TABLE_HEADER_BYTES], entry_bytes: u32, entries: u64, object_bytes: u64) -> Result<Self> {
         ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is no table")?;
         check_version(WHAT, u32_at(bytes, at::VERSION))?;
         let hash = BlockHash::from(array_at(bytes, at::HASH));
-        let header = Self { object_bytes, hash, ..Self::new(entry_bytes, entries)? };
+        let chunk_entries = u32_at(bytes, at::CHUNK_ENTRIES);
+        let header = Self { chunk_entries, object_bytes, hash, ..Self::new(entry_bytes, entries)? };
+        let possible = TABLE_CHUNK_ENTRIES_MIN..=TABLE_CHUNK_ENTRIES_MAX;
+        ensure(chunk_entries.is_power_of_two() && possible.contains(&chunk_entries), WHAT, || {
+            format!("chunks of {chunk_entries} entries")
+        })?;
         let found = (u32_at(bytes, at::ENTRY_BYTES), u64_at(bytes, at::ENTRIES));
         ensure(found == (entry_bytes, entries), WHAT, || {
             let (bytes, count) = found;
             format!("{count} entries of {bytes} bytes, not {entries} of {entry_bytes}")
         })?;
-        let chunking = (u32_at(bytes, at::CHUNK_ENTRIES), u64_at(bytes, at::CHUNKS));
-        ensure(chunking == (TABLE_CHUNK_ENTRIES, header.chunks()), WHAT, || {
-            format!("{} chunks of {} entries", chunking.1, chunking.0)
-        })?;
+        let chunks = u64_at(bytes, at::CHUNKS);
+        ensure(chunks == header.chunks(), WHAT, || format!("{chunks} chunks of {chunk_entries} entries"))?;
         ensure(header.data_offset_bytes() <= object_bytes, WHAT, || "it is cut short")?;
         Ok(header)
     }
@@ -58,6 +71,11 @@ impl TableHeader {
         self.entries
     }
 
+    /// How many entries every chunk but perhaps the last has.
+    pub fn chunk_entries_max(&self) -> u32 {
+        self.chunk_entries
+    }
+
     /// The length of an entry.
     pub fn entry_bytes(&self) -> u32 {
         self.entry_bytes
@@ -65,7 +83,7 @@ impl TableHeader {
 
     /// How many chunks there are, absent ones counted.
     pub fn chunks(&self) -> u64 {
-        self.entries.div_ceil(u64::from(TABLE_CHUNK_ENTRIES))
+        self.entries.div_ceil(u64::from(self.chunk_entries))
     }
 
     /// The length of the object.
@@ -85,12 +103,12 @@ impl TableHeader {
 
     /// How many entries `chunk` has: fewer in the last, none beyond it.
     pub(super) fn chunk_entries(&self, chunk: u64) -> u32 {
-        let before = chunk.saturating_mul(u64::from(TABLE_CHUNK_ENTRIES));
+        let before = chunk.saturating_mul(u64::from(self.chunk_entries));
         let left = self.entries.saturating_sub(before);
-        u32::try_from(left).map_or(TABLE_CHUNK_ENTRIES, |left| left.min(TABLE_CHUNK_ENTRIES))
+        u32::try_from(left).map_or(self.chunk_entries, |left| left.min(self.chunk_entries))
     }
 
-    /// The decoded length of `chunk`: 1 MiB at most.
+    /// The decoded length of `chunk`: 4 MiB at most.
     pub(super) fn chunk_bytes(&self, chunk: u64) -> u32 {
         self.chunk_entries(chunk) * self.entry_bytes
     }
@@ -102,7 +120,17 @@ impl TableHeader {
         bytes
     }
 
-    /// The hash that vouches for this shape and this directory.
+    /// The hash over this shape and the hashes of the decoded chunks: what a manifest names.
+    pub(super) fn root(&self, directory: &[u8]) -> BlockHash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.encode_front()[..at::HASH.start]);
+        for chunk in directory.chunks_exact(table_chunk::BYTES) {
+            hasher.update(&chunk[table_chunk::HASH]);
+        }
+        BlockHash::from(*hasher.finalize().as_bytes())
+    }
+
+    /// The hash that finds damage of this shape and this directory.
     pub(super) fn hash_with(&self, directory: &[u8]) -> BlockHash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.encode_front()[..at::HASH.start]);
@@ -116,7 +144,7 @@ impl TableHeader {
         put(&mut bytes, at::VERSION, FORMAT_VERSION);
         put(&mut bytes, at::ENTRY_BYTES, self.entry_bytes);
         put(&mut bytes, at::ENTRIES, self.entries);
-        put(&mut bytes, at::CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES);
+        put(&mut bytes, at::CHUNK_ENTRIES, self.chunk_entries);
         put(&mut bytes, at::CHUNKS, self.chunks());
         bytes
     }

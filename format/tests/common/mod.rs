@@ -76,14 +76,21 @@ fn segment(backup: &BackupId, blocks: &[(u64, &[u8])]) -> (Vec<u8>, SegmentIndex
         object.resize(object.len() + (padded(stored_bytes) - u64::from(stored_bytes)) as usize, 0);
     }
     let backup = backup.clone();
-    let index =
-        SegmentIndex { repository: REPOSITORY, volume: volume(), backup, number: 0, geometry: geometry(), entries };
+    let index = SegmentIndex {
+        repository: REPOSITORY,
+        volume: volume(),
+        backup,
+        number: 0,
+        geometry: geometry(),
+        align_bytes: STORE_ALIGN,
+        entries,
+    };
     let (tail, hash) = index.encode(object.len() as u64);
     object.extend(tail);
     (object, index, hash)
 }
 
-fn table<const N: usize>(entries: &[[u8; N]]) -> Vec<u8> {
+fn table<const N: usize>(entries: &[[u8; N]]) -> EncodedTable {
     let read = |first: u64, memory: &mut [u8]| {
         let all = entries[first as usize..].as_flattened();
         memory.copy_from_slice(&all[..memory.len()]);
@@ -92,8 +99,8 @@ fn table<const N: usize>(entries: &[[u8; N]]) -> Vec<u8> {
     encode_table(N as u32, entries.len() as u64, read).unwrap()
 }
 
-fn object_ref(object: &[u8]) -> ObjectRef {
-    ObjectRef { bytes: object.len() as u64, hash: BlockHash::of(object) }
+fn machine() -> Machine {
+    Machine { id: "8f1c2d3e4f5061728394a5b6c7d8e9f0".to_owned(), name: "host1".to_owned() }
 }
 
 fn made() -> jiff::Timestamp {
@@ -102,16 +109,24 @@ fn made() -> jiff::Timestamp {
 
 /// A manifest that names no objects yet.
 fn manifest(sequence: u64, backup: &BackupId, data: u64) -> Manifest {
-    let nothing = ObjectRef { bytes: 0, hash: BlockHash::ZERO };
+    let nothing = TableRef { generation: 0, bytes: 0, root: BlockHash::ZERO };
     Manifest {
         format: FORMAT_VERSION,
+        needs_to_read: Features::of_this_version(),
+        needs_to_write: Features::of_this_version(),
         repository: REPOSITORY,
         volume: volume(),
         backup: backup.clone(),
+        generation: 0,
         parent: None,
         sequence,
         created: made(),
-        source: "/dev/vg/vol".to_owned(),
+        machine: machine(),
+        source: Source {
+            name: "/dev/vg/vol".to_owned(),
+            kind: "device".to_owned(),
+            identity: "dm LVM-8kQ0vJ1d".to_owned(),
+        },
         tool: "septet 0.1.0".to_owned(),
         volume_bytes: VOLUME_BYTES,
         block_bytes: BLOCK_BYTES,
@@ -152,17 +167,17 @@ pub(crate) fn build() -> Objects {
         let map = table(&locations.iter().map(|(_, l)| Location::encode(l.as_ref())).collect::<Vec<_>>());
         let live_bytes = index.entries.iter().map(|e| padded(e.stored_bytes)).sum();
         let rows = vec![SegmentRef { number: 0, bytes: object.len() as u64, hash, live_bytes }];
-        sources.push(SourceBackup { volume: volume(), backup: backup.clone(), segments: rows });
+        sources.push(SourceBackup { repository: REPOSITORY, volume: volume(), backup: backup.clone(), segments: rows });
         let mut manifest = manifest(sequence, &backup, new.len() as u64);
         manifest.parent = parent.replace(backup.clone());
-        manifest.bytes_stored = (object.len() + checksums.len() + map.len()) as u64;
-        (manifest.checksums, manifest.map) = (object_ref(&checksums), object_ref(&map));
+        manifest.bytes_stored = (object.len() + checksums.object.len() + map.object.len()) as u64;
+        (manifest.checksums, manifest.map) = (checksums.reference(0), map.reference(0));
         manifest.sources = sources.clone();
         manifest.check().unwrap();
         objects.insert(keys::segment(&volume(), &backup, 0), object);
-        objects.insert(keys::checksums(&volume(), &backup), checksums);
-        objects.insert(keys::map(&volume(), &backup), map);
-        objects.insert(keys::manifest(&volume(), &backup), manifest.encode());
+        objects.insert(manifest.checksums_key(), checksums.object);
+        objects.insert(manifest.map_key(), map.object);
+        objects.insert(manifest.key(), manifest.encode());
     }
     objects
 }

@@ -7,7 +7,7 @@
 
 use std::ops::RangeInclusive;
 
-use septet_format::{BackupId, Geometry, VolumeName};
+use septet_format::{BackupId, Geometry, Machine, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,6 +44,12 @@ pub enum Compression {
 pub struct BackupJob {
     /// What to read: a path.
     pub source: String,
+    /// What kind of source that is: `file`, `device` or `image`.
+    pub source_kind: String,
+    /// What tells it from every other source; empty if unknown.
+    pub source_identity: String,
+    /// The machine on which the backup is made.
+    pub machine: Machine,
     /// Where to store: a directory or a URL without secrets.
     pub repo: String,
     /// The repository's id.
@@ -52,6 +58,8 @@ pub struct BackupJob {
     pub volume: VolumeName,
     /// The id of the backup that is made.
     pub backup: BackupId,
+    /// Which attempt at the backup this is: the generation of what it commits.
+    pub attempt: u32,
     /// The backup that it is compared with; none for a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<BackupId>,
@@ -197,7 +205,9 @@ impl Begin {
     /// Refuses a block size that can't be, before a pool is made for it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let block_bytes = match self {
-            Self::Backup(job) => job.block_bytes,
+            Self::Backup(job) => {
+                return Geometry::for_writing(0, job.block_bytes).map(drop).map_err(Failure::protocol);
+            }
             Self::Restore(job) => job.block_bytes,
             Self::Verify(job) => job.block_bytes,
             Self::Delete(_) => return Ok(()),

@@ -4,8 +4,9 @@
 //! decoded into a typed struct (a `serde_json::Value` costs 2.8 times as much, an untagged enum nearly
 //! as much) and then checked into a [`Message`].
 
-use septet_format::{BackupId, BlockHash, Codec};
+use septet_format::{BackupId, BlockHash, Codec, VolumeName};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::begin::Begin;
 use super::command::{Command, State};
@@ -94,6 +95,10 @@ pub struct SegmentLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentName {
+    /// The repository in which it was made.
+    pub repository: Uuid,
+    /// The volume whose backup wrote it.
+    pub volume: VolumeName,
     /// The backup that wrote it.
     pub backup: BackupId,
     /// Its number in that backup.

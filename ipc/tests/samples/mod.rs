@@ -3,7 +3,7 @@
 //! Each list is made from a `match` without a wildcard or a literal with all fields: what is added
 //! to the code does not compile here until it stands in the list, and then in the document.
 
-use septet_format::{BlockHash, Codec};
+use septet_format::{BlockHash, Codec, Machine};
 use septet_ipc::message::{CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob,
@@ -50,10 +50,14 @@ pub(crate) fn jobs() -> [Begin; 4] {
     let all = [
         Begin::Backup(BackupJob {
             source: "s".to_owned(),
+            source_kind: "file".to_owned(),
+            source_identity: "i".to_owned(),
+            machine: Machine { id: "m".to_owned(), name: "h".to_owned() },
             repo: repo.clone(),
             repository: Uuid::nil(),
             volume,
             backup,
+            attempt: 1,
             parent: Some("p".parse().unwrap()),
             sequence: 1,
             metadata: Some(serde_json::json!({ "name": "n" })),
@@ -174,5 +178,12 @@ pub(crate) fn progress() -> Progress {
 }
 
 fn segment() -> SegmentName {
-    SegmentName { backup: "b".parse().unwrap(), number: 1, bytes: 4096, hash: BlockHash::ZERO }
+    SegmentName {
+        repository: Uuid::nil(),
+        volume: "v".parse().unwrap(),
+        backup: "b".parse().unwrap(),
+        number: 1,
+        bytes: 4096,
+        hash: BlockHash::ZERO,
+    }
 }

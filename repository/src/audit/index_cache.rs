@@ -6,7 +6,7 @@
 //! of it kept each time, where evicting the oldest would keep nothing.
 
 use crate::{Repository, Result};
-use septet_format::{BlockHash, IndexEntry, SegmentRef, SourceBackup, keys};
+use septet_format::{BlockHash, IndexEntry, SegmentRef, SourceBackup};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl IndexCache {
         source: &SourceBackup,
         segment: &SegmentRef,
     ) -> Result<Arc<Result<Index, String>>> {
-        let key = (keys::segment(&source.volume, &source.backup, segment.number), segment.bytes, segment.hash);
+        let key = (source.segment_key(segment), segment.bytes, segment.hash);
         if let Some(kept) = self.indexes.get_mut(&key) {
             kept.used = self.backup;
             return Ok(kept.index.clone());
@@ -113,7 +113,7 @@ fn read(repository: &Repository, key: &str, source: &SourceBackup, segment: &Seg
     repository.ensure(bytes == segment.bytes, key, "segment", || {
         format!("it has {bytes} bytes and should have {}", segment.bytes)
     })?;
-    Ok(Index(repository.segment_index(&source.volume, &source.backup, segment)?.entries))
+    Ok(Index(repository.segment_index(source, segment)?.entries))
 }
 
 /// What it takes to keep an index, about.

@@ -45,12 +45,8 @@ impl QuickLook {
 
 /// Every object that a backup needs, and its length.
 fn needed(manifest: &Manifest) -> impl Iterator<Item = (String, u64)> {
-    let Manifest { volume, backup, .. } = manifest;
-    let tables =
-        [(keys::checksums(volume, backup), manifest.checksums.bytes), (keys::map(volume, backup), manifest.map.bytes)];
-    let segments = manifest
-        .segment_rows()
-        .map(|(_, source, segment)| (keys::segment(&source.volume, &source.backup, segment.number), segment.bytes));
+    let tables = [(manifest.checksums_key(), manifest.checksums.bytes), (manifest.map_key(), manifest.map.bytes)];
+    let segments = manifest.segment_rows().map(|(_, source, segment)| (source.segment_key(segment), segment.bytes));
     tables.into_iter().chain(segments)
 }
 
@@ -66,11 +62,11 @@ mod tests {
         let look = || QuickLook::take(&sample.repository, &sample.volume).unwrap();
         assert!(manifests.iter().all(|manifest| look().damage(manifest, None).is_empty()));
         assert!(look().covered(&manifests).0 >= 2);
-        sample.write("vol/b1/map", b"short");
-        sample.remove("vol/b2/checksums");
+        sample.write("vol/b1/map-0", b"short");
+        sample.remove("vol/b2/checksums-0");
         assert_eq!(look().damage(&manifests[0], None).len(), 1);
-        assert!(look().damage(&manifests[0], None)[0].contains("vol/b1/map\" has 5 bytes"));
-        assert!(look().damage(&manifests[1], None)[0].contains("vol/b2/checksums\" is missing"));
+        assert!(look().damage(&manifests[0], None)[0].contains("vol/b1/map-0\" has 5 bytes"));
+        assert!(look().damage(&manifests[1], None)[0].contains("vol/b2/checksums-0\" is missing"));
         sample.remove("vol/b1/segments/000000");
         assert!(
             manifests.iter().all(|manifest| look().damage(manifest, None).iter().any(|why| why.contains("segments")))

@@ -10,7 +10,9 @@ fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
 
 /// The same from a process of an earlier boot.
 fn dead(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
-    Pending { boot: "earlier pid:[1]".to_owned(), ..of(sample, backup, parent) }
+    let mut marker = of(sample, backup, parent);
+    "earlier".clone_into(&mut marker.by.boot);
+    marker
 }
 
 fn swept(sample: &Sample) -> Vec<String> {
@@ -25,7 +27,7 @@ fn a_marker_says_whose_it_is_and_keeps_others_away() {
     assert_eq!(begin(&sample.repository, &ours).unwrap(), None);
     assert!(!is_dead(&ours));
     let error = begin(&sample.repository, &of(&sample, "b1", None)).unwrap_err().to_string();
-    assert!(error.contains(&format!("process {} on {}", ours.pid, ours.host)), "{error}");
+    assert!(error.contains(&format!("process {} on {}", ours.by.pid, ours.by.machine.name)), "{error}");
     assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [ours]);
     remove(&sample.repository, &of(&sample, "b1", None)).unwrap();
     assert!(list(&sample.repository, &sample.volume).unwrap().pending.is_empty());
@@ -40,7 +42,7 @@ fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free()
     let refused = |marker: &Pending| begin(&sample.repository, marker).unwrap_err();
     assert!(matches!(refused(&of(&sample, "b4", Some("gone"))), RepositoryError::ParentGone { .. }));
     assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
-    sample.remove("vol/b1/manifest.json");
+    sample.remove("vol/b1/manifest-0.json");
     reclaim::run(&sample.repository, &sample.volume, &[]).unwrap();
     let error = refused(&of(&sample, "b1", None));
     assert!(error.to_string().contains("parts of it are still there"), "{error}");
@@ -57,11 +59,11 @@ fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
     for marker in [dead(&sample, "d1", Some("b2")), dead(&sample, "d2", None), of(&sample, "alive", None)] {
         begin(&sample.repository, &marker).unwrap();
         sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
-        sample.write(&format!("vol/{}/map", marker.backup), b"some");
+        sample.write(&format!("vol/{}/map-0", marker.backup), b"some");
         sample.write(&format!("vol/{}/.tmp-1", marker.backup), b"some");
     }
     assert_eq!(swept(&sample), ["d1", "d2"]);
-    let alive = ["map", "pending.json", "segments/000000"].map(|name| format!("vol/alive/{name}"));
+    let alive = ["map-0", "pending-0.json", "segments/000000"].map(|name| format!("vol/alive/{name}"));
     let mut expected = [before, alive.to_vec()].concat();
     expected.sort();
     assert_eq!(sample.keys(), expected);
@@ -94,7 +96,7 @@ fn a_dead_run_that_had_committed_loses_its_marker_only() {
     sample.backup("b1", None, &[1, 3]);
     let mut before = sample.keys();
     assert_eq!(swept(&sample), ["b1"]);
-    before.retain(|key| key != "vol/b1/pending.json");
+    before.retain(|key| key != "vol/b1/pending-0.json");
     assert_eq!(sample.keys(), before);
 }
 
@@ -103,23 +105,23 @@ fn what_others_need_under_a_dead_runs_id_stays() {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1, 3]);
     sample.backup("b2", Some("b1"), &[1, 5]);
-    sample.remove("vol/b1/manifest.json");
+    sample.remove("vol/b1/manifest-0.json");
     // A run that took the deleted backup's id and died before it looked.
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
     assert_eq!(swept(&sample), ["b1"]);
-    assert!(sample.has("segments/000000", "vol/b1") && !sample.has("pending.json", "vol/b1"));
+    assert!(sample.has("segments/000000", "vol/b1") && !sample.has("pending-0.json", "vol/b1"));
 }
 
 #[test]
 fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
     let sample = Sample::new();
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
-    sample.write("vol/b1/map", b"some");
-    sample.flip("vol/b1/pending.json", 0);
+    sample.write("vol/b1/map-0", b"some");
+    sample.flip("vol/b1/pending-0.json", 0);
     let markers = list(&sample.repository, &sample.volume).unwrap();
     assert_eq!((markers.pending.len(), markers.unreadable.len()), (0, 1));
-    assert!(markers.unreadable[0].1.to_string().contains("vol/b1/pending.json"));
-    assert!(swept(&sample).is_empty() && sample.has("map", "vol/b1"));
+    assert!(markers.unreadable[0].1.to_string().contains("vol/b1/pending-0.json"));
+    assert!(swept(&sample).is_empty() && sample.has("map-0", "vol/b1"));
 }
 
 /// A dead run that has stored a segment, and the marker of one that would go on with it.
@@ -127,7 +129,7 @@ fn interrupted(sample: &Sample) -> (Pending, Pending) {
     let before = dead(sample, "d1", None);
     begin(&sample.repository, &before).unwrap();
     sample.write("vol/d1/segments/000000", b"some");
-    let next = Pending { resumed: 1, ..of(sample, "d1", None) };
+    let next = Pending { attempt: 1, ..of(sample, "d1", None) };
     (before, next)
 }
 
@@ -164,7 +166,7 @@ fn a_backup_of_which_any_marker_was_taken_away_is_not_wanted() {
     assert!(!is_wanted(&sample.repository, &next).unwrap());
     // Half cleared away by a run that died: it goes.
     remove(&sample.repository, &next).unwrap();
-    let next = Pending { resumed: 1, ..dead(&sample, "d1", None) };
+    let next = Pending { attempt: 1, ..dead(&sample, "d1", None) };
     create(&sample.repository, &next).unwrap();
     assert_eq!(crate::resume::find(&sample.repository, &sample.volume, None, None, None).unwrap(), None);
     assert_eq!(swept(&sample), ["d1"]);

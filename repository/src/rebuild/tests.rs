@@ -3,6 +3,7 @@
 use super::*;
 use crate::sample::Sample;
 use proptest::prelude::*;
+use septet_format::BlockHash;
 
 /// Ways to lose an object.
 const LOSSES: [fn(&Sample, &str); 5] = [
@@ -20,8 +21,8 @@ fn again(sample: &Sample, backup: &str) -> Result<Rebuilt> {
 /// Loses tables, rebuilds them, and holds them against what they were; an error is given if both are
 /// then as the loss left them.
 fn lose_and_rebuild(sample: &Sample, backup: &str, lost: Rebuilt, lose: fn(&Sample, &str)) -> Result<()> {
-    let tables =
-        [("map", lost.map), ("checksums", lost.checksums)].map(|(name, lost)| (format!("vol/{backup}/{name}"), lost));
+    let tables = [("map-0", lost.map), ("checksums-0", lost.checksums)]
+        .map(|(name, lost)| (format!("vol/{backup}/{name}"), lost));
     let before = tables.each_ref().map(|(key, _)| sample.read(key));
     tables.iter().filter(|(_, lost)| *lost).for_each(|(key, _)| lose(sample, key));
     let look = || tables.each_ref().map(|(key, _)| sample.keys().contains(key).then(|| sample.read(key)));
@@ -60,7 +61,7 @@ fn every_loss_of_every_backup_of_a_chain_is_made_good() {
             lose_and_rebuild(&sample, backup, lost, lose).unwrap();
         }
     }
-    sample.copy("vol/b1/map", "vol/b3/map");
+    sample.copy("vol/b1/map-0", "vol/b3/map-0");
     assert_eq!(again(&sample, "b3").unwrap(), MAP, "another backup's map is not b3's");
     sample.check("b3", &[1, 2, 7, 4, 6]);
 }
@@ -156,7 +157,7 @@ fn a_segment_that_only_another_backup_needs_may_be_lost() {
 fn progress_counts_the_segments() {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1, 2, 3, 4, 5]);
-    sample.remove("vol/b1/map");
+    sample.remove("vol/b1/map-0");
     let mut told = Vec::new();
     rebuild(&sample.repository, &sample.manifest("b1"), &mut |read, of| told.push((read, of))).unwrap();
     assert_eq!(told, [(1, 3), (2, 3), (3, 3)]);
@@ -166,7 +167,7 @@ fn progress_counts_the_segments() {
 fn a_hostile_manifest_is_refused_and_takes_no_memory() {
     let mut sample = Sample::new();
     let manifest = sample.backup("b1", None, &[1, 2]);
-    sample.remove("vol/b1/map");
+    sample.remove("vol/b1/map-0");
     let huge = Manifest { volume_bytes: u64::from(u32::MAX) << 16, ..manifest.clone() };
     let error = rebuild(&sample.repository, &huge, &mut |_, _| ()).unwrap_err();
     assert!(matches!(error, RepositoryError::NotRebuilt { .. }), "{error}");
@@ -177,7 +178,7 @@ fn a_hostile_manifest_is_refused_and_takes_no_memory() {
     let wrong = Manifest { map: manifest.checksums, ..manifest };
     let error = rebuild(&sample.repository, &wrong, &mut |_, _| ()).unwrap_err().to_string();
     assert!(error.contains("every block was found"), "{error}");
-    assert!(!sample.keys().contains(&"vol/b1/map".to_owned()));
+    assert!(!sample.keys().contains(&"vol/b1/map-0".to_owned()));
 }
 
 proptest! {
@@ -211,7 +212,7 @@ fn what_one_table_and_the_indexes_know_is_as_good_as_both_tables() {
     for (at, (backup, seeds)) in contents.iter().enumerate() {
         sample.backup(backup, at.checked_sub(1).map(|before| contents[before].0), seeds);
     }
-    for ((backup, seeds), table) in contents.iter().flat_map(|of| [(of, "map"), (of, "checksums")]) {
+    for ((backup, seeds), table) in contents.iter().flat_map(|of| [(of, "map-0"), (of, "checksums-0")]) {
         let key = format!("vol/{backup}/{table}");
         let before = sample.read(&key);
         for lose in LOSSES {
@@ -232,7 +233,7 @@ fn what_one_table_and_the_indexes_know_is_as_good_as_both_tables() {
 fn a_block_that_no_index_knows_is_damaged_and_no_hole() {
     let mut sample = Sample::new();
     let manifest = sample.backup("b1", None, &[1, 2, 0, 4]);
-    sample.remove("vol/b1/map");
+    sample.remove("vol/b1/map-0");
     sample.remove("vol/b1/segments/000001");
     let (index, _) = crate::BlockIndex::open_mended(&sample.repository, manifest).unwrap();
     assert!(index.locate(0).unwrap().is_some() && index.locate(2).unwrap().is_none());

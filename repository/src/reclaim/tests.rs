@@ -18,12 +18,19 @@ fn segments(key_of: &str, numbers: impl IntoIterator<Item = u32>) -> Vec<String>
 }
 
 fn marker(backup: &str, parent: Option<&BackupId>) -> Pending {
-    let text = format!(
-        r#"{{"format":1,"repository":"{}","volume":"vol","backup":"{backup}","parent":null,"host":"","machine":"",
-        "boot":"","pid":1,"process_start":1,"created":"2025-01-01T00:00:00Z"}}"#,
-        uuid::Uuid::nil()
-    );
-    Pending { parent: parent.cloned(), ..Pending::decode(text.as_bytes()).unwrap() }
+    Pending {
+        format: 1,
+        repository: uuid::Uuid::nil(),
+        volume: "vol".parse().unwrap(),
+        backup: id(backup),
+        parent: parent.cloned(),
+        attempt: 0,
+        by: septet_format::Process::default(),
+        source: septet_format::Source::default(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        beat: 0,
+        snapshot: None,
+    }
 }
 
 /// Three backups, each on the one before, one segment each; the first one's manifest is gone.
@@ -31,15 +38,15 @@ fn survey() -> (Survey, Manifest) {
     let [b1, b2, b3] = [manifest("b1", &["b1"]), manifest("b2", &["b1", "b2"]), manifest("b3", &["b3"])];
     let mut survey = Survey::default();
     for backup in ["b1", "b2", "b3"] {
-        let names = ["manifest.json", "map", "checksums", "segments/000000", "segments/000001", "foreign"];
+        let names = ["manifest-0.json", "map-0", "checksums-0", "segments/000000", "segments/000001", "foreign"];
         survey.objects.extend(names.map(|name| format!("vol/{backup}/{name}")));
     }
-    survey.objects.retain(|key| key != "vol/b1/manifest.json");
+    survey.objects.retain(|key| key != "vol/b1/manifest-0.json");
     survey.backups.manifests = vec![b2, b3];
     (survey, b1)
 }
 
-const TABLES_OF_B1: [&str; 2] = ["vol/b1/map", "vol/b1/checksums"];
+const TABLES_OF_B1: [&str; 2] = ["vol/b1/map-0", "vol/b1/checksums-0"];
 
 #[test]
 fn what_no_manifest_names_may_go_and_nothing_else() {
@@ -84,13 +91,13 @@ fn deleting_any_backup_of_a_real_chain_leaves_the_others_whole() {
             sample.backup(backup, parent, seeds);
         }
         let manifest = sample.manifest(doomed);
-        sample.remove(&format!("vol/{doomed}/manifest.json"));
+        sample.remove(&format!("vol/{doomed}/manifest-0.json"));
         run(&sample.repository, &sample.volume, &[manifest]).unwrap();
         for (backup, seeds) in seeds.iter().filter(|(backup, _)| *backup != doomed) {
             sample.check(backup, seeds);
         }
         for backup in ["b1", "b2", "b3"].iter().filter(|backup| **backup != doomed) {
-            sample.remove(&format!("vol/{backup}/manifest.json"));
+            sample.remove(&format!("vol/{backup}/manifest-0.json"));
         }
         run(&sample.repository, &sample.volume, &[]).unwrap();
         assert_eq!(sample.keys(), [] as [String; 0]);
@@ -115,7 +122,7 @@ impl World {
     /// Every manifest names only what is there.
     fn check(&self) {
         for (backup, manifest) in &self.manifests {
-            for table in ["map", "checksums"] {
+            for table in ["map-0", "checksums-0"] {
                 assert!(self.objects.contains(&format!("vol/{backup}/{table}")), "{backup} has lost its {table}");
             }
             for (_, source, segment) in manifest.segment_rows() {
@@ -195,8 +202,8 @@ fn advance_backup(
             *ours = Some(Box::new(manifest));
         }
         3 => world.put(name, "segments/000000"),
-        4 => world.put(name, "map"),
-        5 => world.put(name, "checksums"),
+        4 => world.put(name, "map-0"),
+        5 => world.put(name, "checksums-0"),
         6 => drop(ours.take().map(|manifest| world.manifests.insert(id(name), *manifest))),
         7 => drop(world.markers.remove(&id(name))),
         _ => return false,
@@ -242,7 +249,7 @@ fn play(parents: &[Index], doomed: &[Index], schedule: &[Index]) {
     run_to_the_end(&mut world, Actor::delete(id("nobody")));
     let mut needed = BTreeSet::new();
     for (backup, manifest) in &world.manifests {
-        needed.extend(["map", "checksums"].map(|table| format!("vol/{backup}/{table}")));
+        needed.extend(["map-0", "checksums-0"].map(|table| format!("vol/{backup}/{table}")));
         needed.extend(
             manifest.segment_rows().map(|(_, source, row)| keys::segment(&source.volume, &source.backup, row.number)),
         );

@@ -12,6 +12,7 @@ mod handle;
 pub(crate) mod identity;
 mod in_use;
 mod located;
+pub(crate) mod origin;
 pub(crate) mod partial;
 mod probe;
 pub(crate) mod same_file;
