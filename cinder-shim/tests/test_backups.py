@@ -53,7 +53,7 @@ def test_a_chain_restores_to_the_same_another_and_a_new_volume(
     assert [backup["is_incremental"] for backup in (full, first, second)] == [False, True, True]
     assert all(backup["object_count"] >= 3 for backup in (full, first, second))
     assert api.get("backup", full["id"])["has_dependent_backups"]
-    assert f"{source}/{second['id']}/manifest.json" in store.objects()
+    assert f"{source}/{second['id']}/manifest-0.json" in store.objects()
 
     other = api.create_volume(size_gb + 1, "other")
     cloud.volume(other).write(1, 3)

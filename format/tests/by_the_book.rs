@@ -36,7 +36,7 @@ fn another_language_finds_damage_and_rebuilds_a_lost_map() {
     let copy = Command::new("cp").arg("-r").arg(golden().join("repo")).arg(&repo).status();
     assert!(copy.unwrap().success());
     let out = scratch.path().join("out");
-    fs::remove_file(repo.join("vol/b2/map")).unwrap();
+    fs::remove_file(repo.join("vol/b2/map-0")).unwrap();
     let (done, said) = restore(&repo, "b2", &out);
     assert!(done && said.contains("rebuilt"), "{said}");
     assert!(fs::read(&out).unwrap() == image(&contents()[1].1));

@@ -42,18 +42,27 @@ fn its_numbers_are_the_constants() {
     let told: Vec<_> = table(&document, "Numbers").iter().map(|row| row[1..3].join(" ")).collect();
     let held = [
         ("format version", u64::from(FORMAT_VERSION)),
-        ("smallest block", u64::from(BLOCK_BYTES_MIN)),
-        ("largest block", u64::from(BLOCK_BYTES_MAX)),
+        ("smallest block that is written", u64::from(BLOCK_BYTES_MIN)),
+        ("largest block that is written", u64::from(BLOCK_BYTES_MAX)),
+        ("smallest block that is read", u64::from(BLOCK_BYTES_READ_MIN)),
+        ("largest block that is read", u64::from(BLOCK_BYTES_READ_MAX)),
         ("usual block", u64::from(BLOCK_BYTES_DEFAULT)),
         ("most blocks of a volume", BLOCKS_MAX),
-        ("alignment within a segment", STORE_ALIGN),
+        ("alignment within a segment that is written", STORE_ALIGN),
+        ("alignment within a segment that is read", READ_ALIGN),
         ("largest segment", SEGMENT_BYTES_MAX),
-        ("entries of a table's chunk", u64::from(TABLE_CHUNK_ENTRIES)),
+        ("entries of a table's chunk that is written", u64::from(TABLE_CHUNK_ENTRIES)),
+        ("fewest entries of a chunk that is read", u64::from(TABLE_CHUNK_ENTRIES_MIN)),
+        ("most entries of a chunk that is read", u64::from(TABLE_CHUNK_ENTRIES_MAX)),
         ("bytes of a checksums entry", u64::from(CHECKSUM_ENTRY_BYTES)),
         ("bytes of a map entry", u64::from(MAP_ENTRY_BYTES)),
         ("longest name", NAME_BYTES_MAX as u64),
         ("longest manifest", MANIFEST_BYTES_MAX as u64),
-        ("longest septet.json, pending.json", JSON_BYTES_MAX as u64),
+        ("longest septet.json or marker", JSON_BYTES_MAX as u64),
+        ("highest generation or attempt", u64::from(keys::GENERATION_MAX)),
+        ("segment numbers of an attempt", u64::from(keys::SEGMENTS_PER_ATTEMPT)),
+        ("most names in a list of features", features::FEATURES_MAX as u64),
+        ("longest name of a feature", features::FEATURE_BYTES_MAX as u64),
     ];
     assert_eq!(told, held.map(|(name, number)| format!("{name} {number}")));
 }
@@ -101,11 +110,23 @@ fn its_decoded_entries_are_the_golden_ones() {
 }
 
 #[test]
-fn its_manifest_is_the_golden_one() {
+fn its_json_objects_are_the_golden_ones() {
     let document = document();
-    let block = document.split("```json vol/b2/manifest.json\n").nth(1).unwrap();
-    let told: serde_json::Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
-    let bytes = fs::read(golden().join("repo/vol/b2/manifest.json")).unwrap();
-    let held: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    assert_eq!(told, held);
+    for key in ["septet.json", "vol/b2/manifest-0.json", "vol/b0/manifest-1.json"] {
+        let block = document.split(&format!("```json {key}\n")).nth(1).unwrap_or_else(|| panic!("{key}"));
+        let told: serde_json::Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
+        let bytes = fs::read(golden().join("repo").join(key)).unwrap();
+        let held: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(told, held, "{key}");
+    }
+}
+
+#[test]
+fn its_marker_is_one() {
+    let document = document();
+    let block = document.split("```json pending-0.json\n").nth(1).unwrap();
+    let told = block.split("```").next().unwrap();
+    let marker = Pending::decode(told.as_bytes()).unwrap();
+    let held: serde_json::Value = serde_json::from_slice(&marker.encode()).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(told).unwrap(), held);
 }

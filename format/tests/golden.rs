@@ -81,6 +81,14 @@ fn the_golden_repository_restores() {
 }
 
 #[test]
+fn the_golden_tombstone_is_one() {
+    let bytes = &committed()["vol/b0/manifest-1.json"];
+    let Record::Tombstone(tombstone) = Record::decode(bytes).unwrap() else { panic!("a backup") };
+    assert_eq!((tombstone.key().as_str(), tombstone.reason), ("vol/b0/manifest-1.json", TombstoneReason::Deleted));
+    assert!(Manifest::decode(bytes).is_err());
+}
+
+#[test]
 fn every_segment_vouches_for_each_of_its_bytes() {
     for (key, object) in committed() {
         let Some(Key::Segment { volume, backup, number }) = keys::parse(key) else { continue };

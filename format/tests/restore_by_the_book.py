@@ -6,6 +6,7 @@ Written from FORMAT.md alone, to prove that it says enough. Needs nothing but Py
 """
 import json
 import os
+import re
 import struct
 import sys
 import zlib
@@ -27,7 +28,14 @@ except ImportError:
     from without_pip import lz4_decompress as unlz4
 
 
+KNOWN = {"generations"}  # the features that this tool knows
+
+
 class Damaged(Exception):
+    pass
+
+
+class Unsupported(Exception):
     pass
 
 
@@ -36,8 +44,17 @@ def ensure(good, why):
         raise Damaged(why)
 
 
+def check_format(what, format, needs):
+    if format > 1:
+        raise Unsupported(f"{what}: format {format}")
+    unknown = set(needs) - KNOWN
+    if unknown:
+        raise Unsupported(f"{what}: needs {sorted(unknown)}")
+
+
 def decode(codec, stored, size):
-    ensure(codec in (0, 1), f"unknown codec {codec}")
+    if codec > 1:
+        raise Unsupported(f"codec {codec}")
     try:
         data = unlz4(stored, size) if codec else stored
     except Exception as error:  # each LZ4 library has errors of its own
@@ -54,34 +71,49 @@ def read(path, offset=0, size=-1):
     return data
 
 
-def read_manifest(path):
+def newest_record(folder):
+    """The manifest or tombstone of the highest generation that can be read."""
+    names = [re.fullmatch(r"manifest-(0|[1-9][0-9]{0,3})\.json", name) for name in os.listdir(folder)]
+    for generation in sorted((int(name[1]) for name in names if name), reverse=True):
+        try:
+            record = read_record(os.path.join(folder, f"manifest-{generation}.json"))
+            ensure(record["generation"] == generation, f"generation {record['generation']} at {generation}")
+            return record
+        except Damaged as error:
+            print(f"{error}; an older generation is used", file=sys.stderr)
+    raise Damaged(f"{folder}: no manifest")
+
+
+def read_record(path):
     data = read(path)
     front, middle, back = b'{"manifest":', b',"blake3":"', b'"}\n'
     cut = len(data) - len(back) - 64
     inner = data[len(front):cut - len(middle)]
     ensure(data.startswith(front) and data.endswith(middle + data[cut:cut + 64] + back), f"{path}: no manifest")
     ensure(data[cut:cut + 64].decode() == hash_of(inner).hex(), f"{path}: wrong hash")
-    manifest = json.loads(inner)
-    ensure(manifest["format"] == 1, f"{path}: format {manifest['format']}")
-    return manifest
+    record = json.loads(inner)
+    check_format(path, record["format"], record["needs_to_read"])
+    return record
 
 
 def read_table(path, entry_bytes, entries, ref):
     """All entries of a table, as one bytearray."""
-    data = read(path)
-    ensure(len(data) == ref["bytes"] and hash_of(data).hex() == ref["hash"], f"{path}: wrong hash")
+    data = read(path, 0, ref["bytes"])
     magic, version, size, count, per_chunk, chunks, head_hash = struct.unpack_from("<8sIIQII32s", data)
-    shape = (b"SEPTETTB", 1, entry_bytes, entries, 16384, -(-entries // 16384))
-    ensure((magic, version, size, count, per_chunk, chunks) == shape, f"{path}: wrong header")
+    ensure(256 <= per_chunk <= 65536 and per_chunk & (per_chunk - 1) == 0, f"{path}: wrong header")
+    shape = (b"SEPTETTB", 1, entry_bytes, entries, -(-entries // per_chunk))
+    ensure((magic, version, size, count, chunks) == shape, f"{path}: wrong header")
     directory = data[64:64 + 48 * chunks]
     ensure(hash_of(data[:32] + directory) == head_hash, f"{path}: wrong directory")
+    hashes = b"".join(directory[at + 16:at + 48] for at in range(0, len(directory), 48))
+    ensure(hash_of(data[:32] + hashes).hex() == ref["root"], f"{path}: not the table that the manifest names")
     table = bytearray(entries * entry_bytes)
     for chunk in range(chunks):
         offset, packed, crc, want = struct.unpack_from("<QII32s", directory, 48 * chunk)
         if not packed:
             continue  # absent: all zeros
-        start = chunk * 16384 * entry_bytes
-        size = min(16384 * entry_bytes, len(table) - start)
+        start = chunk * per_chunk * entry_bytes
+        size = min(per_chunk * entry_bytes, len(table) - start)
         stored = data[offset:offset + (packed & 0xFFFFFF)]
         ensure(zlib.crc32(stored) == crc, f"{path}: chunk {chunk}: wrong CRC-32")
         table[start:start + size] = decode(packed >> 24, stored, size)
@@ -98,6 +130,8 @@ def read_index(path, row):
     index = read(path, offset, size)
     ensure(hash_of(index) == want and want.hex() == row["hash"], f"{path}: wrong index")
     ensure(index[:8] == b"SEPTETIX", f"{path}: no index")
+    if struct.unpack_from("<I", index, 50)[0] != 56 or any(index[54:64]):
+        raise Unsupported(f"{path}: an index of another kind")
     for block, digest, units, packed, _, _ in struct.iter_unpack("<Q32sIIII", index[320:]):
         yield block, digest, units, packed
 
@@ -114,9 +148,11 @@ def rebuild_map(rows, checksums, blocks):
 
 def restore(repo, volume, backup, out):
     info = json.loads(read(os.path.join(repo, "septet.json")))
-    ensure(info["format"] == 1, f"septet.json: format {info['format']}")
+    check_format("septet.json", info["format"], info["needs_to_read"])
     folder = os.path.join(repo, volume, backup)
-    manifest = read_manifest(os.path.join(folder, "manifest.json"))
+    manifest = newest_record(folder)
+    if manifest["kind"] != "backup":
+        raise Damaged(f"there is no such backup: {manifest['reason']}")
     volume_bytes, block_bytes = manifest["volume_bytes"], manifest["block_bytes"]
     blocks = -(-volume_bytes // block_bytes)
     rows = [
@@ -124,9 +160,9 @@ def restore(repo, volume, backup, out):
         for source in manifest["sources"]
         for row in source["segments"]
     ]
-    checksums = read_table(os.path.join(folder, "checksums"), 32, blocks, manifest["checksums"])
+    checksums = read_table(os.path.join(folder, f"checksums-{manifest['checksums']['generation']}"), 32, blocks, manifest["checksums"])
     try:
-        table = read_table(os.path.join(folder, "map"), 12, blocks, manifest["map"])
+        table = read_table(os.path.join(folder, f"map-{manifest['map']['generation']}"), 12, blocks, manifest["map"])
     except (OSError, Damaged) as error:
         print(f"{error}; the map is rebuilt from the segments", file=sys.stderr)
         table = rebuild_map(rows, checksums, blocks)
@@ -158,5 +194,5 @@ if __name__ == "__main__":
     try:
         if restore(*sys.argv[1:]):
             sys.exit(3)
-    except (OSError, Damaged, ValueError, KeyError) as error:
+    except (OSError, Damaged, Unsupported, ValueError, KeyError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -229,7 +229,11 @@ mod tests {
         assert_eq!(ids(&listing), ["b5"]);
         let damaged: Vec<_> = listing.damaged.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(damaged, ["b1", "b2", "b3"]);
-        assert!(listing.damaged[2].1.to_string().contains("that of backup vol/b5"), "{}", listing.damaged[2].1);
+        assert!(
+            listing.damaged[2].1.to_string().contains("that of vol/b5/manifest-0.json"),
+            "{}",
+            listing.damaged[2].1
+        );
         assert!(listing.damaged.iter().all(|(_, error)| error.is_damage()));
         assert!(said(&sample, "b1").contains("manifest"));
         assert_eq!(sample.repository.resolve("b1").unwrap().1.as_str(), "b1");

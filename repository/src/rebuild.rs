@@ -15,8 +15,8 @@ use std::ops::Range;
 /// How many ranges or segments an error names before it only counts.
 const NAMED_MAX: usize = 3;
 
-/// An entry of a map that can't be decoded.
-const NOWHERE: [u8; 12] = [0xff; 12];
+/// An entry that no map can have: it has a place, and names no segment.
+const NOWHERE: [u8; 12] = [0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
 
 /// Which tables were lost or damaged, and have been made anew; neither, if nothing was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -83,7 +83,7 @@ impl Site {
     /// there must be the objects that were there before. That those are whole, the test's end shows.
     pub fn settle(&self) {
         // A run that failed late leaves what the same command would go on with.
-        if self.repo.objects().iter().any(|object| object.ends_with("/pending.json")) {
+        if self.repo.objects().iter().any(|object| object.ends_with("/pending-0.json")) {
             self.repo.septet(["clean"]).ok();
         }
         let later = self.later();

@@ -72,14 +72,17 @@ fn a_forced_deletion_clears_away_what_another_host_has_left() {
     repo.backup_as("b1", &volume, &[]);
     let id = repo.septet(["show", "--json", "vol/b1"]).ok().events()[0]["repository"].clone();
     let marker = json!({
-        "format": 1, "repository": id, "volume": "vol", "backup": "b2", "parent": "b1", "host": "elsewhere",
-        "machine": "m", "boot": "b", "pid": 1, "process_start": 1, "created": "2026-11-22T00:00:00Z",
+        "format": 1, "repository": id, "volume": "vol", "backup": "b2", "parent": "b1", "attempt": 0,
+        "by": { "machine": { "id": "m", "name": "elsewhere" }, "boot": "b", "pid_namespace": "pid:[1]", "pid": 1,
+            "process_start": 1 },
+        "source": { "name": "/dev/vdb", "kind": "device", "identity": "serial 1" },
+        "created": "2026-11-22T00:00:00Z", "beat": 0,
     });
     fs::create_dir_all(repo.path().join("vol/b2/segments")).unwrap();
-    fs::write(repo.path().join("vol/b2/pending.json"), marker.to_string()).unwrap();
+    fs::write(repo.path().join("vol/b2/pending-0.json"), marker.to_string()).unwrap();
     fs::write(repo.path().join("vol/b2/segments/000000"), b"some").unwrap();
     repo.backup_as("b3", &volume, &["--parent", "b1"]);
-    assert!(repo.path().join("vol/b2/pending.json").exists(), "nobody knows whether it still runs");
+    assert!(repo.path().join("vol/b2/pending-0.json").exists(), "nobody knows whether it still runs");
     force_delete(&repo, "vol/b2");
     assert!(!repo.path().join("vol/b2").exists());
     repo.assert_restores("vol/b3", &noise(1, BLOCK));
@@ -94,7 +97,7 @@ fn a_backup_that_is_deleted_by_force_while_it_is_made_fails_and_leaves_nothing()
     run.wait_until(|run| (run.agents().len() == 7).then_some(())).expect("the agents");
     // The agents go on without it, up to the manifest.
     run.signal(Signal::STOP);
-    let manifest = repo.path().join("vol/b1/manifest.json");
+    let manifest = repo.path().join("vol/b1/manifest-0.json");
     run.wait_until(|_| manifest.exists().then_some(())).expect("the manifest");
     force_delete(&repo, "vol/b1");
     run.signal(Signal::CONT);

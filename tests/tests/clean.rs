@@ -21,7 +21,7 @@ fn what_a_killed_backup_has_left() {
 fn what_an_interrupted_deletion_has_left() {
     let site = Site::new(1 << 20);
     site.repo.backup_as("doomed", &site.source, &[]);
-    std::fs::remove_file(site.repo.path().join("vol/doomed/manifest.json")).expect("its first step");
+    std::fs::remove_file(site.repo.path().join("vol/doomed/manifest-0.json")).expect("its first step");
     let cleaned = site.repo.septet(["clean", "vol", "--json"]).ok().summary();
     assert_eq!((cleaned["interrupted"].as_array().map(Vec::len), cleaned["objects"].as_u64()), (Some(0), Some(3)));
     site.assert_as_before();

@@ -101,7 +101,15 @@ fn list_and_show() {
     let shown = repo.septet(["show", "b2", "--json"]).ok().events();
     assert_fields(
         &shown[0],
-        &[("sources", 'a'), ("source", 's'), ("volume_bytes", 'n'), ("checksums", 'o'), ("map", 'o')],
+        &[
+            ("sources", 'a'),
+            ("source", 'o'),
+            ("machine", 'o'),
+            ("generation", 'n'),
+            ("volume_bytes", 'n'),
+            ("checksums", 'o'),
+            ("map", 'o'),
+        ],
     );
     assert!(repo.septet(["show", "vol@latest"]).ok().stdout.contains("vol/b2"));
 }

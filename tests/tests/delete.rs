@@ -34,7 +34,7 @@ fn chain(scratch: &Scratch) -> Repo {
 fn needed(left: &BTreeSet<usize>) -> Vec<String> {
     let mut objects = BTreeSet::from(["septet.json".to_owned()]);
     for &backup in left {
-        objects.extend(["manifest.json", "checksums", "map"].map(|name| format!("vol/b{backup}/{name}")));
+        objects.extend(["manifest-0.json", "checksums-0", "map-0"].map(|name| format!("vol/b{backup}/{name}")));
         objects.extend(OWNERS[backup].iter().map(|owner| format!("vol/b{owner}/segments/000000")));
     }
     objects.into_iter().collect()

@@ -86,8 +86,8 @@ fn the_supervisor_is_killed_and_the_next_run_clears_up() {
         assert_gone(&agents);
         assert_no_shared_memory();
         let marker =
-            site.repo.objects().into_iter().find(|object| object.ends_with("/pending.json")).expect("a marker");
-        let half_made = marker.trim_end_matches("/pending.json");
+            site.repo.objects().into_iter().find(|object| object.ends_with("/pending-0.json")).expect("a marker");
+        let half_made = marker.trim_end_matches("/pending-0.json");
         site.repo.septet(["list"]).ok();
         let next = site.repo.septet(site.backup(&[])).ok();
         let said = notes(&next);

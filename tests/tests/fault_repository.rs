@@ -130,7 +130,7 @@ const NEWER: &str = "newer";
 fn a_backup_of_a_newer_format_is_not_touched_and_the_others_go_on() {
     let site = Site::new(MIB);
     site.repo.backup_as("future", &site.source, &[]);
-    let path = site.repo.path().join("vol/future/manifest.json");
+    let path = site.repo.path().join("vol/future/manifest-0.json");
     let text = std::fs::read_to_string(&path).expect("a manifest");
     let inner =
         text.strip_prefix("{\"manifest\":").and_then(|text| text.split_once(",\"blake3\":")).expect("the envelope").0;

@@ -125,7 +125,8 @@ impl Bench {
     fn backup_job(&self, repository: &Value) -> Value {
         json!({
             "source": self.scratch.path("source"), "repo": self.repo.path(), "repository": repository,
-            "volume": "vol", "backup": "new", "sequence": 2, "block_bytes": BLOCK_BYTES, "compression": "lz4",
+            "source_kind": "file", "source_identity": "i", "machine": { "id": "m", "name": "h" },
+            "volume": "vol", "backup": "new", "attempt": 0, "sequence": 2, "block_bytes": BLOCK_BYTES, "compression": "lz4",
             "streams": 1, "pool_bytes": 4 << 20, "segment_bytes": 16 << 20, "volume_bytes": VOLUME_BYTES,
         })
     }

@@ -51,7 +51,7 @@ fn nothing_is_restored_into_the_repository() {
         repo.join("new"),
         link.join("new"),
         repo.join("vol/new"),
-        repo.join("vol/earlier/map"),
+        repo.join("vol/earlier/map-0"),
         link.join("septet.json"),
     ] {
         for args in [&[][..], &["--overwrite"]] {

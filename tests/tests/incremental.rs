@@ -165,12 +165,12 @@ fn a_parent_that_is_damaged_is_not_compared_with() {
     let scratch = Scratch::in_memory();
     let content = noise(14, 4 * BLOCK);
     let repo = full(&scratch, &content);
-    let checksums = repo.path().join("vol/b0/checksums");
+    let checksums = repo.path().join("vol/b0/checksums-0");
     let mut bytes = std::fs::read(&checksums).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&checksums, bytes).unwrap();
     let source = scratch.path("volume");
-    repo.backup_command(&source).args(["--volume", "vol", "--parent", "b0"]).fails(1, "vol/b0/checksums");
+    repo.backup_command(&source).args(["--volume", "vol", "--parent", "b0"]).fails(1, "vol/b0/checksums-0");
     let outcome = repo.backup_command(&source).args(["--volume", "vol", "--id", "b1"]).ok();
     let noted = outcome
         .events()

@@ -37,7 +37,7 @@ fn the_first_commands_do_what_the_readme_says() {
             scratch.path(word.rsplit('/').next().unwrap()).to_str().unwrap().to_owned()
         }
         id if id.contains('Z') => {
-            let object = repo.objects().into_iter().find(|key| key.ends_with("manifest.json")).unwrap();
+            let object = repo.objects().into_iter().find(|key| key.ends_with("manifest-0.json")).unwrap();
             object.split('/').rev().nth(1).unwrap().to_owned()
         }
         word => word.to_owned(),

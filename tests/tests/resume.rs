@@ -43,7 +43,7 @@ impl Site {
 
     /// Whether a run got to its end: its last act is the manifest, and a signal may come after that.
     fn is_whole(&self) -> bool {
-        self.repo.objects().iter().any(|key| key.ends_with("/manifest.json"))
+        self.repo.objects().iter().any(|key| key.ends_with("/manifest-0.json"))
     }
 
     /// Starts backups until one has been hit by `hit` in the middle; how it ended, and what it had stored.
@@ -97,7 +97,7 @@ impl Site {
         let backup = format!("vol/{}", summary["backup"].as_str().expect("an id"));
         self.repo.assert_restores(&backup, &self.content);
         self.repo.septet(["verify"]).ok();
-        let ends = ["manifest.json", "checksums", "map", "septet.json"];
+        let ends = ["manifest-0.json", "checksums-0", "map-0", "septet.json"];
         let others: Vec<_> = self.repo.objects().into_iter().filter(|key| !key.contains("/segments/0")).collect();
         assert_eq!(others.len(), ends.len(), "{others:?}");
     }

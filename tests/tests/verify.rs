@@ -55,7 +55,7 @@ fn flips_in_a_shared_segment() {
 #[test]
 fn every_byte_of_the_tables() {
     let sample = Sample::new();
-    let (map, checksums) = ("vol/b1/map", "vol/b2/checksums");
+    let (map, checksums) = ("vol/b1/map-0", "vol/b2/checksums-0");
     let (map_bytes, checksums_bytes) = (sample.read(map), sample.read(checksums));
     let both = damage(&[("b1", &[0, 1, 2, 3, 4]), ("b2", &[0, 1, 2, 3, 4])]);
     for at in 0..map_bytes.len().max(checksums_bytes.len()) {
@@ -72,7 +72,7 @@ fn every_byte_of_the_tables() {
 #[test]
 fn every_byte_of_the_manifests() {
     let sample = Sample::new();
-    let (first, second) = ("vol/b1/manifest.json", "vol/b2/manifest.json");
+    let (first, second) = ("vol/b1/manifest-0.json", "vol/b2/manifest-0.json");
     let (first_bytes, second_bytes) = (sample.read(first), sample.read(second));
     let whole = lost(&["b1", "b2"]);
     for at in 0..first_bytes.len().min(second_bytes.len()) {
@@ -107,8 +107,8 @@ fn objects_cut_short_and_removed() {
     let cases = [
         (SEGMENT_1, all_of_1),
         (SEGMENT_2, damage(&[("b2", &[1])])),
-        ("vol/b1/map", whole_1.clone()),
-        ("vol/b1/checksums", whole_1),
+        ("vol/b1/map-0", whole_1.clone()),
+        ("vol/b1/checksums-0", whole_1),
     ];
     for (key, expected) in cases {
         let bytes = sample.read(key);
@@ -130,9 +130,9 @@ fn objects_cut_short_and_removed() {
 #[test]
 fn a_manifest_cut_short() {
     let sample = Sample::new();
-    let bytes = sample.read("vol/b2/manifest.json");
+    let bytes = sample.read("vol/b2/manifest-0.json");
     for end in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-        sample.with(&[("vol/b2/manifest.json", Some(bytes[..end].to_vec()))], || {
+        sample.with(&[("vol/b2/manifest-0.json", Some(bytes[..end].to_vec()))], || {
             let found = sample.verify();
             assert_eq!(found, lost(&["b2"]), "cut to {end} bytes");
             sample.check_restores(&found, "a manifest cut short");
@@ -152,10 +152,10 @@ fn objects_swapped_with_anothers() {
     };
     let all = damage(&[("b1", &[0, 1, 2, 3, 4]), ("b2", &[0, 1, 2, 3, 4])]);
     assert_eq!(swap(SEGMENT_1, SEGMENT_2), damage(&[("b1", &[0, 1, 3, 4]), ("b2", &[0, 1, 3, 4])]));
-    assert_eq!(swap("vol/b1/map", "vol/b2/map"), all);
-    assert_eq!(swap("vol/b1/checksums", "vol/b2/checksums"), all);
+    assert_eq!(swap("vol/b1/map-0", "vol/b2/map-0"), all);
+    assert_eq!(swap("vol/b1/checksums-0", "vol/b2/checksums-0"), all);
     let manifests = lost(&["b1", "b2"]);
-    assert_eq!(swap("vol/b1/manifest.json", "vol/b2/manifest.json"), manifests);
+    assert_eq!(swap("vol/b1/manifest-0.json", "vol/b2/manifest-0.json"), manifests);
 }
 
 /// The same volume backed up in the same way elsewhere: all names fit, and yet it is not ours.
@@ -164,7 +164,8 @@ fn objects_of_another_repository() {
     let (sample, other) = (Sample::new(), Sample::new());
     let found = sample.with(&[(SEGMENT_1, Some(other.read(SEGMENT_1)))], || sample.verify());
     assert_eq!(found, damage(&[("b1", &[0, 1, 3, 4]), ("b2", &[0, 3, 4])]));
-    let found = sample.with(&[("vol/b1/manifest.json", Some(other.read("vol/b1/manifest.json")))], || sample.verify());
+    let found =
+        sample.with(&[("vol/b1/manifest-0.json", Some(other.read("vol/b1/manifest-0.json")))], || sample.verify());
     assert_eq!(found.keys().collect::<Vec<_>>(), ["b1"]);
 }
 
@@ -221,7 +222,7 @@ fn a_copy_of_a_repository_is_as_good() {
 fn a_restore_that_keeps_going_does_without_a_table() {
     let sample = Sample::new();
     for (backup, other, content) in [("b1", "b2", &sample.contents[0].1), ("b2", "b1", &sample.contents[1].1)] {
-        for table in ["map", "checksums"] {
+        for table in ["map-0", "checksums-0"] {
             let key = format!("vol/{backup}/{table}");
             let bytes = sample.read(&key);
             let ways = [
@@ -255,7 +256,7 @@ fn without_a_table_what_is_damaged_besides_is_listed_and_the_rest_saved() {
         // Without its index nobody knows where the segment's blocks lie, nor what they must be.
         (None, None, vec![0..BLOCK, 3 * BLOCK..sample.contents[1].1.len()]),
     ] {
-        sample.with(&[("vol/b2/map", map), (SEGMENT_1, segment)], || {
+        sample.with(&[("vol/b2/map-0", map), (SEGMENT_1, segment)], || {
             let target = sample.scratch.path("restored");
             let outcome = sample.repo.restore_command("b2", &target).arg("--keep-going").run().exits(3);
             assert_eq!(ranges(&outcome.summary()["damaged"]), lost);
@@ -271,7 +272,8 @@ fn without_a_table_what_is_damaged_besides_is_listed_and_the_rest_saved() {
 #[test]
 fn tables_of_an_older_backup_are_never_taken_for_this_ones() {
     let sample = Sample::new();
-    let old = ["map", "checksums"].map(|table| (format!("vol/b2/{table}"), sample.read(&format!("vol/b1/{table}"))));
+    let old =
+        ["map-0", "checksums-0"].map(|table| (format!("vol/b2/{table}"), sample.read(&format!("vol/b1/{table}"))));
     sample.with(&old.each_ref().map(|(key, bytes)| (key.as_str(), Some(bytes.clone()))), || {
         let found = sample.verify();
         assert_eq!(found, damage(&[("b2", &[0, 1, 2, 3, 4])]));
@@ -282,7 +284,8 @@ fn tables_of_an_older_backup_are_never_taken_for_this_ones() {
 #[test]
 fn each_object_replaced_by_that_of_an_older_backup() {
     let sample = Sample::new();
-    let tables = ["map", "checksums", "manifest.json"].map(|name| (format!("vol/b2/{name}"), format!("vol/b1/{name}")));
+    let tables =
+        ["map-0", "checksums-0", "manifest-0.json"].map(|name| (format!("vol/b2/{name}"), format!("vol/b1/{name}")));
     for (newer, older) in tables.into_iter().chain([(SEGMENT_2.to_owned(), SEGMENT_1.to_owned())]) {
         sample.with(&[(&newer, Some(sample.read(&older)))], || {
             let found = sample.verify();

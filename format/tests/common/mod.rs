@@ -107,6 +107,19 @@ fn made() -> jiff::Timestamp {
     "2026-11-21T23:37:03Z".parse().unwrap()
 }
 
+/// What is left of a backup that was deleted.
+fn tombstone() -> Tombstone {
+    let by = Process {
+        machine: machine(),
+        boot: "0b1d2f3a-4c5e-4f60-8a9b-c0d1e2f3a4b5".to_owned(),
+        pid_namespace: "pid:[4026531836]".to_owned(),
+        pid: 4711,
+        process_start: 123_456,
+    };
+    let name = (volume(), "b0".parse().unwrap(), 1);
+    Tombstone::new(REPOSITORY, name, TombstoneReason::Deleted, by, made(), "septet 0.1.0")
+}
+
 /// A manifest that names no objects yet.
 fn manifest(sequence: u64, backup: &BackupId, data: u64) -> Manifest {
     let nothing = TableRef { generation: 0, bytes: 0, root: BlockHash::ZERO };
@@ -150,6 +163,8 @@ fn manifest(sequence: u64, backup: &BackupId, data: u64) -> Manifest {
 pub(crate) fn build() -> Objects {
     let info = RepositoryInfo::new(REPOSITORY, made(), "septet 0.1.0");
     let mut objects = Objects::from([(keys::repository(), info.encode())]);
+    let tombstone = tombstone();
+    objects.insert(tombstone.key(), tombstone.encode());
     let mut locations: Vec<(BlockHash, Option<Location>)> = vec![(BlockHash::ZERO, None); 4];
     let mut sources: Vec<SourceBackup> = Vec::new();
     let mut parent = None;

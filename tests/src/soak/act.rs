@@ -92,7 +92,7 @@ impl World {
     pub(super) fn rebuild(&mut self, volume: usize) {
         let Some((name, content)) = self.volumes[volume].any_backup(&mut self.rng) else { return };
         let store = self.places[self.volumes[volume].place].store();
-        let table = *self.rng.choose(&["map", "checksums"]);
+        let table = *self.rng.choose(&["map-0", "checksums-0"]);
         store.delete(&[format!("{name}/{table}")]).expect("deleting a table");
         self.septet(volume, &["rebuild", &name]).ok();
         self.compare_backup(volume, &name, &content);
