@@ -59,9 +59,8 @@ impl TryFrom<Vec<String>> for Features {
 
     fn try_from(names: Vec<String>) -> Result<Self> {
         let is_allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-        let is_name = |name: &String| {
-            (1..=FEATURE_BYTES_MAX).contains(&name.len()) && name.as_bytes().iter().all(|byte| is_allowed(byte))
-        };
+        let is_name =
+            |name: &String| (1..=FEATURE_BYTES_MAX).contains(&name.len()) && name.as_bytes().iter().all(is_allowed);
         if names.len() > FEATURES_MAX || !names.iter().all(is_name) {
             return damaged("list of features", "more than 64 names, or one that is not 1 to 64 lower-case characters");
         }
