@@ -11,6 +11,8 @@
 pub mod conformance;
 mod count;
 mod directory;
+#[cfg(any(test, feature = "distant"))]
+mod distant;
 mod error;
 mod key;
 #[cfg(any(test, feature = "simulation"))]
@@ -23,6 +25,8 @@ mod store;
 
 pub use count::{Counts, counts};
 pub use directory::Directory;
+#[cfg(any(test, feature = "distant"))]
+pub use distant::{Distant, Request, RequestLog, Requests};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
 #[cfg(any(test, feature = "simulation"))]

@@ -1,16 +1,18 @@
-//! A proxy before a real server that misbehaves on request: once, or from some request on.
+//! A proxy before a real server that misbehaves on request: once, or from some request on. It can also delay
+//! each request as a long line does, and logs when each one was under way.
 //!
 //! It takes HTTP/1.1 apart just enough to know where a request ends. Each request gets a connection
 //! of its own to the server, and each answer ends the client's.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use septet_store::RequestLog;
 
 use super::Server;
 
@@ -76,11 +78,19 @@ struct State {
     requests: Vec<Request>,
 }
 
+/// The line to the server.
+#[derive(Debug, Default)]
+struct Line {
+    delay_ms: AtomicU64,
+    log: RequestLog,
+}
+
 /// The proxy; dropped, it is gone.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
     state: Arc<Mutex<State>>,
+    line: Arc<Line>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,21 +102,37 @@ impl Proxy {
         let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
         let upstream = server.endpoint.trim_start_matches("http://").to_owned();
         let (state, stop) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
+        let line = Arc::<Line>::default();
         let thread = std::thread::spawn({
-            let (state, stop) = (Arc::clone(&state), Arc::clone(&stop));
+            let (state, line, stop) = (Arc::clone(&state), Arc::clone(&line), Arc::clone(&stop));
             move || {
                 for client in listener.incoming().flatten() {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let connection =
-                        Connection { upstream: upstream.clone(), state: state.clone(), stop: stop.clone() };
+                    let connection = Connection {
+                        upstream: upstream.clone(),
+                        state: state.clone(),
+                        line: line.clone(),
+                        stop: stop.clone(),
+                    };
                     // A connection that breaks is what this is for.
                     std::thread::spawn(move || connection.serve(client));
                 }
             }
         });
-        Self { server: Server { endpoint, ..server.clone() }, state, stop, thread: Some(thread) }
+        Self { server: Server { endpoint, ..server.clone() }, state, line, stop, thread: Some(thread) }
+    }
+
+    /// From now on each request takes that much longer.
+    pub fn delay(&self, delay: Duration) {
+        let delay_ms = u64::try_from(delay.as_millis()).expect("a delay of less than a million years");
+        self.line.delay_ms.store(delay_ms, Ordering::Relaxed);
+    }
+
+    /// When each request was under way.
+    pub fn log(&self) -> &RequestLog {
+        &self.line.log
     }
 
     /// The server as it looks through the proxy.
@@ -146,6 +172,7 @@ impl Drop for Proxy {
 struct Connection {
     upstream: String,
     state: Arc<Mutex<State>>,
+    line: Arc<Line>,
     stop: Arc<AtomicBool>,
 }
 
@@ -158,11 +185,15 @@ struct Head {
 impl Connection {
     fn serve(&self, mut client: TcpStream) {
         if let Some(head) = read_head(&mut client) {
-            let _ = self.request(&mut client, head);
+            let number = self.line.log.begin(head.what());
+            let _ = self.request(&mut client, head, number);
+            // What broke off is over, too; an answer that was passed on ended before, and this changes nothing.
+            self.line.log.end(number);
         }
     }
 
-    fn request(&self, client: &mut TcpStream, head: Head) -> std::io::Result<()> {
+    fn request(&self, client: &mut TcpStream, head: Head, number: usize) -> std::io::Result<()> {
+        std::thread::sleep(Duration::from_millis(self.line.delay_ms.load(Ordering::Relaxed)));
         let fault = self.fault(&head);
         let mut body = head.rest.clone();
         let length = head.length().unwrap_or(0);
@@ -182,6 +213,8 @@ impl Connection {
         server.write_all(&body)?;
         let mut whole = Vec::new();
         server.read_to_end(&mut whole)?;
+        // Before the client can see the answer and begin the next request.
+        self.line.log.end(number);
         if fault == Some(Fault::LoseAnswer) {
             return reset(client);
         }
@@ -219,6 +252,14 @@ impl Connection {
 }
 
 impl Head {
+    /// Method, target and range: the request as the log names it.
+    fn what(&self) -> String {
+        let request = self.lines.first().map(String::as_str).unwrap_or_default();
+        let request = request.strip_suffix(" HTTP/1.1").unwrap_or(request);
+        let notes = ["range", "if-none-match"].map(|name| self.header(name).map(|value| format!(" {name}: {value}")));
+        std::iter::once(request.to_owned()).chain(notes.into_iter().flatten()).collect()
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .lines

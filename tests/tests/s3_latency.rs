@@ -1,0 +1,192 @@
+//! A distant server: how many requests a command makes in sequence, each of which costs a round trip.
+//!
+//! A proxy delays each request and notes when it was under way. What is asserted is a count and not a time:
+//! the longest chain of requests each of which began after the one before it had ended. A busy machine may
+//! start requests late that belong together, which makes the count larger and never smaller; so each
+//! measurement may be repeated, and the smallest counts.
+//!
+//! The limits are ratchets: lower them when a change makes fewer requests, and never raise them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::Duration;
+
+use septet_store::{Requests, Store};
+use septet_tests::Scratch;
+use septet_tests::content::noise;
+use septet_tests::s3::{Bucket, Proxy, Seaweed};
+
+const DELAY: Duration = Duration::from_millis(50);
+const ATTEMPTS: usize = 3;
+
+/// An incremental of a small volume in which nothing has changed, from start to exit. The goal is 8.
+const INCREMENTAL_MAX: usize = 27;
+/// A full backup of a small volume, the first of its volume, from start to exit. The goal is 12.
+const FULL_MAX: usize = 27;
+/// What a backup of 16 TiB needs before the first block moves: an incremental, and a restore. The goal is 10.
+const OPENING_MAX: usize = 280;
+/// The time limit with which both succeed, s. The goal is 6.
+const TIMEOUT: &str = "60";
+/// So many volumes are listed. The goal is 1,000 of them within 2 s, which is 40 requests in sequence.
+const VOLUMES: usize = 60;
+const LIST_MAX: usize = 2 * VOLUMES + 2;
+
+struct Scene {
+    proxy: Proxy,
+    _seaweed: Seaweed,
+    scratch: Scratch,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let seaweed = Seaweed::start();
+        seaweed.server().make_bucket("bucket");
+        Self { proxy: Proxy::before(seaweed.server()), scratch: Scratch::in_memory(), _seaweed: seaweed }
+    }
+
+    /// A repository on the other side of the proxy, which is as near as any until [`requests`](Self::requests).
+    fn far(&self, place: &str) -> Bucket {
+        Bucket::at(self.proxy.server(), place)
+    }
+
+    /// The requests that `run` makes of the distant server.
+    fn requests(&self, run: impl FnOnce()) -> Requests {
+        self.proxy.delay(DELAY);
+        self.proxy.log().take();
+        run();
+        self.proxy.delay(Duration::ZERO);
+        self.proxy.log().take()
+    }
+}
+
+/// Asserts that in one of a few attempts at most `limit` requests were made in sequence.
+fn assert_in_sequence(what: &str, limit: usize, mut attempt: impl FnMut(usize) -> Requests) {
+    for number in 1..=ATTEMPTS {
+        let requests = attempt(number);
+        let in_sequence = requests.in_sequence().len();
+        println!("{what}: {in_sequence} of {} requests in sequence, at most {limit}", requests.count());
+        assert!(in_sequence > 0, "{what}: the proxy saw nothing");
+        if in_sequence <= limit {
+            return;
+        }
+        assert!(number < ATTEMPTS, "{what}: more than {limit} requests in sequence:\n{requests}");
+    }
+}
+
+#[test]
+fn a_backup_takes_few_round_trips() {
+    let scene = Scene::new();
+    let volume = scene.scratch.file("volume", &noise(1, 3 << 20));
+    assert_in_sequence("full", FULL_MAX, |attempt| {
+        let repo = scene.far(&format!("bucket/full-{attempt}"));
+        scene.requests(|| drop(repo.backup("b0", &volume, &[])))
+    });
+    let repo = scene.far("bucket/chain");
+    repo.backup("b0", &volume, &[]);
+    assert_in_sequence("incremental", INCREMENTAL_MAX, |attempt| {
+        let id = format!("b{attempt}");
+        scene.requests(|| assert_eq!(repo.backup(&id, &volume, &[])["blocks"]["data"], 0))
+    });
+    repo.assert_restores("b1", &noise(1, 3 << 20));
+}
+
+/// In each of 128 places of a sparse volume, one in every 128 GiB, there are 4 KiB of data: so each table has
+/// 128 chunks, for blocks of 64 KiB (a chunk covers 1 GiB) and of 1 MiB (16 GiB).
+const VOLUME_BYTES: u64 = 16 << 40;
+const PLACES: u64 = 128;
+
+fn place(number: u64) -> u64 {
+    number * (VOLUME_BYTES / PLACES)
+}
+
+fn data(number: u64) -> Vec<u8> {
+    noise(number, 4096)
+}
+
+fn make_large_volume(path: &Path) {
+    let file = File::create(path).unwrap();
+    file.set_len(VOLUME_BYTES).unwrap();
+    for number in 0..PLACES {
+        file.write_all_at(&data(number), place(number)).unwrap();
+    }
+}
+
+fn assert_is_large_volume(path: &Path, changed: &[u8]) {
+    let file = File::open(path).unwrap();
+    let metadata = file.metadata().unwrap();
+    assert_eq!(metadata.len(), VOLUME_BYTES);
+    assert!(metadata.blocks() * 512 <= PLACES << 20, "no more than one block in each place");
+    let mut found = vec![0; 4096];
+    for number in 0..PLACES {
+        file.read_exact_at(&mut found, place(number)).unwrap();
+        let expected = if number == 0 { changed.to_vec() } else { data(number) };
+        assert!(found == expected, "place {number}");
+    }
+}
+
+/// Whether a block moves: a segment is written, or its blocks are read.
+fn moves_a_block(request: &str) -> bool {
+    request.contains("/segments/") && (request.starts_with("P") || request.contains("range:"))
+}
+
+fn opening_of_16_tib(block_size: &str) {
+    let scene = Scene::new();
+    let volume = scene.scratch.path("volume");
+    make_large_volume(&volume);
+    let repo = scene.far("bucket/repo");
+    repo.backup("full", &volume, &["--block-size", block_size]);
+    let changed = noise(12_345, 4096);
+    File::options().write(true).open(&volume).unwrap().write_all_at(&changed, 0).unwrap();
+    assert_in_sequence(&format!("incremental in blocks of {block_size}"), OPENING_MAX, |attempt| {
+        let id = format!("incremental-{attempt}");
+        let requests = scene.requests(|| {
+            let args = ["--timeout", TIMEOUT, "--parent", "full"];
+            let summary = repo.backup(&id, &volume, &args);
+            assert_eq!((&summary["parent"], &summary["blocks"]["data"]), (&"full".into(), &1.into()), "{summary}");
+        });
+        requests.before(moves_a_block)
+    });
+    let target = scene.scratch.path("restored");
+    assert_in_sequence(&format!("restore in blocks of {block_size}"), OPENING_MAX, |_| {
+        let _ = fs::remove_file(&target);
+        let words = ["restore", "--timeout", TIMEOUT, "vol/incremental-1"];
+        let requests = scene.requests(|| drop(repo.septet(&words).arg(&target).ok()));
+        requests.before(moves_a_block)
+    });
+    assert_is_large_volume(&target, &changed);
+}
+
+#[test]
+fn opening_16_tib_in_blocks_of_1_mib_takes_few_round_trips() {
+    opening_of_16_tib("1MiB");
+}
+
+#[test]
+fn opening_16_tib_in_blocks_of_64_kib_takes_few_round_trips() {
+    opening_of_16_tib("64KiB");
+}
+
+/// A manifest is one line in an envelope, which holds the hash of what is in it.
+fn manifest_of_another_volume(manifest: &[u8], volume: &str) -> Vec<u8> {
+    let inner = std::str::from_utf8(&manifest[12..manifest.len() - 78]).unwrap();
+    let inner = inner.replace("\"vol\"", &format!("\"{volume}\""));
+    let hash = blake3::hash(inner.as_bytes()).to_hex();
+    format!("{{\"manifest\":{inner},\"blake3\":\"{hash}\"}}\n").into_bytes()
+}
+
+#[test]
+fn a_list_of_many_volumes_takes_few_round_trips() {
+    let scene = Scene::new();
+    let repo = scene.far("bucket");
+    repo.backup("b0", &scene.scratch.file("volume", &noise(1, 100_000)), &[]);
+    let (store, keys) = (repo.store(), repo.objects());
+    let key = keys.iter().find(|key| key.starts_with("vol/b0/manifest")).expect("a manifest");
+    let manifest = store.get(key, 1 << 20).unwrap();
+    for number in 1..VOLUMES {
+        let volume = format!("vol-{number}");
+        let body = manifest_of_another_volume(&manifest, &volume);
+        store.put(&key.replacen("vol/", &format!("{volume}/"), 1), body.into()).unwrap();
+    }
+    assert_in_sequence("list", LIST_MAX, |_| scene.requests(|| assert_eq!(repo.listed().len(), VOLUMES)));
+}
