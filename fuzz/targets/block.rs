@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use libfuzzer_sys::fuzz_target;
 use septet_agent_decompressor::Decompressor;
 use septet_format::{BlockHash, Codec, crc32};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Item, Pool, State, VerifyJob, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Item, Pool, State, VerifyJob, Work, Worker};
 
 const BLOCK_BYTES: u32 = 65536;
 
@@ -39,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
     work.command.hash = Some(BlockHash::of(if how & 8 == 0 { &content } else { stored }));
     work.slot = Some(slot.filled(stored.len()));
     let output = Mutex::new(Vec::new());
-    if AGENT.handle(work, &output).is_ok() {
+    if AGENT.handle(work, &Worker::unmeasured(&output)).is_ok() {
         let sent = output.into_inner().expect("one thread");
         assert!(matches!(&sent[..], [Item::Work(work)] if work.slot.is_none()), "a verification keeps no block");
     }

@@ -8,7 +8,7 @@
 //!
 //! They meet in [`agent::run`]. It reads a [`Message`] from the upstream socket, resolves the shared memory that a
 //! [`Command`] names to a [`Slot`], calls the [`Agent`] with both as [`Work`], and writes what the handler gives to
-//! [`Output`] to the downstream socket. When a handler drops a [`Slot`], the slot goes back to the [`Pool`] that it
+//! its [`Worker`] to the downstream socket. When a handler drops a [`Slot`], the slot goes back to the [`Pool`] that it
 //! was taken from: at once if this process owns the pool, otherwise by a message to the owner. So no slot can leak,
 //! and no agent frees anything by hand.
 //!
@@ -17,8 +17,10 @@
 pub mod agent;
 pub mod message;
 pub mod shm;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 
-pub use agent::{Agent, Context, Item, Output, Work};
+pub use agent::{Agent, Context, Item, Output, Work, Worker};
 pub use message::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, PoolName,
     RbdBackup, RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,

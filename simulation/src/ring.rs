@@ -16,7 +16,7 @@ use septet_agent_s3worker::S3worker;
 use septet_agent_volumewriter::Volumewriter;
 use septet_ipc::message::Damage;
 use septet_ipc::shm::Table;
-use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work};
+use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work, Worker};
 
 /// The run did not get to its end.
 #[derive(Debug)]
@@ -31,10 +31,11 @@ trait Stage {
 
 impl<A: Agent> Stage for A {
     fn take(&self, item: Item, output: &Mutex<Vec<Item>>) -> Result<(), Failure> {
+        let worker = Worker::unmeasured(output);
         match item {
-            Item::Work(work) => self.handle(work, output),
-            Item::Message(Message::Command(command)) => self.handle(Work { command: *command, slot: None }, output),
-            Item::Message(message) => self.message(message, output),
+            Item::Work(work) => self.handle(work, &worker),
+            Item::Message(Message::Command(command)) => self.handle(Work { command: *command, slot: None }, &worker),
+            Item::Message(message) => self.message(message, &worker),
         }
     }
 
@@ -43,7 +44,7 @@ impl<A: Agent> Stage for A {
     }
 
     fn end(&self, output: &Mutex<Vec<Item>>) -> Result<(), Failure> {
-        Agent::end(self, output)
+        Agent::end(self, &Worker::unmeasured(output))
     }
 }
 

@@ -4,8 +4,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use septet_format::{STORE_ALIGN, padded};
-use septet_ipc::agent::outside;
-use septet_ipc::{Command, Context, Failure, NewSlot, Pool};
+use septet_ipc::{Command, Context, Failure, NewSlot, Pool, Worker};
 use septet_store::{Store, StoreError};
 
 /// Reading this much that nobody wants is cheaper than a second request.
@@ -77,12 +76,13 @@ pub(crate) fn fetch(
     pool: &Arc<Pool>,
     key: &str,
     run: &[Wanted],
+    worker: &Worker<'_>,
 ) -> Result<Result<Fetched, StoreError>, Failure> {
     let start_bytes = run.first().map_or(0, |block| block.offset_bytes);
     let end_bytes = run.last().map_or(0, Wanted::end_bytes);
     let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;
-    let mut slot = pool.take(len)?;
-    let read = outside(|| store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]));
+    let mut slot = worker.take(pool, len)?;
+    let read = worker.outside(|| store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]));
     Ok(read.map(|()| Fetched { slot, start_bytes }))
 }
 

@@ -9,7 +9,7 @@ mod restore;
 mod shelf;
 mod verify;
 
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};
 
 use crate::restore::Restore;
 use crate::verify::Verify;
@@ -50,19 +50,19 @@ impl Agent for Backupreader {
         self.streams
     }
 
-    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         match (&self.task, work.command.state) {
-            (Task::Restore(restore), State::Map) => restore.map(&work.command, output),
-            (Task::Restore(restore), _) => restore.read(&work.command, output),
+            (Task::Restore(restore), State::Map) => restore.map(&work.command, worker),
+            (Task::Restore(restore), _) => restore.read(&work.command, worker),
             (Task::Verify(_), _) => Err(Failure::protocol("a verification reads segments, not extents")),
         }
     }
 
-    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+    fn message(&self, message: Message, worker: &Worker<'_>) -> Result<(), Failure> {
         match (&self.task, message) {
-            (Task::Verify(verify), Message::Scan) => verify.scan(output),
-            (Task::Verify(verify), Message::Check(segment)) => verify.check(&segment, output),
-            (_, other) => output.tell(other),
+            (Task::Verify(verify), Message::Scan) => verify.scan(worker),
+            (Task::Verify(verify), Message::Check(segment)) => verify.check(&segment, worker),
+            (_, other) => worker.tell(other),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use septet_format::{Geometry, Manifest};
-use septet_ipc::agent::{note, step};
-use septet_ipc::{AgentKind, Command, Context, Failure, Output, Pool, RestoreJob, State, Work};
+use septet_ipc::agent::note;
+use septet_ipc::{AgentKind, Command, Context, Failure, Pool, RestoreJob, State, Work, Worker};
 use septet_repository::{BlockIndex, Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch};
@@ -30,7 +30,7 @@ impl Restore {
     }
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
-    pub(crate) fn map(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+    pub(crate) fn map(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
         let geometry = self.index.geometry();
         command.whole_blocks(geometry)?;
         let mut offset = command.offset;
@@ -39,15 +39,15 @@ impl Restore {
             let extent = extent.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
             let end = end_bytes(geometry, extent.blocks.end).min(command.end());
             let state = if extent.stored { State::Present } else { State::Hole };
-            output.send(Work::new(offset, end - offset, state))?;
-            step();
+            worker.send(Work::new(offset, end - offset, state))?;
+            worker.step();
             offset = end;
         }
         Ok(())
     }
 
     /// Reads the blocks of an extent, or as many of others that lie between them.
-    pub(crate) fn read(&self, command: &Command, output: &dyn Output) -> Result<(), Failure> {
+    pub(crate) fn read(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
         let geometry = self.index.geometry();
         command.whole_blocks(geometry)?;
         let mut wanted = Vec::new();
@@ -64,8 +64,8 @@ impl Restore {
                     let (segment, offset_bytes) = (location.segment, location.offset_bytes);
                     wanted.push(Wanted { segment, offset_bytes, stored_bytes: location.stored_bytes, command });
                 }
-                Ok(None) => output.send(Work::new(offset, size, State::Zero))?,
-                Err(error) => self.damaged(Command::new(offset, size, State::Damaged), &error, output)?,
+                Ok(None) => worker.send(Work::new(offset, size, State::Zero))?,
+                Err(error) => self.damaged(Command::new(offset, size, State::Damaged), &error, worker)?,
             }
             offset += size;
         }
@@ -74,36 +74,36 @@ impl Restore {
         while due > 0 {
             let Some(run) = self.shelf.take() else { break };
             due = due.saturating_sub(run.len());
-            self.read_run(run, output)?;
+            self.read_run(run, worker)?;
         }
         Ok(())
     }
 
-    fn read_run(&self, run: Vec<Wanted>, output: &dyn Output) -> Result<(), Failure> {
+    fn read_run(&self, run: Vec<Wanted>, worker: &Worker<'_>) -> Result<(), Failure> {
         let row = run.first().map_or(0, |block| block.segment);
         let key = self
             .index
             .segment_key(row)
             .ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
-        match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
+        match fetch(&**self.repository.store(), &self.pool, &key, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| {
                     let slot = Some(slot.filled(block.stored_bytes as usize));
-                    output.send(Work { command: block.command, slot })
+                    worker.send(Work { command: block.command, slot })
                 })?;
-                step();
+                worker.step();
                 Ok(())
             }
             // One block that can't be read must not take its neighbours with it.
-            Err(_) if run.len() > 1 => run.into_iter().try_for_each(|block| self.read_run(vec![block], output)),
+            Err(_) if run.len() > 1 => run.into_iter().try_for_each(|block| self.read_run(vec![block], worker)),
             Err(error) => {
                 let error = RepositoryError::from(error);
-                run.into_iter().try_for_each(|block| self.damaged(block.command, &error, output))
+                run.into_iter().try_for_each(|block| self.damaged(block.command, &error, worker))
             }
         }
     }
 
-    fn damaged(&self, mut command: Command, error: &RepositoryError, output: &dyn Output) -> Result<(), Failure> {
+    fn damaged(&self, mut command: Command, error: &RepositoryError, worker: &Worker<'_>) -> Result<(), Failure> {
         if !self.keep_going || !error.is_damage() {
             let range = format!("restoring volume bytes {}..{}", command.offset, command.end());
             return Err(failure(error).doing(range));
@@ -111,7 +111,7 @@ impl Restore {
         command.state = State::Damaged;
         (command.stored, command.codec, command.hash) = (None, None, None);
         command.reason = Some(error.to_string());
-        output.send(Work { command, slot: None })
+        worker.send(Work { command, slot: None })
     }
 }
 

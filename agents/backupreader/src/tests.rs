@@ -4,7 +4,6 @@
 #![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use septet_format::{
     BackupId, BlockCounts, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, FORMAT_VERSION, Features, Geometry, IndexEntry,
@@ -12,6 +11,7 @@ use septet_format::{
     VolumeName, encode_table, keys,
 };
 use septet_ipc::message::{CheckedLine, SegmentName};
+use septet_ipc::test_support::{restore_job, results, verify_job};
 use septet_ipc::{Item, Pool, RestoreJob, VerifyJob};
 use septet_repository::Repository;
 use tempfile::TempDir;
@@ -93,17 +93,11 @@ impl Place {
             repo: self.folder.path().to_str().unwrap().to_owned(),
             volume: volume(),
             backup: backup(),
-            target: String::new(),
-            overwrite: false,
-            zeroed: false,
             keep_going,
-            offset_bytes: 0,
             length_bytes: VOLUME,
             volume_bytes: VOLUME,
-            block_bytes: 65536,
-            streams: 1,
             pool_bytes: 1 << 20,
-            rbd: None,
+            ..restore_job()
         };
         Backupreader::begin(&mut Begin::Restore(job), &Context::new(AgentKind::Backupreader)).unwrap()
     }
@@ -111,15 +105,7 @@ impl Place {
     fn verify(&self) -> Backupreader {
         let repo = self.folder.path().to_str().unwrap().to_owned();
         let backups = vec![backup(), backup()];
-        let job = VerifyJob {
-            repo,
-            volume: volume(),
-            backups,
-            block_bytes: 65536,
-            streams: 1,
-            pool_bytes: 1 << 20,
-            sample: None,
-        };
+        let job = VerifyJob { repo, volume: volume(), backups, pool_bytes: 1 << 20, ..verify_job() };
         Backupreader::begin(&mut Begin::Verify(job), &Context::new(AgentKind::Backupreader)).unwrap()
     }
 
@@ -194,9 +180,7 @@ fn pool(agent: &Backupreader) -> &Pool {
 }
 
 fn handled(agent: &Backupreader, offset: u64, size: u64, state: State) -> Result<Vec<Work>, Failure> {
-    let output = Mutex::new(Vec::new());
-    agent.handle(Work::new(offset, size, state), &output)?;
-    Ok(work(output.into_inner().unwrap()))
+    Ok(work(results(|worker| agent.handle(Work::new(offset, size, state), worker))?))
 }
 
 /// The extents among the items, in the order of the volume.
@@ -208,9 +192,7 @@ fn work(items: Vec<Item>) -> Vec<Work> {
 }
 
 fn told(agent: &Backupreader, message: Message) -> Vec<Item> {
-    let output = Mutex::new(Vec::new());
-    agent.message(message, &output).unwrap();
-    output.into_inner().unwrap()
+    results(|worker| agent.message(message, worker)).unwrap()
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, SourceBackup, keys};
-use septet_ipc::agent::step;
 use septet_ipc::message::{CheckedLine, SegmentName};
-use septet_ipc::{Command, Context, Failure, Message, NewSlot, Output, Pool, State, VerifyJob, Work};
+use septet_ipc::{Command, Context, Failure, Message, NewSlot, Pool, State, VerifyJob, Work, Worker};
 use septet_repository::audit::Sample;
 use septet_repository::{Repository, RepositoryError};
 
@@ -36,7 +35,7 @@ impl Verify {
 
     /// Names every segment that the backups need, each once; of a sample, those that it touches. A backup
     /// that was deleted meanwhile needs none.
-    pub(crate) fn scan(&self, output: &dyn Output) -> Result<(), Failure> {
+    pub(crate) fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let mut seen = HashSet::new();
         for backup in &self.job.backups {
             let manifest = match self.repository.manifest(&self.job.volume, backup) {
@@ -57,19 +56,19 @@ impl Verify {
                 }
                 // Two manifests that differ about a segment can't both be right: check both.
                 if seen.insert((name.backup.clone(), name.number, name.hash)) {
-                    output.tell(Message::Found(name))?;
+                    worker.tell(Message::Found(name))?;
                 }
             }
-            step();
+            worker.step();
         }
-        output.tell(Message::Scanned(seen.len() as u64))
+        worker.tell(Message::Scanned(seen.len() as u64))
     }
 
     /// Reads a segment and sends on each of its blocks.
-    pub(crate) fn check(&self, name: &SegmentName, output: &dyn Output) -> Result<(), Failure> {
+    pub(crate) fn check(&self, name: &SegmentName, worker: &Worker<'_>) -> Result<(), Failure> {
         let checked = |blocks, damaged| {
             let (backup, number) = (name.backup.clone(), name.number);
-            output.tell(Message::Checked(CheckedLine { backup, number, blocks, damaged }))
+            worker.tell(Message::Checked(CheckedLine { backup, number, blocks, damaged }))
         };
         let index = match self.index(name) {
             Ok(index) => index,
@@ -82,7 +81,7 @@ impl Verify {
         let blocks = wanted.len() as u64;
         let by_place = |offset: u64| index.entries.binary_search_by_key(&offset, |entry| entry.offset_bytes);
         for run in runs(wanted, self.run_bytes_max) {
-            self.read_run(name, run, output, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
+            self.read_run(name, run, worker, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
         }
         checked(blocks, None)
     }
@@ -98,25 +97,25 @@ impl Verify {
         &self,
         name: &SegmentName,
         run: Vec<Wanted>,
-        output: &dyn Output,
+        worker: &Worker<'_>,
         entry: &dyn Fn(u64) -> Option<&'a IndexEntry>,
     ) -> Result<(), Failure> {
         let key = keys::segment(&name.volume, &name.backup, name.number);
-        match fetch(&**self.repository.store(), &self.pool, &key, &run)? {
+        match fetch(&**self.repository.store(), &self.pool, &key, &run, worker)? {
             Ok(fetched) => {
-                fetched.each(run, |block, slot| output.send(checked_block(block, slot, entry)))?;
-                step();
+                fetched.each(run, |block, slot| worker.send(checked_block(block, slot, entry)))?;
+                worker.step();
                 Ok(())
             }
             Err(_) if run.len() > 1 => {
-                run.into_iter().try_for_each(|block| self.read_run(name, vec![block], output, entry))
+                run.into_iter().try_for_each(|block| self.read_run(name, vec![block], worker, entry))
             }
             Err(error) => {
                 let error = RepositoryError::from(error);
                 if !error.is_damage() {
                     return Err(Failure::store(error));
                 }
-                run.into_iter().try_for_each(|block| output.send(damaged(block.command, error.to_string())))
+                run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string())))
             }
         }
     }

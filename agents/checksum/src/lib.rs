@@ -4,7 +4,7 @@
 
 use septet_format::BlockHash;
 use septet_ipc::agent::{Weight, cores};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, State, Work, Worker};
 
 /// The agent; it has no state.
 pub struct Checksum;
@@ -24,7 +24,7 @@ impl Agent for Checksum {
         Weight::of_payload(work)
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         if let Some(bytes) = work.bytes() {
             if is_zero(bytes) {
                 work.command.state = State::Zero;
@@ -33,7 +33,7 @@ impl Agent for Checksum {
                 work.command.hash = Some(BlockHash::of(bytes));
             }
         }
-        output.send(work)
+        worker.send(work)
     }
 }
 
@@ -45,8 +45,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
+    use septet_ipc::test_support::results;
     use septet_ipc::{Item, Pool};
 
     use super::*;
@@ -57,9 +56,8 @@ mod tests {
         slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
         let mut work = Work::new(0, bytes.len() as u64, State::Data);
         work.slot = Some(slot.filled(bytes.len()));
-        let output = Mutex::new(Vec::new());
-        Checksum.handle(work, &output).unwrap();
-        let Some(Item::Work(work)) = output.into_inner().unwrap().pop() else { panic!("no result") };
+        let mut items = results(|worker| Checksum.handle(work, worker)).unwrap();
+        let Some(Item::Work(work)) = items.pop() else { panic!("no result") };
         (work, pool.taken())
     }
 

@@ -14,7 +14,7 @@ use lz4_flex::block::{compress_into, get_maximum_output_size};
 use septet_format::Codec;
 use septet_ipc::agent::{Weight, cores};
 use septet_ipc::shm::ALIGN_BYTES;
-use septet_ipc::{Agent, AgentKind, Begin, Compression, Context, Failure, NewSlot, Output, Pool, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Compression, Context, Failure, NewSlot, Pool, State, Work, Worker};
 
 /// The grain of the pool: a compressed block takes no more than it needs.
 const UNIT_BYTES: u32 = 4096;
@@ -67,22 +67,22 @@ impl Agent for Compressor {
         Weight::of_payload(work)
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         if work.command.state == State::Data && work.slot.is_some() {
-            self.compress(&mut work)?;
+            self.compress(&mut work, worker)?;
         }
-        output.send(work)
+        worker.send(work)
     }
 }
 
 impl Compressor {
-    fn compress(&self, work: &mut Work) -> Result<(), Failure> {
+    fn compress(&self, work: &mut Work, worker: &Worker<'_>) -> Result<(), Failure> {
         work.command.codec = Some(Codec::Raw);
         let (Some(room), Some(bytes)) = (&self.room, work.bytes()) else { return Ok(()) };
         if !looks_compressible(bytes) {
             return Ok(());
         }
-        let mut slot = room.take(get_maximum_output_size(bytes.len()))?;
+        let mut slot = room.take(get_maximum_output_size(bytes.len()), worker)?;
         let stored = compress_into(bytes, slot.bytes_mut())
             .map_err(|error| Failure::protocol(error).doing("compressing a block"))?;
         if stored.next_multiple_of(ALIGN_BYTES) >= bytes.len().next_multiple_of(ALIGN_BYTES) {
@@ -108,13 +108,13 @@ impl Room {
     }
 
     /// Room for a block that needs `bytes`, and for more if there is.
-    fn take(&self, bytes: usize) -> Result<NewSlot, Failure> {
+    fn take(&self, bytes: usize, worker: &Worker<'_>) -> Result<NewSlot, Failure> {
         if let Some(rest) = self.rests().pop() {
             return Ok(rest);
         }
         match self.pool.try_take(self.cut_bytes)? {
             Some(slot) => Ok(slot),
-            None => self.pool.take(bytes),
+            None => worker.take(&self.pool, bytes),
         }
     }
 
@@ -147,6 +147,7 @@ mod tests {
     use std::sync::Mutex;
 
     use septet_ipc::Item;
+    use septet_ipc::test_support::results;
 
     use super::*;
 
@@ -159,9 +160,8 @@ mod tests {
         slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
         let mut work = Work::new(0, bytes.len() as u64, State::Data);
         work.slot = Some(slot.filled(bytes.len()));
-        let output = Mutex::new(Vec::new());
-        agent.handle(work, &output).unwrap();
-        let Some(Item::Work(work)) = output.into_inner().unwrap().pop() else { panic!("no result") };
+        let mut items = results(|worker| agent.handle(work, worker)).unwrap();
+        let Some(Item::Work(work)) = items.pop() else { panic!("no result") };
         (work, from, own)
     }
 
@@ -198,10 +198,11 @@ mod tests {
         const BLOCK: usize = 1 << 20;
         let pool = Pool::create(AgentKind::Compressor, UNIT_BYTES, 32 << 20).unwrap();
         let room = Room::new(Arc::clone(&pool), BLOCK, 2);
-        let mut kept = Vec::new();
+        let (output, mut kept) = (Mutex::new(Vec::new()), Vec::new());
+        let worker = Worker::unmeasured(&output);
         for round in 0..500 {
             assert!(pool.try_take(2 * BLOCK).unwrap().is_some(), "no room after {round} rounds");
-            for mut slot in [room.take(BLOCK).unwrap(), room.take(BLOCK).unwrap()] {
+            for mut slot in [room.take(BLOCK, &worker).unwrap(), room.take(BLOCK, &worker).unwrap()] {
                 slot.split_off(5000).into_iter().for_each(|rest| room.keep(rest));
                 kept.push(slot.filled(5000));
             }

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use septet_format::{
     BackupId, BlockHash, Codec, Geometry, IndexEntry, STORE_ALIGN, SegmentIndex, VolumeName, keys, padded,
 };
-use septet_ipc::agent::{outside, step_aside};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{BackupJob, Command, Failure, Work};
+use septet_ipc::{BackupJob, Command, Failure, Work, Worker};
 use septet_store::{Store, StoreError, StoreErrorKind, Upload};
 use uuid::Uuid;
 
@@ -84,12 +83,17 @@ impl Gather {
     }
 
     /// Gives the block its place: its command with that, and the part that is full with it, if it is.
-    pub(crate) fn add(&mut self, store: &dyn Store, work: Work) -> Result<(Command, Option<Part>), Failure> {
+    pub(crate) fn add(
+        &mut self,
+        store: &dyn Store,
+        work: Work,
+        worker: &Worker<'_>,
+    ) -> Result<(Command, Option<Part>), Failure> {
         self.fed = Instant::now();
         let entry = self.entry(&work.command)?;
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.open(store)?,
+            None => self.open(store, worker)?,
         };
         let command = open.add(entry, work)?;
         if open.end_bytes >= self.segment_bytes {
@@ -122,11 +126,11 @@ impl Gather {
         self.open.take().map(|open| self.seal_segment(open)).transpose()
     }
 
-    fn open(&mut self, store: &dyn Store) -> Result<OpenSegment, Failure> {
-        step_aside();
+    fn open(&mut self, store: &dyn Store, worker: &Worker<'_>) -> Result<OpenSegment, Failure> {
+        worker.step_aside();
         let number = self.next_number;
         let key = keys::segment(&self.volume, &self.backup, number);
-        let upload = outside(|| store.upload(&key)).map_err(failed)?;
+        let upload = worker.outside(|| store.upload(&key)).map_err(failed)?;
         self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;
         Ok(OpenSegment {
             segment: Arc::new(Segment { number, upload, parts: Mutex::default() }),
@@ -207,19 +211,25 @@ impl OpenSegment {
 }
 
 impl Segment {
-    pub(crate) fn put(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), Failure> {
-        outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(failed)
+    pub(crate) fn put(
+        &self,
+        number: u32,
+        offset_bytes: u64,
+        body: Vec<Bytes>,
+        worker: &Worker<'_>,
+    ) -> Result<(), Failure> {
+        worker.outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(failed)
     }
 
     /// One part less is under way; if it was the last, the segment is closed.
-    pub(crate) fn part_done(&self) -> Result<Option<SegmentLine>, Failure> {
+    pub(crate) fn part_done(&self, worker: &Worker<'_>) -> Result<Option<SegmentLine>, Failure> {
         let sealed = {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.under_way -= 1;
             parts.sealed.filter(|_| parts.under_way == 0)
         };
         let Some((bytes, hash)) = sealed else { return Ok(None) };
-        outside(|| self.upload.finish()).map_err(failed)?;
+        worker.outside(|| self.upload.finish()).map_err(failed)?;
         Ok(Some(SegmentLine { number: self.number, bytes, hash }))
     }
 

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use septet_ipc::agent::{Weight, step_aside};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Output, State, Work};
+use septet_ipc::agent::Weight;
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};
 use septet_store::{Access, Store};
 
 use crate::gather::{Gather, Part};
@@ -68,15 +68,15 @@ impl Agent for Datawriter {
         Weight::of_payload(work)
     }
 
-    fn handle(&self, work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         if work.command.state != State::Data || work.slot.is_none() {
-            return output.send(work);
+            return worker.send(work);
         }
-        let (command, part) = self.gather().add(&*self.store, work)?;
+        let (command, part) = self.gather().add(&*self.store, work, worker)?;
         // It has its place, and that is all the others need: the slot stays until the part is
         // written, and `end` does not pass here before the segment is whole.
-        output.send(Work { command, slot: None })?;
-        part.map_or(Ok(()), |part| self.write(part, output))
+        worker.send(Work { command, slot: None })?;
+        part.map_or(Ok(()), |part| self.write(part, worker))
     }
 
     fn let_go(&self) {
@@ -86,9 +86,9 @@ impl Agent for Datawriter {
         }
     }
 
-    fn end(&self, output: &dyn Output) -> Result<(), Failure> {
+    fn end(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let part = self.gather().seal()?;
-        part.map_or(Ok(()), |part| self.write(part, output))
+        part.map_or(Ok(()), |part| self.write(part, worker))
     }
 }
 
@@ -98,15 +98,15 @@ impl Datawriter {
     }
 
     /// Writes a part, and closes the segment if it was the last one to be written.
-    fn write(&self, part: Part, output: &dyn Output) -> Result<(), Failure> {
+    fn write(&self, part: Part, worker: &Worker<'_>) -> Result<(), Failure> {
         let Part { segment, number, offset_bytes, body } = part;
-        step_aside();
+        worker.step_aside();
         self.writing.fetch_add(1, Relaxed);
-        let written = segment.put(number, offset_bytes, body);
+        let written = segment.put(number, offset_bytes, body, worker);
         self.writing.fetch_sub(1, Relaxed);
         written?;
-        match segment.part_done()? {
-            Some(done) => output.tell(Message::Segment(done)),
+        match segment.part_done(worker)? {
+            Some(done) => worker.tell(Message::Segment(done)),
             None => Ok(()),
         }
     }

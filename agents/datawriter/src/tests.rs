@@ -1,10 +1,9 @@
 //! The datawriter against a real directory: blocks get their places, segments are whole, slots come home.
 
-use std::sync::Mutex;
-
-use septet_format::{BlockHash, Codec, Machine, SegmentIndex, SegmentRef, SourceBackup, keys};
+use septet_format::{BlockHash, Codec, SegmentIndex, SegmentRef, SourceBackup, keys};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{BackupJob, Compression, Item, Pool};
+use septet_ipc::test_support::{backup_job, results};
+use septet_ipc::{BackupJob, Item, Pool};
 use septet_repository::Repository;
 use tempfile::TempDir;
 
@@ -28,26 +27,12 @@ impl Backup {
         let repo = folder.path().to_str().unwrap().to_owned();
         let repository = Repository::open_or_create(&repo).unwrap();
         let job = BackupJob {
-            source: String::new(),
-            source_kind: "file".to_owned(),
-            source_identity: String::new(),
-            machine: Machine::default(),
             repo,
             repository: repository.id(),
-            volume: "v".parse().unwrap(),
-            backup: "b".parse().unwrap(),
-            attempt: 0,
-            parent: None,
-            sequence: 1,
-            metadata: None,
-            block_bytes: 65536,
-            compression: Compression::Lz4,
-            streams: 1,
             pool_bytes,
             segment_bytes,
             volume_bytes: Some(100 * BLOCK),
-            resume: None,
-            rbd: None,
+            ..backup_job()
         };
         let agent = Datawriter::begin(&mut Begin::Backup(job.clone()), &Context::new(AgentKind::Datawriter)).unwrap();
         Self {
@@ -74,15 +59,11 @@ impl Backup {
     }
 
     fn handled(&self, work: Work) -> Result<Vec<Item>, Failure> {
-        let output = Mutex::new(Vec::new());
-        self.agent.handle(work, &output)?;
-        Ok(output.into_inner().unwrap())
+        results(|worker| self.agent.handle(work, worker))
     }
 
     fn ended(&self) -> Vec<Item> {
-        let output = Mutex::new(Vec::new());
-        self.agent.end(&output).unwrap();
-        output.into_inner().unwrap()
+        results(|worker| self.agent.end(worker)).unwrap()
     }
 
     /// The segment that `line` speaks of, as the store has it: checked by its own index.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use septet_format::{BlockHash, Codec};
 use septet_ipc::agent::{Weight, cores};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, Pool, Slot, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Pool, Slot, State, Work, Worker};
 
 /// The agent: the pool of decoded blocks, and what to do about a damaged one.
 pub struct Decompressor {
@@ -54,27 +54,27 @@ impl Agent for Decompressor {
         Weight::of_payload(work)
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         if let Some(stored) = work.slot.take() {
-            match self.block(&work, stored)? {
+            match self.block(&work, stored, worker)? {
                 Ok(block) => work.slot = self.keep.then_some(block),
                 Err(reason) => self.damaged(&mut work, reason)?,
             }
             work.command.stored = None;
         }
-        output.send(work)
+        worker.send(work)
     }
 }
 
 impl Decompressor {
     /// The block that `stored` holds, or why it is not that block.
-    fn block(&self, work: &Work, stored: Slot) -> Result<Result<Slot, String>, Failure> {
+    fn block(&self, work: &Work, stored: Slot, worker: &Worker<'_>) -> Result<Result<Slot, String>, Failure> {
         if work.command.crc32.is_some_and(|crc32| crc32 != septet_format::crc32(stored.bytes())) {
             return Ok(Err("the stored bytes do not match their CRC-32".to_owned()));
         }
         let block = match work.command.codec.unwrap_or(Codec::Raw) {
             Codec::Raw => stored,
-            codec => match self.decode(codec, work, &stored)? {
+            codec => match self.decode(codec, work, &stored, worker)? {
                 Ok(block) => block,
                 Err(reason) => return Ok(Err(reason)),
             },
@@ -83,12 +83,18 @@ impl Decompressor {
         Ok(if as_stored { Ok(block) } else { Err("the block does not match its checksum".to_owned()) })
     }
 
-    fn decode(&self, codec: Codec, work: &Work, stored: &Slot) -> Result<Result<Slot, String>, Failure> {
+    fn decode(
+        &self,
+        codec: Codec,
+        work: &Work,
+        stored: &Slot,
+        worker: &Worker<'_>,
+    ) -> Result<Result<Slot, String>, Failure> {
         if work.command.size > self.block_bytes {
             return Err(Failure::protocol(format!("a block of {} bytes", work.command.size)));
         }
         let len = usize::try_from(work.command.size).map_err(Failure::protocol)?;
-        let mut slot = self.pool.take(len)?;
+        let mut slot = worker.take(&self.pool, len)?;
         match codec.decode(stored.bytes(), &mut slot.bytes_mut()[..len]) {
             Ok(()) => Ok(Ok(slot.filled(len))),
             Err(error) => Ok(Err(error.to_string())),

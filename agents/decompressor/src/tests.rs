@@ -1,8 +1,7 @@
 //! Blocks that come back right, and blocks that don't come back at all.
 
-use std::sync::Mutex;
-
 use septet_ipc::Item;
+use septet_ipc::test_support::results;
 
 use super::*;
 
@@ -19,9 +18,8 @@ fn handled(agent: &Decompressor, stored: &[u8], codec: Codec, block: &[u8]) -> R
     work.command.codec = Some(codec);
     work.command.hash = Some(BlockHash::of(block));
     work.slot = Some(slot.filled(stored.len()));
-    let output = Mutex::new(Vec::new());
-    agent.handle(work, &output)?;
-    let Some(Item::Work(work)) = output.into_inner().unwrap().pop() else { panic!("no result") };
+    let mut items = results(|worker| agent.handle(work, worker))?;
+    let Some(Item::Work(work)) = items.pop() else { panic!("no result") };
     Ok(work)
 }
 

@@ -8,7 +8,7 @@
 use std::sync::OnceLock;
 
 use septet_format::BlockHash;
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Output, State, Table, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, State, Table, Work, Worker};
 
 const ENTRY_BYTES: u32 = 32;
 
@@ -39,7 +39,7 @@ impl Agent for Diff {
         Ok(None)
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         if let Some(hash) = work.command.hash
             && self.in_parent(work.command.offset / self.block_bytes)? == Some(hash)
         {
@@ -47,7 +47,7 @@ impl Agent for Diff {
             work.command.hash = None;
             work.slot = None;
         }
-        output.send(work)
+        worker.send(work)
     }
 }
 
@@ -62,11 +62,10 @@ impl Diff {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    use septet_format::Machine;
-    use septet_ipc::{BackupJob, Compression, Item, Pool};
-    use uuid::Uuid;
+    use septet_ipc::test_support::{backup_job, results};
+    use septet_ipc::{BackupJob, Item, Pool};
 
     use super::*;
 
@@ -74,26 +73,10 @@ mod tests {
 
     fn begun(block_bytes: u32) -> Result<Diff, Failure> {
         let job = BackupJob {
-            source: String::new(),
-            source_kind: "file".to_owned(),
-            source_identity: String::new(),
-            machine: Machine::default(),
-            repo: String::new(),
-            repository: Uuid::nil(),
-            volume: "v".parse().unwrap(),
-            backup: "b".parse().unwrap(),
-            attempt: 0,
             parent: Some("a".parse().unwrap()),
-            sequence: 2,
-            metadata: None,
             block_bytes,
-            compression: Compression::Lz4,
-            streams: 1,
-            pool_bytes: 0,
-            segment_bytes: 0,
             volume_bytes: Some(4 * BLOCK),
-            resume: None,
-            rbd: None,
+            ..backup_job()
         };
         Diff::begin(&mut Begin::Backup(job), &Context::new(AgentKind::Diff))
     }
@@ -118,9 +101,8 @@ mod tests {
     }
 
     fn pass(agent: &Diff, work: Work) -> Work {
-        let output = Mutex::new(Vec::new());
-        agent.handle(work, &output).unwrap();
-        match output.into_inner().unwrap().pop() {
+        let mut items = results(|worker| agent.handle(work, worker)).unwrap();
+        match items.pop() {
             Some(Item::Work(work)) => work,
             other => panic!("{other:?}"),
         }

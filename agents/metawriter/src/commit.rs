@@ -8,24 +8,24 @@ use septet_format::{
     CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, Features, MAP_ENTRY_BYTES, Manifest, SegmentRef, Source, SourceBackup,
     TableRef, encode_table, keys,
 };
-use septet_ipc::agent::{outside, step};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{Compression, Failure};
+use septet_ipc::{Compression, Failure, Worker};
 use septet_store::StoreErrorKind;
 
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
 
 /// Writes what makes the backup whole, and then that it exists.
-pub(crate) fn commit(agent: &Metawriter, counted: Counted) -> Result<(), Failure> {
+pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<(), Failure> {
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
     let (volume, backup, attempt) = (&agent.job.volume, &agent.job.backup, agent.job.attempt);
-    let checksums = put_table(agent, keys::checksums(volume, backup, attempt), CHECKSUM_ENTRY_BYTES, |first, into| {
-        tables.checksums.read(first, into)
-    })?;
-    let map = put_table(agent, keys::map(volume, backup, attempt), MAP_ENTRY_BYTES, |first, into| {
+    let checksums =
+        put_table(agent, worker, keys::checksums(volume, backup, attempt), CHECKSUM_ENTRY_BYTES, |first, into| {
+            tables.checksums.read(first, into)
+        })?;
+    let map = put_table(agent, worker, keys::map(volume, backup, attempt), MAP_ENTRY_BYTES, |first, into| {
         rows.read(&tables.map, first, into)
     })?;
     let sources = sources(agent, &rows, own);
@@ -124,18 +124,20 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
 
 fn put_table(
     agent: &Metawriter,
+    worker: &Worker<'_>,
     key: String,
     entry_bytes: u32,
     read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
 ) -> Result<TableRef, Failure> {
     let table = encode_table(entry_bytes, agent.geometry.blocks(), |first, into| {
-        step();
+        worker.step();
         read(first, into).map_err(io::Error::other)
     })
     .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
     let reference = table.reference(agent.job.attempt);
-    outside(|| agent.repository.store().put(&key, Bytes::from(table.object)))
+    worker
+        .outside(|| agent.repository.store().put(&key, Bytes::from(table.object)))
         .map_err(|error| Failure::storing(error.kind() == StoreErrorKind::NoSpace, error))?;
-    step();
+    worker.step();
     Ok(reference)
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use septet_format::{BlockCounts, Geometry};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, Output, State, Table, Work};
+use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, State, Table, Work, Worker};
 use septet_repository::Repository;
 
 use crate::tables::Tables;
@@ -74,28 +74,28 @@ impl Agent for Metawriter {
         Ok(None)
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         self.record(&work)?;
         // The master counts; what else is known is written down here.
         let command = &mut work.command;
         (command.hash, command.codec, command.crc32) = (None, None, None);
         (command.segment, command.segment_offset) = (None, None);
-        output.send(work)
+        worker.send(work)
     }
 
-    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+    fn message(&self, message: Message, worker: &Worker<'_>) -> Result<(), Failure> {
         match message {
             Message::Segment(segment) => {
                 self.counted().segments.push(segment);
                 Ok(())
             }
-            other => output.tell(other),
+            other => worker.tell(other),
         }
     }
 
-    fn end(&self, _: &dyn Output) -> Result<(), Failure> {
+    fn end(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let counted = std::mem::take(&mut *self.counted());
-        commit::commit(self, counted)
+        commit::commit(self, counted, worker)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The metawriter against a real directory: what it has heard is what the committed backup says.
 
-use septet_format::{BlockHash, Codec, Location, Machine, Manifest};
-use septet_ipc::{Command, Compression, Item};
+use septet_format::{BlockHash, Codec, Location, Manifest};
+use septet_ipc::test_support::{backup_job, results};
+use septet_ipc::{Command, Item};
 use septet_repository::BlockIndex;
 use tempfile::TempDir;
 
@@ -26,25 +27,12 @@ impl Place {
     fn job(&self, backup: &str, parent: Option<&str>) -> BackupJob {
         BackupJob {
             source: "/dev/vol".to_owned(),
-            source_kind: "file".to_owned(),
-            source_identity: String::new(),
-            machine: Machine::default(),
             repo: self.folder.path().to_str().unwrap().to_owned(),
             repository: self.repository.id(),
-            volume: "v".parse().unwrap(),
             backup: backup.parse().unwrap(),
-            attempt: 0,
             parent: parent.map(|parent| parent.parse().unwrap()),
-            sequence: 1,
-            metadata: None,
-            block_bytes: 65536,
-            compression: Compression::Lz4,
-            streams: 1,
-            pool_bytes: 0,
-            segment_bytes: 0,
             volume_bytes: Some(BLOCKS * BLOCK),
-            resume: None,
-            rbd: None,
+            ..backup_job()
         }
     }
 
@@ -59,7 +47,7 @@ impl Place {
             handled(&agent, work).unwrap();
         }
         tell(&agent, 0);
-        agent.end(&Mutex::new(Vec::new())).unwrap();
+        results(|worker| agent.end(worker)).unwrap();
     }
 
     fn manifest(&self, backup: &str) -> Manifest {
@@ -94,9 +82,8 @@ fn stored(block: u64, content: &[u8], segment: u32) -> Work {
 }
 
 fn handled(agent: &Metawriter, work: Work) -> Result<Command, Failure> {
-    let output = Mutex::new(Vec::new());
-    agent.handle(work, &output)?;
-    match output.into_inner().unwrap().pop() {
+    let mut items = results(|worker| agent.handle(work, worker))?;
+    match items.pop() {
         Some(Item::Work(Work { command, slot: None })) => Ok(command),
         other => panic!("{other:?}"),
     }
@@ -104,10 +91,9 @@ fn handled(agent: &Metawriter, work: Work) -> Result<Command, Failure> {
 
 /// Says that a segment is whole.
 fn tell(agent: &Metawriter, number: u32) {
-    let output = Mutex::new(Vec::new());
     let line = SegmentLine { number, bytes: 1 << 16, hash: BlockHash::of(b"index") };
-    agent.message(Message::Segment(line), &output).unwrap();
-    assert!(output.into_inner().unwrap().is_empty(), "the master has no use for it");
+    let items = results(|worker| agent.message(Message::Segment(line), worker)).unwrap();
+    assert!(items.is_empty(), "the master has no use for it");
 }
 
 #[test]
@@ -134,7 +120,7 @@ fn an_incremental_names_its_parents_blocks_and_loses_those_that_are_gone() {
         handled(&agent, work).unwrap();
     }
     tell(&agent, 0);
-    agent.end(&Mutex::new(Vec::new())).unwrap();
+    results(|worker| agent.end(worker)).unwrap();
     let manifest = place.manifest("incremental");
     let rows: Vec<_> = manifest
         .segment_rows()
@@ -156,7 +142,7 @@ fn a_segment_of_which_nothing_is_left_is_not_named() {
     handled(&agent, extent(0, 1, State::Hole)).unwrap();
     handled(&agent, extent(2, 2, State::Hole)).unwrap();
     tell(&agent, 0);
-    agent.end(&Mutex::new(Vec::new())).unwrap();
+    results(|worker| agent.end(worker)).unwrap();
     let sources: Vec<_> =
         place.manifest("incremental").sources.iter().map(|source| source.backup.to_string()).collect();
     assert_eq!(sources, vec!["incremental"]);
@@ -183,7 +169,7 @@ fn a_backup_that_is_not_whole_is_never_committed() {
     let missing_blocks = place.begin("b", None);
     handled(&missing_blocks, extent(0, 3, State::Hole)).unwrap();
     for agent in [missing_segment, missing_blocks] {
-        agent.end(&Mutex::new(Vec::new())).unwrap_err();
+        results(|worker| agent.end(worker)).unwrap_err();
         assert!(!place.repository.exists(&"v".parse().unwrap(), &"b".parse().unwrap()).unwrap());
     }
 }
@@ -195,7 +181,7 @@ fn an_id_that_exists_is_not_written_over() {
     let before = place.manifest("full");
     let agent = place.begin("full", None);
     handled(&agent, extent(0, 4, State::Hole)).unwrap();
-    agent.end(&Mutex::new(Vec::new())).unwrap_err();
+    results(|worker| agent.end(worker)).unwrap_err();
     assert_eq!(place.manifest("full"), before);
 }
 

@@ -4,40 +4,17 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
 
-use septet_format::Machine;
-use septet_ipc::{Command, Compression, Item};
+use septet_ipc::test_support::{backup_job, delete_job, results};
+use septet_ipc::{Command, Item};
 use tempfile::NamedTempFile;
-use uuid::Uuid;
 
 use super::*;
 
 const BLOCK: u64 = 65536;
 
 fn job(source: &Path) -> BackupJob {
-    BackupJob {
-        source: source.to_str().unwrap().to_owned(),
-        source_kind: "file".to_owned(),
-        source_identity: String::new(),
-        machine: Machine::default(),
-        repo: String::new(),
-        repository: Uuid::nil(),
-        volume: "v".parse().unwrap(),
-        backup: "b".parse().unwrap(),
-        attempt: 0,
-        parent: None,
-        sequence: 1,
-        metadata: None,
-        block_bytes: 65536,
-        compression: Compression::Lz4,
-        streams: 2,
-        pool_bytes: 0,
-        segment_bytes: 0,
-        volume_bytes: None,
-        resume: None,
-        rbd: None,
-    }
+    BackupJob { source: source.to_str().unwrap().to_owned(), streams: 2, ..backup_job() }
 }
 
 fn begun(source: &Path) -> Result<Reader, Failure> {
@@ -57,10 +34,8 @@ fn volume() -> NamedTempFile {
 }
 
 fn handled(reader: &Reader, offset: u64, size: u64, state: State) -> Result<Vec<Work>, Failure> {
-    let output = Mutex::new(Vec::new());
-    reader.handle(Work::new(offset, size, state), &output)?;
-    let items = output.into_inner().unwrap().into_iter();
-    Ok(items.map(|item| if let Item::Work(work) = item { work } else { panic!("{item:?}") }).collect())
+    let items = results(|worker| reader.handle(Work::new(offset, size, state), worker))?;
+    Ok(items.into_iter().map(|item| if let Item::Work(work) = item { work } else { panic!("{item:?}") }).collect())
 }
 
 fn shape(work: &[Work]) -> Vec<(u64, u64, State)> {
@@ -109,7 +84,7 @@ fn a_volume_that_shrinks_is_named_and_leaves_no_slot_out() {
     let failure = handled(&reader, 2 * BLOCK, BLOCK, State::Data).unwrap_err();
     assert!(failure.cause.contains(volume.path().to_str().unwrap()), "{failure}");
     assert_eq!(reader.pool.taken(), 0);
-    assert!(reader.end(&Mutex::new(Vec::new())).is_err(), "nor does it end well");
+    assert!(results(|worker| reader.end(worker)).is_err(), "nor does it end well");
 }
 
 #[test]
@@ -117,13 +92,11 @@ fn a_volume_that_grew_ends_well() {
     let volume = volume();
     let reader = begun(volume.path()).unwrap();
     volume.as_file().set_len(10 * BLOCK).unwrap();
-    reader.end(&Mutex::new(Vec::new())).unwrap();
+    results(|worker| reader.end(worker)).unwrap();
 }
 
 #[test]
 fn nothing_to_read_and_another_job_are_refused() {
     assert!(begun(Path::new("/nowhere")).is_err());
-    let mut other =
-        Begin::Delete(septet_ipc::DeleteJob { repo: String::new(), volume: "v".parse().unwrap(), backups: vec![] });
-    assert!(Reader::<Files>::begin(&mut other, &Context::new(AgentKind::Reader)).is_err());
+    assert!(Reader::<Files>::begin(&mut Begin::Delete(delete_job()), &Context::new(AgentKind::Reader)).is_err());
 }

@@ -6,8 +6,7 @@
 //! go is decided in `septet_repository::reclaim`.
 
 use septet_format::{Manifest, keys};
-use septet_ipc::agent::outside;
-use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Output, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
 /// Objects in one request: as many as S3 takes.
@@ -41,25 +40,25 @@ impl Agent for S3worker {
         2
     }
 
-    fn handle(&self, _: Work, _: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, _: Work, _: &Worker<'_>) -> Result<(), Failure> {
         Err(Failure::protocol("s3worker has nothing to do with extents"))
     }
 
-    fn message(&self, message: Message, output: &dyn Output) -> Result<(), Failure> {
+    fn message(&self, message: Message, worker: &Worker<'_>) -> Result<(), Failure> {
         match message {
-            Message::Scan => self.scan(output),
+            Message::Scan => self.scan(worker),
             Message::Delete(keys) => {
-                outside(|| self.repository.store().delete(&keys)).map_err(Failure::store)?;
-                output.tell(Message::Deleted(keys))
+                worker.outside(|| self.repository.store().delete(&keys)).map_err(Failure::store)?;
+                worker.tell(Message::Deleted(keys))
             }
-            other => output.tell(other),
+            other => worker.tell(other),
         }
     }
 }
 
 impl S3worker {
     /// Ends the backups' existence, and answers with all that has become garbage by it.
-    fn scan(&self, output: &dyn Output) -> Result<(), Failure> {
+    fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let doomed = self.doomed()?;
         let manifests: Vec<String> =
             self.job.backups.iter().map(|backup| keys::manifest(&self.job.volume, backup, 0)).collect();
@@ -68,10 +67,10 @@ impl S3worker {
         let garbage = reclaim::plan(&survey, &doomed);
         let mut batches = 0;
         for keys in garbage.chunks(KEYS_PER_REQUEST) {
-            output.tell(Message::Garbage(keys.to_vec()))?;
+            worker.tell(Message::Garbage(keys.to_vec()))?;
             batches += 1;
         }
-        output.tell(Message::Scanned(batches))
+        worker.tell(Message::Scanned(batches))
     }
 
     /// The manifests that shall go, as far as they can still be read.
@@ -92,8 +91,7 @@ impl S3worker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
+    use septet_ipc::test_support::{delete_job, results};
     use septet_ipc::{Item, State};
     use tempfile::TempDir;
 
@@ -110,15 +108,16 @@ mod tests {
                 .put(&keys::map(&"v".parse().unwrap(), &backup.parse().unwrap(), 0), b"map"[..].into())
                 .unwrap();
         }
-        let job = DeleteJob { repo, volume: "v".parse().unwrap(), backups: vec!["b".parse().unwrap()] };
+        let job = DeleteJob { repo, ..delete_job() };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)
     }
 
     fn answers(agent: &S3worker, message: Message) -> Vec<Message> {
-        let output = Mutex::new(Vec::new());
-        agent.message(message, &output).unwrap();
-        let items = output.into_inner().unwrap().into_iter();
-        items.map(|item| if let Item::Message(message) = item { message } else { panic!("{item:?}") }).collect()
+        let items = results(|worker| agent.message(message, worker)).unwrap();
+        items
+            .into_iter()
+            .map(|item| if let Item::Message(message) = item { message } else { panic!("{item:?}") })
+            .collect()
     }
 
     #[test]
@@ -154,13 +153,12 @@ mod tests {
     #[test]
     fn keys_that_lead_out_of_the_repository_and_extents_are_refused() {
         let (agent, folder) = agent(&["b"]);
-        let output = Mutex::new(Vec::new());
         let outside = folder.path().with_extension("outside");
         std::fs::write(&outside, b"precious").unwrap();
         let key = format!("../{}", outside.file_name().unwrap().to_str().unwrap());
-        let refused = agent.message(Message::Delete(vec![key]), &output).is_err();
+        let refused = results(|worker| agent.message(Message::Delete(vec![key]), worker)).is_err();
         let kept = std::fs::remove_file(&outside).is_ok();
         assert!(refused && kept);
-        assert!(agent.handle(Work::new(0, 1, State::Data), &output).is_err());
+        assert!(results(|worker| agent.handle(Work::new(0, 1, State::Data), worker)).is_err());
     }
 }

@@ -8,8 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::Path;
 
-use septet_ipc::agent::{outside, step};
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Needs, Output, RestoreJob, State, Work};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Needs, RestoreJob, State, Work, Worker};
 use septet_volume::{FileTarget, Target, TargetOptions};
 
 /// Zeros are asked for in pieces of this size, so that a device that must write them shows that it
@@ -78,21 +77,21 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
         self.streams
     }
 
-    fn handle(&self, mut work: Work, output: &dyn Output) -> Result<(), Failure> {
+    fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         match work.command.state {
             State::Hole | State::Zero if self.zeroed => {}
-            State::Hole | State::Zero => self.zero(&work)?,
-            State::Data if work.slot.is_some() => self.write(&work)?,
-            State::Present => self.reserve(&work),
+            State::Hole | State::Zero => self.zero(&work, worker)?,
+            State::Data if work.slot.is_some() => self.write(&work, worker)?,
+            State::Present => self.reserve(&work, worker),
             _ => {}
         }
         // The slot is free before the master hears of it, so that its memory is never in doubt.
         work.slot = None;
-        output.send(work)
+        worker.send(work)
     }
 
-    fn end(&self, _: &dyn Output) -> Result<(), Failure> {
-        outside(|| self.target.finish()).map_err(Failure::volume)
+    fn end(&self, worker: &Worker<'_>) -> Result<(), Failure> {
+        worker.outside(|| self.target.finish()).map_err(Failure::volume)
     }
 }
 
@@ -104,28 +103,28 @@ impl<O: OpenTarget> Volumewriter<O> {
     }
 
     /// An extent that will come block by block.
-    fn reserve(&self, work: &Work) {
+    fn reserve(&self, work: &Work, worker: &Worker<'_>) {
         let range = self.clip(work);
-        outside(|| self.target.reserve(range.start, range.end - range.start));
+        worker.outside(|| self.target.reserve(range.start, range.end - range.start));
     }
 
-    fn write(&self, work: &Work) -> Result<(), Failure> {
+    fn write(&self, work: &Work, worker: &Worker<'_>) -> Result<(), Failure> {
         let range = self.clip(work);
         let Some(bytes) = work.bytes().filter(|_| !range.is_empty()) else { return Ok(()) };
         let from = usize::try_from(range.start - work.command.offset).map_err(Failure::protocol)?;
         let len = usize::try_from(range.end - range.start).map_err(Failure::protocol)?;
         let part = from.checked_add(len).and_then(|to| bytes.get(from..to));
         let part = part.ok_or_else(|| Failure::protocol("a block whose slot is shorter than it says"))?;
-        outside(|| self.target.write_at(range.start, part)).map_err(Failure::volume)
+        worker.outside(|| self.target.write_at(range.start, part)).map_err(Failure::volume)
     }
 
-    fn zero(&self, work: &Work) -> Result<(), Failure> {
+    fn zero(&self, work: &Work, worker: &Worker<'_>) -> Result<(), Failure> {
         let Range { mut start, end } = self.clip(work);
         while start < end {
             let size = (end - start).min(ZERO_BYTES_MAX);
-            outside(|| self.target.zero(start, size)).map_err(Failure::volume)?;
+            worker.outside(|| self.target.zero(start, size)).map_err(Failure::volume)?;
             start += size;
-            step();
+            worker.step();
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use septet_ipc::test_support::{restore_job, results};
 use septet_ipc::{Command, Item, Pool};
 use tempfile::TempDir;
 
@@ -21,20 +22,12 @@ struct Restore {
 
 fn job(folder: &TempDir, part: &Range<u64>) -> RestoreJob {
     RestoreJob {
-        repo: String::new(),
-        volume: "v".parse().unwrap(),
-        backup: "b".parse().unwrap(),
         target: folder.path().join("target").to_str().unwrap().to_owned(),
         overwrite: true,
-        zeroed: false,
-        keep_going: false,
         offset_bytes: part.start,
         length_bytes: part.end - part.start,
         volume_bytes: VOLUME,
-        block_bytes: 65536,
-        streams: 1,
-        pool_bytes: 0,
-        rbd: None,
+        ..restore_job()
     }
 }
 
@@ -61,18 +54,16 @@ impl Restore {
 
     /// The command that the master gets; no slot may be out by then.
     fn handled(&self, work: Work) -> Result<Command, Failure> {
-        let output = Mutex::new(Vec::new());
-        let result = self.agent.handle(work, &output);
+        let result = results(|worker| self.agent.handle(work, worker));
         assert_eq!(self.pool.taken(), 0);
-        result?;
-        match output.into_inner().unwrap().pop() {
+        match result?.pop() {
             Some(Item::Work(Work { command, slot: None })) => Ok(command),
             other => panic!("{other:?}"),
         }
     }
 
     fn target(&self) -> Vec<u8> {
-        self.agent.end(&Mutex::new(Vec::new())).unwrap();
+        results(|worker| self.agent.end(worker)).unwrap();
         std::fs::read(self.folder.path().join("target")).unwrap()
     }
 }

@@ -9,6 +9,7 @@ use super::Work;
 use super::gauge::Gauge;
 use super::process::spawn;
 use super::shared::{Shared, went_away};
+use super::worker::Worker;
 use super::{Agent, Weight};
 use crate::message::Failure;
 use crate::message::Message;
@@ -40,7 +41,6 @@ impl<A: Agent> Crew<A> {
         for _ in 1..count {
             let (hands, gauge) = (Arc::clone(&hands), shared.gauge());
             threads.push(spawn("worker", move || {
-                hands.shared.adopt(&gauge);
                 if let Err(failure) = hands.work(&gauge) {
                     hands.shared.fail(failure);
                 }
@@ -55,7 +55,7 @@ impl<A: Agent> Crew<A> {
         let mut threads = self.threads.into_iter();
         let joined = gauge.idle(|| threads.try_for_each(JoinHandle::join));
         joined.map_err(|_| Failure::protocol("a worker panicked"))?;
-        gauge.at_work(|| self.hands.agent.end(&*self.hands.shared))
+        gauge.at_work(|| self.hands.agent.end(&Worker::new(&*self.hands.shared, gauge)))
     }
 }
 
@@ -74,7 +74,7 @@ impl<A: Agent> Hands<A> {
         let turns = &self.shared.turns;
         match turns.try_take() {
             Some(upstream) => Ok(Some(upstream)),
-            None => self.shared.flush().map(|()| gauge.idle(|| turns.take())),
+            None => self.shared.flush_both().map(|()| gauge.idle(|| turns.take())),
         }
     }
 
@@ -85,12 +85,12 @@ impl<A: Agent> Hands<A> {
             let (message, fd) = self.next(&mut upstream, flushed)?;
             if matches!(message, Message::End) {
                 turns.end();
-                return self.shared.flush();
+                return self.shared.flush_both();
             }
             let Some(job) = self.job(message, fd)? else { continue };
             match self.weight(&job) {
                 Weight::Light => {
-                    gauge.at_work(|| self.handle(job))?;
+                    gauge.at_work(|| self.handle(job, gauge))?;
                     continue;
                 }
                 Weight::Computes => {
@@ -99,7 +99,7 @@ impl<A: Agent> Hands<A> {
                 }
                 Weight::Waits => turns.give(upstream, true),
             }
-            return gauge.at_work(|| self.handle(job));
+            return gauge.at_work(|| self.handle(job, gauge));
         }
     }
 
@@ -115,7 +115,7 @@ impl<A: Agent> Hands<A> {
             if std::mem::replace(&mut has_waited, true) {
                 self.agent.let_go();
             }
-            self.shared.flush().map(|()| A::PATIENCE)
+            self.shared.flush_both().map(|()| A::PATIENCE)
         };
         upstream.receive_or(before_wait)?.ok_or_else(went_away)
     }
@@ -146,10 +146,11 @@ impl<A: Agent> Hands<A> {
         }
     }
 
-    fn handle(&self, job: Job) -> Result<(), Failure> {
+    fn handle(&self, job: Job, gauge: &Gauge) -> Result<(), Failure> {
+        let worker = Worker::new(&*self.shared, gauge);
         match job {
-            Job::Work(work) => self.agent.handle(work, &*self.shared),
-            Job::Message(message) => self.agent.message(message, &*self.shared),
+            Job::Work(work) => self.agent.handle(work, &worker),
+            Job::Message(message) => self.agent.message(message, &worker),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Who is at work and since when: what a supervisor needs to see a stuck agent, and a user to see
 //! what binds.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -20,22 +19,6 @@ pub(super) struct Gauge {
     since_us: AtomicU64,
 }
 
-/// The gauge of a worker, and what it does for the others.
-type Worker = (Arc<Gauge>, Arc<dyn Hooks>);
-
-thread_local! {
-    /// The worker that this thread is.
-    static CURRENT: RefCell<Option<Worker>> = const { RefCell::new(None) };
-}
-
-/// What a worker does lest the others wait for it.
-pub(super) trait Hooks: Send + Sync {
-    /// Sends what is ready.
-    fn before_wait(&self);
-    /// Lets another worker read on.
-    fn step_aside(&self);
-}
-
 impl Gauge {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -47,11 +30,6 @@ impl Gauge {
             input_us: AtomicU64::new(0),
             since_us: AtomicU64::new(0),
         })
-    }
-
-    /// Makes this thread the gauge's worker.
-    pub(super) fn adopt(self: &Arc<Self>, hooks: Arc<dyn Hooks>) {
-        CURRENT.set(Some((Arc::clone(self), hooks)));
     }
 
     /// Runs a handler, timed.
@@ -93,6 +71,25 @@ impl Gauge {
         self.timed(&self.input_us, wait)
     }
 
+    /// Runs a wait for a slot, timed. Other agents end it: it is neither work nor being stuck.
+    pub(super) fn waiting_for_slot<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.leave();
+        let result = self.timed(&self.slot_us, wait);
+        self.enter();
+        result
+    }
+
+    /// Runs a request to something outside, timed: it is told apart from work, but it can be stuck.
+    pub(super) fn outside<T>(&self, request: impl FnOnce() -> T) -> T {
+        self.timed(&self.io_us, request)
+    }
+
+    /// The command makes progress, as any thread that works for it may say.
+    pub(super) fn step(&self) {
+        let now = self.now_us();
+        self.count_busy(self.since_us.swap(now, Relaxed), now);
+    }
+
     fn timed<T>(&self, sum: &AtomicU64, work: impl FnOnce() -> T) -> T {
         let start = self.now_us();
         let result = work();
@@ -113,60 +110,16 @@ impl Gauge {
     }
 
     fn leave(&self) {
-        let since = self.since_us.swap(0, Relaxed);
-        self.busy_us.fetch_add(self.now_us().saturating_sub(since), Relaxed);
+        self.count_busy(self.since_us.swap(0, Relaxed), self.now_us());
+    }
+
+    fn count_busy(&self, since: u64, now: u64) {
+        if since > 0 {
+            self.busy_us.fetch_add(now.saturating_sub(since), Relaxed);
+        }
     }
 
     fn now_us(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1
     }
-}
-
-/// Runs what only waits for other agents to free a slot: such time is not counted as work, and never
-/// as being stuck.
-pub fn waiting<T>(wait: impl FnOnce() -> T) -> T {
-    let current = CURRENT.with_borrow(Clone::clone);
-    let Some((gauge, hooks)) = current else { return wait() };
-    gauge.leave();
-    hooks.before_wait();
-    let result = gauge.timed(&gauge.slot_us, wait);
-    gauge.enter();
-    result
-}
-
-/// Passes on what was sent so far: for a handler that has sent a part of its results, and is now held up for long.
-pub fn pass_on() {
-    if let Some((_, hooks)) = CURRENT.with_borrow(Clone::clone) {
-        hooks.before_wait();
-    }
-}
-
-/// Runs what the volume or the store is asked for, and is held up by: such time is told apart from
-/// work, but it can be stuck.
-pub fn outside<T>(work: impl FnOnce() -> T) -> T {
-    let gauge = CURRENT.with_borrow(|current| current.as_ref().map(|(gauge, _)| Arc::clone(gauge)));
-    match gauge {
-        Some(gauge) => gauge.timed(&gauge.io_us, work),
-        None => work(),
-    }
-}
-
-/// Says that a long command is getting on: a worker that keeps calling this is not stuck.
-pub fn step() {
-    CURRENT.with_borrow(|current| {
-        if let Some((gauge, _)) = current {
-            gauge.leave();
-            gauge.enter();
-        }
-    });
-}
-
-/// Says that what the handler does now may be held up by something outside: another worker reads on.
-/// Only a handler whose [`Weight`](super::Weight) says that it just computes has to.
-pub fn step_aside() {
-    CURRENT.with_borrow(|current| {
-        if let Some((_, hooks)) = current {
-            hooks.step_aside();
-        }
-    });
 }

@@ -2,7 +2,7 @@
 
 use septet_sandbox::{Mode, Needs, enter};
 
-use super::cores;
+use super::process::cores;
 use crate::message::Failure;
 
 /// In it the supervisor says how the agents are to be locked in: `required`, `off`, or as well as the kernel can.

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,6 +48,18 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHan
         .name(name.to_owned())
         .spawn(body)
         .map_err(|error| Failure::protocol(error).doing("starting a thread"))
+}
+
+/// Tells the user something that is no failure.
+pub fn note(agent: AgentKind, text: impl Into<String>) {
+    Event::Note { agent, text: text.into() }.emit();
+}
+
+/// As many threads as there are cores that this process may use. It is found out once: a process that is locked in
+/// can no longer look at all that limits them.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// A panic is a defect of ours: it is told like any failure, and ends the process at once.

@@ -43,17 +43,16 @@ fn run_until_end<A: Agent>(
     let gauge = shared.gauge();
     shared.intake.get_or_init(|| upstream.intake());
     let begin = wait_for_begin(shared, &mut upstream)?;
-    let context = Context::provided(A::KIND, A::SHARED_OBJECTS);
+    let context = Context::provided(A::KIND, A::SHARED_OBJECTS, &gauge);
     lock_in(&A::needs(&begin))?;
     spawn_releases(shared, releases_from)?;
     spawn_status(shared)?;
-    shared.adopt(&gauge);
     let agent = gauge.at_work(|| start::<A>(shared, begin, context))?;
     let crew = Crew::start(agent, shared, upstream)?;
     crew.run(&gauge)?;
     Event::Status(shared.status()).emit();
     shared.downstream.queue(&Message::End)?;
-    shared.flush()
+    shared.flush_both()
 }
 
 /// The job, which comes first but for what earlier agents made for it. While one of those opens a slow disk, this
@@ -78,7 +77,7 @@ fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>
 /// Lets the agent begin, and tells the next ones what it made and found out.
 fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> Result<A, Failure> {
     let agent = A::begin(&mut begin, &context)?;
-    let made = context.into_parts();
+    let made = context.into_made();
     // Known before they are announced: from then on a release may name them.
     shared.own(&made);
     for pool in &made.pools {

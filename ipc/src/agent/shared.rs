@@ -3,10 +3,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use super::Work;
-use super::gauge::{Gauge, Hooks};
+use super::context::Made;
+use super::gauge::Gauge;
+use super::process::cpu_ms;
 use super::turns::Turns;
-use super::{Made, Output, cpu_ms};
+use super::work::Work;
+use super::worker::Output;
 use crate::message::Intake;
 use crate::message::Message;
 use crate::message::{AgentKind, SlotId};
@@ -98,7 +100,7 @@ impl Shared {
     }
 
     /// Writes what waits, in both directions.
-    pub(super) fn flush(&self) -> Result<(), Failure> {
+    pub(super) fn flush_both(&self) -> Result<(), Failure> {
         self.downstream.flush()?;
         self.releases.flush()
     }
@@ -117,11 +119,6 @@ impl Shared {
         Event::Failed(failure.clone()).emit();
         self.send_error(&failure);
         std::process::exit(1)
-    }
-
-    /// Makes the calling thread the gauge's worker.
-    pub(super) fn adopt(self: &Arc<Self>, gauge: &Arc<Gauge>) {
-        gauge.adopt(Arc::clone(self) as Arc<dyn Hooks>);
     }
 
     /// A gauge for one more worker.
@@ -182,12 +179,10 @@ impl Output for Shared {
         }
         Ok(())
     }
-}
 
-impl Hooks for Shared {
-    fn before_wait(&self) {
+    fn flush(&self) {
         // A broken socket is met again, and reported, by the next write.
-        let _ = self.flush();
+        let _ = self.flush_both();
     }
 
     fn step_aside(&self) {

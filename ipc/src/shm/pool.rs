@@ -16,7 +16,6 @@ use super::huge::HUGE_BYTES;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
 use super::{ALIGN_BYTES, Blank};
-use crate::agent::waiting;
 use crate::message::Failure;
 use crate::message::PoolLine;
 use crate::message::{AgentKind, PoolName, SlotId};
@@ -134,14 +133,15 @@ impl Pool {
         self.state().allocator.taken()
     }
 
-    /// Takes a slot of at least `bytes`; if there is none now, of memory that the pool grows by, or else when there is one.
+    /// Takes a slot of at least `bytes`; if there is none now, of memory that the pool grows by, or else when there is
+    /// one. A handler does this by its `Worker`, so that the framework knows that it waits.
     ///
     /// # Errors
     /// When `bytes` is more than the whole pool.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Result<NewSlot, Failure> {
         match self.try_take(bytes)? {
             Some(slot) => Ok(slot),
-            None => waiting(|| self.take_later(self.units(bytes)?)),
+            None => self.take_later(self.units(bytes)?),
         }
     }
 
