@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::bare::Work;
 use crate::data::Kind;
-use crate::rounds::{Rows, Step};
+use crate::rounds::Rows;
 use crate::stats::Spread;
+use crate::step::Step;
 
 /// The limit of a step's CPU time, as a multiple of some bare work on one thread.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -29,6 +29,7 @@ mod scale;
 mod seaweed;
 mod split;
 mod stats;
+mod step;
 mod stored;
 mod tool;
 mod units;

@@ -15,8 +15,9 @@ use serde::Serialize;
 use crate::bare::Work;
 use crate::cpu::thread_seconds;
 use crate::data::Kind;
-use crate::rounds::{Rows, Step};
+use crate::rounds::Rows;
 use crate::stats::Spread;
+use crate::step::Step;
 use crate::units::BLOCK_BYTES;
 
 /// Messages may take this share of a run's CPU time.

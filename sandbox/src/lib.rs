@@ -6,36 +6,17 @@
 //! keep their sockets and shared memory.
 
 mod calls;
+mod error;
 mod files;
+mod mode;
 mod needs;
 
+pub use error::SandboxError;
+pub use mode::Mode;
 pub use needs::Needs;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{secure_computing_mode, set_no_new_privs};
-
-/// What [`enter`] does if the kernel cannot enforce the limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// It uses what the kernel has.
-    #[default]
-    BestEffort,
-    /// It fails.
-    Required,
-    /// It limits nothing, whatever the kernel has.
-    Off,
-}
-
-/// The sandbox could not be entered. Holds the kernel's error.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot enter the sandbox: {0}; --no-sandbox runs without it")]
-pub struct SandboxError(String);
-
-impl SandboxError {
-    fn new(cause: impl std::fmt::Display) -> Self {
-        Self(cause.to_string())
-    }
-}
 
 /// Gives up everything that is not needed, permanently. The process must have only one thread.
 ///

@@ -7,6 +7,7 @@
 //! has written survives a crash once the call has returned; if several writers call [`Store::put_if_absent`] for one
 //! key, exactly one succeeds.
 
+mod access;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod count;
@@ -23,6 +24,7 @@ mod open;
 mod s3;
 mod store;
 
+pub use access::Access;
 pub use count::{Counts, counts};
 pub use directory::Directory;
 #[cfg(any(test, feature = "distant"))]
@@ -32,7 +34,7 @@ pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
 #[cfg(any(test, feature = "simulation"))]
 pub use memory::{Memory, Stop};
 pub use needs::{needs_to_read, needs_to_write, wants_credentials};
-pub use open::{Access, open};
+pub use open::open;
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

@@ -1,17 +1,8 @@
 //! From a path or a URL to a store.
 
-use crate::{Directory, Store, StoreError, StoreErrorKind};
+use crate::{Access, Directory, Store, StoreError, StoreErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// What [`open`] expects to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// The store is created if it does not exist.
-    Create,
-    /// The store must exist.
-    Existing,
-}
 
 /// Where a URL leads.
 #[derive(Debug)]

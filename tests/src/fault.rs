@@ -4,13 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::content::noise;
-use crate::{Outcome, Process, Repo, Scratch, binary, is_alive, require_root};
-
-/// How long the kernel may take to end a process that was told to go.
-const DEATH_LIMIT: Duration = Duration::from_secs(20);
+use crate::{Outcome, Repo, Scratch, binary, is_alive, require_root};
 
 /// A repository with a backup `earlier` of the volume `vol`, and a source that has wholly changed since.
 #[derive(Debug)]
@@ -148,15 +144,6 @@ fn under(wrapper: &[&str], args: &[String]) -> Outcome {
     }
 }
 
-/// Asserts that these processes end.
-pub fn assert_gone(processes: &[Process]) {
-    let until = Instant::now() + DEATH_LIMIT;
-    while let Some(left) = processes.iter().find(|process| is_alive(process.pid) && is_same(process)) {
-        assert!(Instant::now() < until, "{left:?} has outlived its run");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Asserts that no shared memory has the name of a process that has ended.
 pub fn assert_no_shared_memory() {
     for entry in fs::read_dir("/dev/shm").expect("/dev/shm").flatten() {
@@ -164,10 +151,4 @@ pub fn assert_no_shared_memory() {
         let owner = name.strip_prefix("septet_").and_then(|name| name.rsplit_once('_')?.1.parse().ok());
         assert!(owner.is_none_or(is_alive), "{name} is left in /dev/shm");
     }
-}
-
-/// Whether the number still means that process, and not one that came after it.
-fn is_same(process: &Process) -> bool {
-    let command_line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
-    command_line.starts_with(process.name.as_bytes())
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::content::Rng;
-use crate::fault::{Site, assert_gone, assert_no_shared_memory, notes, reason};
-use crate::{Outcome, Process, Running, Septet, is_alive};
+use crate::fault::{Site, assert_no_shared_memory, notes, reason};
+use crate::{Outcome, Process, Running, Septet, assert_gone, is_alive};
 
 /// What can be disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

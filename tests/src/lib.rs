@@ -6,6 +6,7 @@
 
 mod binary;
 mod ceph;
+pub mod circles;
 mod compare;
 pub mod content;
 pub mod damage;
@@ -28,7 +29,7 @@ pub use compare::{allocated_bytes, assert_bytes, assert_same};
 pub use device::{LoopDevice, Mount, command, require_root};
 #[cfg(target_arch = "x86_64")]
 pub use possessed::Possessed;
-pub use processes::{Process, children, is_alive};
+pub use processes::{Process, assert_gone, children, is_alive};
 pub use repo::{Backed, Blocks, Repo};
 pub use run::{Outcome, Running, Septet, septet};
 pub use scratch::Scratch;

@@ -1,6 +1,10 @@
 //! Processes, as `/proc` shows them.
 
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to end a process that was told to go.
+const DEATH_LIMIT: Duration = Duration::from_secs(20);
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,21 @@ pub fn children(parent: u32) -> Vec<Process> {
 pub fn is_alive(pid: u32) -> bool {
     let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     stat(pid).is_some_and(|(state, _)| (state != 'Z' && state != 'X') || threads() > 1)
+}
+
+/// Asserts that these processes end.
+pub fn assert_gone(processes: &[Process]) {
+    let until = Instant::now() + DEATH_LIMIT;
+    while let Some(left) = processes.iter().find(|process| is_alive(process.pid) && is_same(process)) {
+        assert!(Instant::now() < until, "{left:?} has outlived its run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the number still means that process, and not one that came after it.
+fn is_same(process: &Process) -> bool {
+    let command_line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    command_line.starts_with(process.name.as_bytes())
 }
 
 fn process(pid: u32) -> Option<Process> {

@@ -14,6 +14,13 @@ pub struct Repo {
     path: PathBuf,
 }
 
+impl Scratch {
+    /// A repository in it, which the first backup makes.
+    pub fn repo(&self) -> Repo {
+        Repo::at(self.path("repo"))
+    }
+}
+
 /// The summary of a backup.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the JSON, which the README explains")]

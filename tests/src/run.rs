@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::fault::assert_gone;
-use crate::processes::{Process, children};
+use crate::processes::{Process, assert_gone, children};
 use crate::{binary, require_root};
 
 /// No run of a test takes nearly so long, even on a busy machine.

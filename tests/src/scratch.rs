@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{Repo, target_dir};
+use crate::target_dir;
 
 /// A directory for one test.
 #[derive(Debug)]
@@ -54,10 +54,5 @@ impl Scratch {
         let path = self.path(name);
         fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("making a sparse file");
         path
-    }
-
-    /// A repository in it, which the first backup makes.
-    pub fn repo(&self) -> Repo {
-        Repo::at(self.path("repo"))
     }
 }

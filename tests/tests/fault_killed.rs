@@ -2,9 +2,9 @@
 //! names the agent, nothing half-made stays, and what was there before is whole.
 
 use rustix::process::Signal;
-use septet_tests::Running;
-use septet_tests::fault::{Site, assert_gone, assert_no_shared_memory, notes, reason};
+use septet_tests::fault::{Site, assert_no_shared_memory, notes, reason};
 use septet_tests::fault_job::{Job, all_agents, assert_names, at_random_moments};
+use septet_tests::{Running, assert_gone};
 
 const HITS: u32 = 2;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rustix::process::Signal;
 use septet_tests::content::noise;
-use septet_tests::fault::{Site, assert_fails, assert_gone, notes};
-use septet_tests::{LoopDevice, Mount, Outcome, Scratch, assert_bytes, command};
+use septet_tests::fault::{Site, assert_fails, notes};
+use septet_tests::{LoopDevice, Mount, Outcome, Scratch, assert_bytes, assert_gone, command};
 
 const MIB: usize = 1 << 20;
 

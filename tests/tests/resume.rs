@@ -5,9 +5,9 @@ use std::fs;
 
 use rustix::process::Signal;
 use septet_tests::content::noise;
-use septet_tests::fault::{assert_gone, notes};
+use septet_tests::fault::notes;
 use septet_tests::fault_job::send;
-use septet_tests::{Outcome, Repo, Running, Scratch, Septet};
+use septet_tests::{Outcome, Repo, Running, Scratch, Septet, assert_gone};
 use serde_json::Value;
 
 const MIB: usize = 1 << 20;

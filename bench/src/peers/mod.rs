@@ -4,6 +4,7 @@
 //! begin if it would end after the time limit.
 
 mod known;
+mod measured;
 mod peer;
 mod report;
 mod verdict;
@@ -13,48 +14,25 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use serde::Serialize;
 
 use crate::args::{Image, Peers};
 use crate::data::{Kind, Volume};
 use crate::home::Home;
 use crate::machine::Machine;
 use crate::process;
-use crate::rbd::{self, RbdReport};
+use crate::rbd;
 use crate::roofline::Roofline;
 use crate::rounds::Rows;
 use crate::seaweed::Seaweed;
 use crate::stored::Lz4Size;
 use crate::tool::{SEPTET, SEPTET_S3, Septet, Tool};
-use crate::units::Size;
 use crate::workspace;
+use measured::{Absent, Measured};
 use peer::{Foreign, Peer};
 pub(crate) use report::PeersReport;
 
 /// The kind of volume for measurements with S3.
 const S3_KIND: Kind = Kind::Debian;
-
-/// A tool that was not measured, and why.
-#[derive(Debug, Serialize)]
-struct Absent {
-    tool: &'static str,
-    why: String,
-}
-
-/// Everything that was measured.
-#[derive(Debug, Serialize)]
-struct Measured {
-    machine: Machine,
-    volume_bytes: Size,
-    rounds: u32,
-    /// The tools' own names and versions.
-    versions: Vec<(&'static str, String)>,
-    absent: Vec<Absent>,
-    rows: Rows,
-    rooflines: Vec<Roofline>,
-    lz4: Vec<Lz4Size>,
-    rbd: Option<RbdReport>,
-}
 
 /// Measures all installed tools.
 ///

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::home::Home;
 use crate::process;
-use crate::rounds::Step;
+use crate::step::Step;
 use crate::tool::{Cost, Tool};
 
 /// How a tool is called. A backup has a number: 0 is the full backup; the others hold what changed since that.

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::Measured;
+use super::measured::Measured;
 use crate::chart::{Bar, Group, bars};
 use crate::data::Kind;
 use crate::report::said;
-use crate::rounds::Step;
 use crate::stats::Spread;
+use crate::step::Step;
 use crate::stored::STORED_AT_MOST;
 use crate::tool::{Cost, SEPTET};
 

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Measured;
+use super::measured::Measured;
 use crate::data::Kind;
-use crate::rounds::Step;
 use crate::stats::Spread;
+use crate::step::Step;
 use crate::stored::STORED_AT_MOST;
 use crate::tool::SEPTET;
 

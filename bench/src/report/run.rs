@@ -10,8 +10,9 @@ use crate::data::Kind;
 use crate::goals::{self, Verdict};
 use crate::machine::Machine;
 use crate::messages::{Messages, SHARE_AT_MOST, Share};
-use crate::rounds::{Rows, Step};
+use crate::rounds::Rows;
 use crate::stats::Spread;
+use crate::step::Step;
 use crate::tool::{Cost, SEPTET};
 use crate::units::{Size, ms_per_gb};
 

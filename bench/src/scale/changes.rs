@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::{Bench, Cause, steps_up_to};
+use super::bench::{Bench, Cause, steps_up_to};
 use crate::data::random::Stream;
 use crate::units::{BLOCK_BYTES, Size};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Cause, Point};
+use super::bench::{Cause, Point};
 use crate::chart::{Panel, Series, panels};
 use crate::machine::Machine;
 use crate::units::Size;

@@ -1,6 +1,6 @@
 //! Sparse volumes from 1 GiB on. Each is sixteen times as large as the one before and holds the same few data.
 
-use super::{Bench, Cause};
+use super::bench::{Bench, Cause};
 use crate::data::random::Stream;
 use crate::memory::{PIECE_BYTES, scatter};
 use crate::units::Size;

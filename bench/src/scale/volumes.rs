@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use septet_format::Manifest;
 
-use super::{Bench, Cause, steps_up_to};
+use super::bench::{Bench, Cause, steps_up_to};
 use crate::data::random::Stream;
 use crate::units::BLOCK_BYTES;
 use crate::workspace;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::rounds::Step;
+use crate::step::Step;
 pub(crate) use septet::{SEPTET, SEPTET_S3, Septet};
 
 /// A backup tool with its own repository, which is empty at first.

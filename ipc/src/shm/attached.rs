@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ALIGN_BYTES;
 use super::mapping::{Mapping, Region};
-use super::slot::{Releases, Slot};
+use super::releases::Releases;
+use super::slot::{Home, Slot};
 use crate::message::Failure;
 use crate::message::PoolLine;
 use crate::message::{PoolName, SlotId};
@@ -61,6 +62,6 @@ impl Attached {
         let len = usize::try_from(len).map_err(|_| beyond())?;
         let end = len.checked_next_multiple_of(ALIGN_BYTES).and_then(|padded| start.checked_add(padded));
         let region = end.and_then(|end| Region::new(mapping, start..end)).ok_or_else(beyond)?;
-        Ok(Slot::upstream(id, region, len, &self.releases))
+        Ok(Slot::new(id, region, len, Arc::clone(&self.releases) as Arc<dyn Home>))
     }
 }

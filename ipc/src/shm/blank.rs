@@ -11,8 +11,8 @@ use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::io::Errno;
 use rustix::shm;
 
-use super::huge;
 use super::mapping::Mapping;
+use super::{HUGE_BYTES, huge};
 use crate::message::Failure;
 
 /// An object that has no size yet, to be a pool or a table.
@@ -47,7 +47,7 @@ impl Blank {
             reserve(object.as_fd(), &mapping, 0..first)?;
             Ok((object, mapping))
         };
-        if first >= huge::HUGE_BYTES
+        if first >= HUGE_BYTES
             && let Some(made) = self.huge.and_then(|huge| sized(huge).ok())
         {
             return Ok(made);

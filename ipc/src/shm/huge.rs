@@ -16,10 +16,8 @@ use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
-use super::ALIGN_BYTES;
 use super::mapping::Mapping;
-
-pub(super) const HUGE_BYTES: usize = 2 << 20;
+use super::{ALIGN_BYTES, HUGE_BYTES};
 
 /// An object that never had a name, on a tmpfs that goes when its last object does.
 pub(super) fn object() -> Result<OwnedFd, Errno> {

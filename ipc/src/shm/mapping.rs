@@ -17,7 +17,7 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use super::huge::HUGE_BYTES;
+use super::HUGE_BYTES;
 
 /// A whole pool, mapped into this process until the last [`Region`] of it is gone.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod growth;
 mod huge;
 mod mapping;
 mod pool;
+mod releases;
 mod slot;
 mod sweep;
 mod table;
@@ -20,9 +21,13 @@ mod table;
 pub use attached::Attached;
 pub(crate) use blank::Blank;
 pub use pool::Pool;
-pub use slot::{NewSlot, Padded, Releases, Slot};
+pub use releases::Releases;
+pub use slot::{NewSlot, Padded, Slot};
 pub use sweep::sweep;
 pub use table::Table;
 
 /// Slots start on this boundary and may be read up to the next: what O_DIRECT asks for.
 pub const ALIGN_BYTES: usize = 4096;
+
+/// The size of a huge page, bytes.
+const HUGE_BYTES: usize = 2 << 20;

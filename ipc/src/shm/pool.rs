@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use super::allocator::Allocator;
 use super::blank::{release, reserve};
 use super::growth::Growth;
-use super::huge::HUGE_BYTES;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
-use super::{ALIGN_BYTES, Blank};
+use super::{ALIGN_BYTES, Blank, HUGE_BYTES};
 use crate::message::Failure;
 use crate::message::PoolLine;
 use crate::message::{AgentKind, PoolName, SlotId};
@@ -252,13 +251,7 @@ impl Pool {
         u64::from(units) * u64::from(self.line.unit_bytes)
     }
 
-    /// Cuts the slot that starts at `unit` after `bytes`; the start of the rest, if there is one.
-    pub(super) fn split(&self, unit: u32, bytes: usize) -> Option<u32> {
-        let keep = u32::try_from(bytes.div_ceil(self.line.unit_bytes as usize)).ok()?;
-        self.state().allocator.split(unit, keep)
-    }
-
-    pub(super) fn unit_bytes(&self) -> usize {
+    fn unit_bytes(&self) -> usize {
         self.line.unit_bytes as usize
     }
 
@@ -273,12 +266,25 @@ impl Pool {
         let region = Region::new(&self.mapping, self.range(&(start..start + units)))
             .ok_or_else(|| Failure::shared_memory("a slot beyond its pool"))?;
         let id = SlotId { pool: self.line.name, unit: start };
-        Ok(NewSlot::new(id, region, Home::Own(Arc::clone(self))))
+        Ok(NewSlot::new(id, region, Arc::clone(self) as Arc<dyn Home>))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Each operation leaves the allocator whole, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Home for Pool {
+    fn take_back(&self, id: SlotId) {
+        // It was taken from this very pool and is given back once, so this can't fail.
+        let _ = self.give_back(id);
+    }
+
+    fn cut(&self, id: SlotId, bytes: usize) -> Option<(SlotId, usize)> {
+        let keep = u32::try_from(bytes.div_ceil(self.unit_bytes())).ok()?;
+        let unit = self.state().allocator.split(id.unit, keep)?;
+        Some((SlotId { unit, ..id }, (unit - id.unit) as usize * self.unit_bytes()))
     }
 }
 

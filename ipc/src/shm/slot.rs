@@ -1,89 +1,20 @@
 //! A slot in the hands of an agent: dropped, it goes back to its pool.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::ALIGN_BYTES;
 use super::mapping::Region;
-use super::pool::Pool;
-use crate::message::Failure;
-use crate::message::Message;
-use crate::message::Sender;
 use crate::message::SlotId;
 
 /// Where a slot goes back to.
-#[derive(Debug, Clone)]
-pub(super) enum Home {
-    /// The pool is this process's own.
-    Own(Arc<Pool>),
-    /// The pool's owner is upstream.
-    Upstream(Arc<Releases>),
-}
+pub(super) trait Home: std::fmt::Debug + Send + Sync {
+    /// Takes back a slot, which happens once for each.
+    fn take_back(&self, id: SlotId);
 
-impl Home {
-    fn give_back(&self, id: SlotId) {
-        match self {
-            // It was taken from this very pool and is given back once: by `Drop`.
-            Self::Own(pool) => drop(pool.give_back(id)),
-            Self::Upstream(releases) => releases.push(id),
-        }
-    }
-}
-
-/// Each message with releases wakes a thread in every agent on its way; the pools have room for
-/// this many that are free and not yet known to be.
-const RELEASES_MIN: usize = 4;
-
-/// The releases that wait to be sent upstream.
-pub struct Releases {
-    upstream: Arc<Sender>,
-    waiting: Mutex<Vec<SlotId>>,
-}
-
-impl std::fmt::Debug for Releases {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Releases")
-    }
-}
-
-impl Releases {
-    /// Releases that go up `upstream`.
-    pub fn new(upstream: Arc<Sender>) -> Arc<Self> {
-        Arc::new(Self { upstream, waiting: Mutex::new(Vec::new()) })
-    }
-
-    /// Adds a slot; it leaves with the next [`Self::flush`].
-    pub fn push(&self, id: SlotId) {
-        self.waiting().push(id);
-    }
-
-    /// Sends what waits. That nobody listens any more is no error: the pool's owner has ended,
-    /// and its memory goes when the last process unmaps it.
-    ///
-    /// # Errors
-    /// When the socket is broken otherwise.
-    pub fn flush(&self) -> Result<(), Failure> {
-        let ids = std::mem::take(&mut *self.waiting());
-        if ids.is_empty() {
-            return Ok(());
-        }
-        match self.upstream.send(&Message::Release(ids)) {
-            Err(failure) if failure.kind == crate::message::FailureKind::Peer => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Sends what waits if that is worth a message: for whoever has more to do, and flushes all before
-    /// it has not.
-    ///
-    /// # Errors
-    /// As [`Self::flush`].
-    pub fn flush_many(&self) -> Result<(), Failure> {
-        let is_worth_it = self.waiting().len() >= RELEASES_MIN;
-        if is_worth_it { self.flush() } else { Ok(()) }
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<SlotId>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Cuts a slot after `bytes`, rounded up: the name of the rest and how many bytes stay, if there is a rest. Only the
+    /// owner of a pool can do that.
+    fn cut(&self, _: SlotId, _bytes: usize) -> Option<(SlotId, usize)> {
+        None
     }
 }
 
@@ -94,7 +25,7 @@ pub struct NewSlot {
 }
 
 impl NewSlot {
-    pub(super) fn new(id: SlotId, region: Region, home: Home) -> Self {
+    pub(super) fn new(id: SlotId, region: Region, home: Arc<dyn Home>) -> Self {
         let len = region.len();
         Self { slot: Slot { id, region, len, home: Some(home) } }
     }
@@ -118,11 +49,12 @@ impl NewSlot {
 
     /// Cuts it after `at` bytes, rounded up to the pool's unit: the rest becomes a slot of its own.
     pub fn split_off(&mut self, at: usize) -> Option<Self> {
-        let Some(Home::Own(pool)) = &self.slot.home else { return None };
-        let unit = pool.split(self.slot.id.unit, at)?;
-        let region = self.slot.region.split_off((unit - self.slot.id.unit) as usize * pool.unit_bytes());
+        let home = self.slot.home.as_ref()?;
+        let (id, kept) = home.cut(self.slot.id, at)?;
+        let region = self.slot.region.split_off(kept);
+        let rest = Self::new(id, region, Arc::clone(home));
         self.slot.len = self.slot.region.len();
-        Some(Self::new(SlotId { unit, ..self.slot.id }, region, Home::Own(Arc::clone(pool))))
+        Some(rest)
     }
 }
 
@@ -132,12 +64,12 @@ pub struct Slot {
     id: SlotId,
     region: Region,
     len: usize,
-    home: Option<Home>,
+    home: Option<Arc<dyn Home>>,
 }
 
 impl Slot {
-    pub(super) fn upstream(id: SlotId, region: Region, len: usize, releases: &Arc<Releases>) -> Self {
-        Self { id, region, len, home: Some(Home::Upstream(Arc::clone(releases))) }
+    pub(super) fn new(id: SlotId, region: Region, len: usize, home: Arc<dyn Home>) -> Self {
+        Self { id, region, len, home: Some(home) }
     }
 
     /// Its name on the wire.
@@ -165,7 +97,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
-            home.give_back(self.id);
+            home.take_back(self.id);
         }
     }
 }

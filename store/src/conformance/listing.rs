@@ -1,6 +1,6 @@
 //! Listing: order, prefixes, children.
 
-use super::{Case, keys};
+use super::parts::{Case, keys};
 use crate::{ObjectInfo, Store};
 use bytes::Bytes;
 

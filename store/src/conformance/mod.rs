@@ -6,14 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is test code")]
 
 mod listing;
+mod parts;
 mod small;
 mod uploads;
 
-use crate::{PIECE_ALIGN_BYTES, Store, StoreError, StoreErrorKind};
-use bytes::Bytes;
+use crate::Store;
 use std::sync::Arc;
-
-type Case = (&'static str, fn(&dyn Store));
 
 /// Runs all cases; `make` gives an empty store each time.
 pub fn run(make: impl Fn() -> Arc<dyn Store>) {
@@ -21,43 +19,4 @@ pub fn run(make: impl Fn() -> Arc<dyn Store>) {
         println!("store conformance: {name}");
         case(&*make());
     }
-}
-
-fn kind<T: std::fmt::Debug>(result: Result<T, StoreError>) -> StoreErrorKind {
-    let error = result.expect_err("this must fail");
-    assert!(!error.to_string().contains('\n'), "an error is one line: {error}");
-    error.kind()
-}
-
-/// The names below `prefix` that hold objects.
-fn children(store: &dyn Store, prefix: &str) -> Vec<String> {
-    let names = store.list_children(prefix).unwrap().into_iter();
-    names.filter(|name| !store.list(&format!("{prefix}{name}/")).unwrap().is_empty()).collect()
-}
-
-fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
-    store.list(prefix).unwrap().into_iter().map(|object| object.key).collect()
-}
-
-/// Bytes that depend on their offset, so that a wrong range shows.
-fn pattern(bytes: usize) -> Vec<u8> {
-    let numbers = (0u64..).flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    numbers.take(bytes).collect()
-}
-
-/// A copy at an address that is aligned as pieces of parts are.
-fn aligned(content: &[u8]) -> Bytes {
-    let mut memory = vec![0; content.len() + PIECE_ALIGN_BYTES];
-    let start = memory.as_ptr().addr().next_multiple_of(PIECE_ALIGN_BYTES) - memory.as_ptr().addr();
-    memory[start..start + content.len()].copy_from_slice(content);
-    Bytes::from(memory).slice(start..start + content.len())
-}
-
-/// The range of an object, read into memory that is aligned as `shift` says.
-fn read(store: &dyn Store, key: &str, offset: usize, bytes: usize, shift: usize) -> Result<Vec<u8>, StoreError> {
-    let mut memory = vec![0; bytes + 2 * PIECE_ALIGN_BYTES];
-    let start = memory.as_ptr().addr().next_multiple_of(PIECE_ALIGN_BYTES) - memory.as_ptr().addr() + shift;
-    let buf = &mut memory[start..start + bytes];
-    store.read_at(key, offset as u64, buf)?;
-    Ok(buf.to_vec())
 }

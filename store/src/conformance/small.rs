@@ -1,6 +1,6 @@
 //! Small objects: put, get, ranges, conditions, deletion, hostile keys.
 
-use super::{Case, children, keys, kind, pattern, read};
+use super::parts::{Case, children, keys, kind, pattern, read};
 use crate::{Store, StoreErrorKind};
 use bytes::Bytes;
 use std::sync::Barrier;

@@ -1,6 +1,6 @@
 //! Large objects: parts in any order and at once, gaps, visibility, aborts.
 
-use super::{Case, aligned, keys, kind, pattern, read};
+use super::parts::{Case, aligned, keys, kind, pattern, read};
 use crate::{PIECE_ALIGN_BYTES, Store, StoreErrorKind, Upload};
 use bytes::Bytes;
 

@@ -39,7 +39,13 @@ pub struct Directory {
 impl Directory {
     /// Opens the directory, or makes it (and its parents) if `access` says so.
     pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
-        Ok(Directory { root: Arc::new(Root::open(path, access)?), reader: Arc::default() })
+        let root = Root::at(path)?;
+        let failed = |errno| root::error(&path.display().to_string(), "", "open", errno);
+        match access {
+            Access::Create => folder::make(&root.path).map_err(failed)?,
+            Access::Existing => drop(folder::open(&root.path).map_err(failed)?),
+        }
+        Ok(Self { root: Arc::new(root), reader: Arc::default() })
     }
 
     /// Writes a small object durably. `publish` then gives it its name.

@@ -1,7 +1,6 @@
 //! Where the store is, how keys become paths, and how errors of the kernel become errors of the store.
 
-use super::folder;
-use crate::{Access, StoreError, StoreErrorKind, check_key, check_prefix};
+use crate::{StoreError, StoreErrorKind, check_key, check_prefix};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -14,18 +13,15 @@ pub(super) struct Root {
 }
 
 impl Root {
-    pub(super) fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
-        let shown = path.display().to_string();
-        let failed = |errno| error(&shown, "", "open", errno);
-        let path = std::path::absolute(path)
-            .map_err(|cause| StoreError::new(StoreErrorKind::Other, &shown, "", "open", cause))?;
-        let not_text = || StoreError::new(StoreErrorKind::Other, &shown, "", "open", "the path is not UTF-8");
-        let url = path.to_str().ok_or_else(not_text)?.to_owned();
-        match access {
-            Access::Create => folder::make(&path).map_err(failed)?,
-            Access::Existing => drop(folder::open(&path).map_err(failed)?),
-        }
-        Ok(Root { path, url })
+    /// The root at `path`, which need not be there.
+    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
+        let shown = path.display();
+        let refused = |cause: &dyn std::fmt::Display| {
+            StoreError::new(StoreErrorKind::Other, shown.to_string(), "", "open", cause.to_string())
+        };
+        let path = std::path::absolute(path).map_err(|cause| refused(&cause))?;
+        let url = path.to_str().ok_or_else(|| refused(&"the path is not UTF-8"))?.to_owned();
+        Ok(Self { path, url })
     }
 
     /// The file of an object, if the key is one.
@@ -68,7 +64,8 @@ pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError {
+/// The error that a failed call of the kernel means.
+pub(super) fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError {
     let kind = match errno {
         Errno::NOENT => StoreErrorKind::NotFound,
         Errno::EXIST => StoreErrorKind::AlreadyExists,

@@ -186,7 +186,7 @@ fn cached_pages(path: &Path) -> usize {
 #[test]
 fn large_objects_stay_out_of_the_page_cache_with_and_without_direct_io() {
     let folder = tempfile::tempdir_in(disk_path()).unwrap();
-    let root = Arc::new(Root::open(folder.path(), Access::Existing).unwrap());
+    let root = Arc::new(Root::at(folder.path()).unwrap());
     for with_direct in [true, false] {
         let (mut temporary, file) = Temporary::create(&root, "a").unwrap();
         let direct = temporary.open_direct().filter(|_| with_direct);

@@ -4,9 +4,11 @@
 //! the server really compares it ([`probe`]). Failed requests are retried within a time limit ([`server`]). A permanent
 //! failure becomes one line that says what to do ([`fault`]).
 
+mod abort;
 mod body;
 mod check;
 mod client;
+mod delete;
 mod fault;
 mod list;
 mod needs;
@@ -63,15 +65,15 @@ impl Store for S3 {
     }
 
     fn get(&self, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
-        read::get(self, key, bytes_max)
+        read::get(&self.server, key, bytes_max)
     }
 
     fn read_at(&self, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
-        read::read_at(self, key, offset_bytes, buf)
+        read::read_at(&self.server, key, offset_bytes, buf)
     }
 
     fn len(&self, key: &str) -> Result<u64, StoreError> {
-        read::len(self, key)
+        read::len(&self.server, key)
     }
 
     fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
@@ -87,19 +89,19 @@ impl Store for S3 {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        list::list(self, prefix)
+        list::list(&self.server, prefix)
     }
 
     fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        list::list_children(self, prefix)
+        list::list_children(&self.server, prefix)
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
-        list::is_empty(self)
+        list::is_empty(&self.server)
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        list::delete(self, keys)
+        delete::delete(&self.server, keys)
     }
 
     fn note(&self) -> Result<Option<String>, StoreError> {
@@ -113,6 +115,6 @@ impl Store for S3 {
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {
-        list::abort_unfinished(self, prefix)
+        abort::abort_unfinished(&self.server, prefix)
     }
 }

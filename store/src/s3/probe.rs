@@ -12,7 +12,7 @@ use super::server::Server;
 use super::upload::Begun;
 use super::url::Wish;
 use super::write::{Over, put_as};
-use super::{list, upload};
+use super::{abort, delete, upload};
 use crate::{StoreError, StoreErrorKind};
 
 /// Where the answer is kept.
@@ -60,7 +60,7 @@ impl Server {
             return Ok(check);
         }
         // Leftovers of a run that crashed during a probe.
-        list::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
+        abort::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
         let mut found = self.find_out();
         // Other hosts that probe at the same time remove our probes too, each of them once. A probe that was removed is
         // repeated, unless another host has noted the answer by then.
@@ -116,7 +116,7 @@ impl Server {
         let (right, wrong) = (check.of(&body).into_probe(), check.of(&other).into_probe());
         let object = refused(put_as(self, &name, &body, &wrong, Over::Any))?;
         if !object {
-            list::delete_one(self, &name)?;
+            delete::delete_one(self, &name)?;
             return Ok(false);
         }
         let Begun { id, repeated } = match upload::begin(self, &name, check) {
@@ -127,9 +127,9 @@ impl Server {
         let part = refused(upload::send_part(self, &name, &id, 0, &body, &wrong).map(drop))
             .and_then(|part| Ok(part && !refused(upload::send_part(self, &name, &id, 0, &body, &right).map(drop))?));
         if repeated {
-            list::abort_all(self, &name)?;
+            abort::abort_all(self, &name)?;
         } else {
-            list::abort(self, &name, &id)?;
+            abort::abort(self, &name, &id)?;
         }
         part
     }

@@ -1,14 +1,13 @@
 //! Reads objects: small ones whole, ranges of large ones. A read continues where a connection broke.
 
-use super::S3;
 use super::body::Progress;
 use super::fault::{Fault, Retry, root_cause};
+use super::server::Server;
 use crate::{StoreError, StoreErrorKind};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 /// A whole object of at most `bytes_max`.
-pub(super) fn get(store: &S3, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
-    let server = &store.server;
+pub(super) fn get(server: &Server, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
     let name = server.name(key, "read")?;
     let got = server.call(async |progress| {
         let output = server.client.get_object().bucket(&server.location.bucket).key(&name).send().await?;
@@ -40,8 +39,7 @@ async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress)
 }
 
 /// Fills `buf`. An object that ends too early is damaged.
-pub(super) fn read_at(store: &S3, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
-    let server = &store.server;
+pub(super) fn read_at(server: &Server, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
     let name = server.name(key, "read")?;
     if buf.is_empty() {
         return Ok(());
@@ -98,8 +96,7 @@ async fn fill(
 }
 
 /// An object's length.
-pub(super) fn len(store: &S3, key: &str) -> Result<u64, StoreError> {
-    let server = &store.server;
+pub(super) fn len(server: &Server, key: &str) -> Result<u64, StoreError> {
     let name = server.name(key, "read")?;
     let length = server.call(async |_| {
         let head = server.client.head_object().bucket(&server.location.bucket).key(&name).send().await;
@@ -108,7 +105,7 @@ pub(super) fn len(store: &S3, key: &str) -> Result<u64, StoreError> {
     match length {
         // An answer to HEAD has no body that explains the error.
         Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => {
-            get(store, key, u64::MAX).map(|body| body.len() as u64)
+            get(server, key, u64::MAX).map(|body| body.len() as u64)
         }
         length => length.map_err(|fault| server.error(key, "read", fault)),
     }

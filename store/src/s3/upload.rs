@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
+use super::abort;
 use super::body;
 use super::check::{Check, Sum};
 use super::fault::{Fault, Retry};
-use super::list;
 use super::server::Server;
 use super::write::{self, Over};
 use crate::{StoreError, StoreErrorKind, Upload, count};
@@ -117,7 +117,7 @@ impl S3Upload {
         let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
         if id.as_ref().is_some_and(|begun| begun.repeated) {
             // What can't be aborted now is found by `abort_unfinished`.
-            let _ = list::abort_all(&self.server, &self.name);
+            let _ = abort::abort_all(&self.server, &self.name);
         }
     }
 
@@ -191,7 +191,7 @@ impl Upload for S3Upload {
         let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(begun) = &*id {
             // What can't be aborted now is found by `abort_unfinished`.
-            let _ = list::abort_once(&self.server, &self.name, &begun.id);
+            let _ = abort::abort_once(&self.server, &self.name, &begun.id);
         }
     }
 }

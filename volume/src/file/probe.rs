@@ -5,7 +5,6 @@
 
 use rustix::io::Errno;
 
-use super::source::FileSource;
 use crate::VolumeError;
 use crate::error::{ByteRange, reason};
 
@@ -14,24 +13,27 @@ const PIECE_BYTES: usize = 4096;
 /// The most ranges that are searched: a dying disk takes seconds for each.
 const RANGES_MAX: usize = 4;
 
-/// Reads the block in pieces after `errno`; fails with the ranges that can't be read.
+/// Reads the block in pieces by `read` after `errno`; fails with the ranges that can't be read, or as `shrank` says if the
+/// volume now ends within the block.
 pub(super) fn read_around(
-    source: &FileSource,
+    volume: &str,
     offset_bytes: u64,
     buf: &mut [u8],
     errno: Errno,
+    read: impl Fn(u64, &mut [u8]) -> Result<usize, Errno>,
+    shrank: impl Fn(u64) -> VolumeError,
 ) -> Result<(), VolumeError> {
     let whole = ByteRange { start: offset_bytes, end: offset_bytes + buf.len() as u64 };
     if !is_medium_error(errno) {
-        return Err(unreadable(source, vec![whole], false, errno));
+        return Err(unreadable(volume, vec![whole], false, errno));
     }
     let mut bad = BadRanges::default();
     let mut start = offset_bytes;
     for piece in buf.chunks_mut(PIECE_BYTES) {
         let end = start + piece.len() as u64;
-        match source.read_some(start, piece) {
+        match read(start, piece) {
             Ok(bytes) if bytes == piece.len() => {}
-            Ok(bytes) => return Err(source.shrank(start + bytes as u64)),
+            Ok(bytes) => return Err(shrank(start + bytes as u64)),
             Err(_) => bad.add(ByteRange { start, end }),
         }
         if bad.more {
@@ -39,7 +41,7 @@ pub(super) fn read_around(
         }
         start = end;
     }
-    if bad.ranges.is_empty() { Ok(()) } else { Err(unreadable(source, bad.ranges, bad.more, errno)) }
+    if bad.ranges.is_empty() { Ok(()) } else { Err(unreadable(volume, bad.ranges, bad.more, errno)) }
 }
 
 #[derive(Default)]
@@ -66,8 +68,8 @@ fn is_medium_error(errno: Errno) -> bool {
     MEDIUM.contains(&errno)
 }
 
-fn unreadable(source: &FileSource, ranges: Vec<ByteRange>, more: bool, errno: Errno) -> VolumeError {
-    VolumeError::Unreadable { volume: source.volume().to_owned(), ranges, more, reason: reason(errno) }
+fn unreadable(volume: &str, ranges: Vec<ByteRange>, more: bool, errno: Errno) -> VolumeError {
+    VolumeError::Unreadable { volume: volume.to_owned(), ranges, more, reason: reason(errno) }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl FileSource {
     }
 
     /// Reads until `buf` is full or the volume ends; returns the number of bytes.
-    pub(super) fn read_some(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
+    fn read_some(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let mut done = 0;
         while done < buf.len() {
             let at = offset_bytes + done as u64;
@@ -103,7 +103,10 @@ impl Source for FileSource {
         match self.read_some(offset_bytes, buf) {
             Ok(bytes) if bytes == buf.len() => Ok(()),
             Ok(bytes) => Err(self.shrank(offset_bytes + bytes as u64)),
-            Err(errno) => probe::read_around(self, offset_bytes, buf, errno),
+            Err(errno) => {
+                let (read, shrank) = (|at, piece: &mut [u8]| self.read_some(at, piece), |to| self.shrank(to));
+                probe::read_around(self.volume(), offset_bytes, buf, errno, read, shrank)
+            }
         }
     }
 

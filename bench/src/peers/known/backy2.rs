@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::super::peer::Peer;
-use super::program;
+use super::program::program;
 use crate::home::Home;
 use crate::process;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::peer::Peer;
-use super::program;
+use super::program::program;
 use crate::home::Home;
 use crate::seaweed::{ACCESS_KEY, SECRET_KEY};
 

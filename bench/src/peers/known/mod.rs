@@ -5,16 +5,14 @@ mod benji;
 mod borg;
 mod casync;
 mod cinder;
+mod program;
 mod qemu;
 mod restic;
 mod rustic;
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::rc::Rc;
 
 use super::peer::Peer;
-use crate::binary::target_dir;
 
 /// All of them, whether they are installed or not.
 pub(crate) fn all() -> Vec<Rc<dyn Peer>> {
@@ -30,11 +28,4 @@ pub(crate) fn all() -> Vec<Rc<dyn Peer>> {
         Rc::new(cinder::Cinder { algorithm: "zlib" }),
         Rc::new(cinder::Cinder { algorithm: "none" }),
     ]
-}
-
-/// A program that `bench/peers/install` has put below the target directory, or one of the system's.
-fn program(below_target: &str) -> Command {
-    let path: PathBuf = target_dir().join(below_target);
-    let name = path.file_name().unwrap_or_default().to_owned();
-    if path.exists() { Command::new(path) } else { Command::new(name) }
 }
