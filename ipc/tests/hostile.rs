@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_ipc::message::{LINE_BYTES_MAX, PoolLine, Receiver, Sender, TableLine};
+use septet_ipc::message::{LINE_BYTES_MAX, PoolLine, Receiver, Sender, TableKind, TableLine};
 use septet_ipc::shm::{Attached, Releases};
 use septet_ipc::{AgentKind, Message, PoolName, Table};
 
@@ -162,11 +162,12 @@ fn a_slot_is_inside_a_pool_that_was_announced_with_its_padding() {
 
 #[test]
 fn a_table_must_be_what_it_says_and_is_read_inside_only() {
-    let line = |entry_bytes, entries| TableLine { name: "checksums".to_owned(), entry_bytes, entries };
-    for (entry_bytes, entries) in [(0, 0), (32, 3), (32, 1), (32, u64::MAX), (u32::MAX, u64::MAX)] {
-        assert!(Table::attach(line(entry_bytes, entries), object(64)).is_err(), "{entries} × {entry_bytes}");
+    let line = |kind, entries| TableLine { kind, entries };
+    let (checksums, known) = (TableKind::Checksums, TableKind::Known);
+    for (kind, entries) in [(checksums, 0), (checksums, 3), (checksums, 1), (checksums, u64::MAX), (known, 2)] {
+        assert!(Table::attach(line(kind, entries), object(64)).is_err(), "{entries} {kind}");
     }
-    let table = Table::attach(line(32, 2), object(64)).unwrap();
+    let table = Table::attach(line(checksums, 2), object(64)).unwrap();
     let mut entry = [1; 32];
     table.read(1, &mut entry).unwrap();
     assert_eq!(entry, [0; 32]);
@@ -176,7 +177,7 @@ fn a_table_must_be_what_it_says_and_is_read_inside_only() {
     assert!(table.read(1, &mut [0; 64]).is_err());
     // What was shortened behind our back is an error, and no SIGBUS.
     let shortened = object(64);
-    let table = Table::attach(line(32, 2), shortened.try_clone().unwrap()).unwrap();
+    let table = Table::attach(line(checksums, 2), shortened.try_clone().unwrap()).unwrap();
     ftruncate(&shortened, 32).unwrap();
     assert!(table.read(1, &mut entry).is_err());
 }

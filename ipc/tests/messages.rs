@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use septet_format::{BackupId, BlockHash, Codec, Machine, VolumeName};
-use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableLine};
+use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableKind, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
     RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
@@ -36,6 +36,10 @@ fn slot() -> impl Strategy<Value = SlotId> {
 
 fn agent() -> impl Strategy<Value = AgentKind> {
     prop::sample::select(AgentKind::ALL.to_vec())
+}
+
+fn table_kind() -> impl Strategy<Value = TableKind> {
+    prop::sample::select(vec![TableKind::Checksums, TableKind::Known, TableKind::Map])
 }
 
 fn state() -> impl Strategy<Value = State> {
@@ -161,11 +165,7 @@ fn message() -> impl Strategy<Value = Message> {
             unit_bytes,
             units
         })),
-        any::<(String, u32, u64)>().prop_map(|(name, entry_bytes, entries)| Message::Table(TableLine {
-            name,
-            entry_bytes,
-            entries
-        })),
+        (table_kind(), any::<u64>()).prop_map(|(kind, entries)| Message::Table(TableLine { kind, entries })),
         command().prop_map(|command| Message::Command(Box::new(command))),
         (any::<(u32, u64)>(), hash()).prop_map(|((number, bytes), hash)| Message::Segment(SegmentLine {
             number,

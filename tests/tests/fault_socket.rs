@@ -189,10 +189,7 @@ fn nonsense_after_begin_is_refused() {
             (&[json!({ "offset": 0, "size": BLOCK_BYTES, "shm_id": "reader_1_0" })][..], "reader_1"),
             (&[json!({ "release": ["reader_1_0"] })], "a release came from upstream"),
             (&[bench.begin(agent, &Value::Null)], "a second `begin`"),
-            (
-                &[json!({ "table": { "name": "checksums", "entry_bytes": 32, "entries": 1 } })],
-                "without its file descriptor",
-            ),
+            (&[json!({ "table": { "kind": "checksums", "entries": 1 } })], "without its file descriptor"),
             (&[json!({ "error": { "kind": "store", "cause": "no space" } })], "an earlier agent failed"),
             (&[json!("garbage")], "not a valid line"),
         ] {

@@ -7,10 +7,11 @@
 
 use std::sync::OnceLock;
 
-use septet_format::BlockHash;
+use septet_format::{BlockHash, CHECKSUM_ENTRY_BYTES};
+use septet_ipc::message::TableKind;
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, State, Table, Work, Worker};
 
-const ENTRY_BYTES: u32 = 32;
+const ENTRY_BYTES: usize = CHECKSUM_ENTRY_BYTES as usize;
 
 /// The agent: the parent's checksums, if there is a parent.
 pub struct Diff {
@@ -32,8 +33,8 @@ impl Agent for Diff {
     }
 
     fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
-        if table.line().entry_bytes != ENTRY_BYTES {
-            return Err(Failure::protocol("a table of checksums has entries of 32 bytes"));
+        if table.kind() != TableKind::Checksums {
+            return Ok(Some(table));
         }
         self.checksums.set(table).map_err(|_| Failure::protocol("a second table of checksums"))?;
         Ok(None)
@@ -54,7 +55,7 @@ impl Agent for Diff {
 impl Diff {
     fn in_parent(&self, block: u64) -> Result<Option<BlockHash>, Failure> {
         let Some(table) = self.checksums.get().filter(|table| block < table.entries()) else { return Ok(None) };
-        let mut entry = [0; ENTRY_BYTES as usize];
+        let mut entry = [0; ENTRY_BYTES];
         table.read(block, &mut entry)?;
         Ok(Some(BlockHash::from(entry)))
     }
@@ -84,7 +85,7 @@ mod tests {
     /// The agent with a parent of two blocks: zeros, and `content`.
     fn agent(content: &[u8]) -> Diff {
         let agent = begun(65536).unwrap();
-        let table = Table::create("checksums", ENTRY_BYTES, 2).unwrap();
+        let table = Table::create(TableKind::Checksums, 2).unwrap();
         table.write(1, BlockHash::of(content).as_bytes()).unwrap();
         assert!(agent.table(table).unwrap().is_none(), "it is for nobody else");
         agent
@@ -139,7 +140,12 @@ mod tests {
     fn a_job_or_a_table_that_can_t_be_is_refused() {
         assert!(begun(0).is_err());
         let agent = agent(b"old");
-        assert!(agent.table(Table::create("checksums", ENTRY_BYTES, 2).unwrap()).is_err(), "a second one");
-        assert!(begun(65536).unwrap().table(Table::create("checksums", 16, 2).unwrap()).is_err());
+        assert!(agent.table(Table::create(TableKind::Checksums, 2).unwrap()).is_err(), "a second one");
+    }
+
+    #[test]
+    fn a_table_of_another_kind_is_passed_on() {
+        let other = begun(65536).unwrap().table(Table::create(TableKind::Known, 2).unwrap()).unwrap();
+        assert_eq!(other.unwrap().kind(), TableKind::Known);
     }
 }

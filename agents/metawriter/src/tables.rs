@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use septet_format::{
-    BlockHash, CHECKSUM_ENTRY_BYTES, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest,
-};
-use septet_ipc::message::SegmentLine;
+use septet_format::{BlockHash, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest};
+use septet_ipc::message::{self, SegmentLine};
 use septet_ipc::{BackupJob, Command, Context, Failure, Resume, Table};
 use septet_repository::{Repository, RepositoryError, TableKind, resume};
 
@@ -35,8 +33,8 @@ impl Tables {
         geometry: Geometry,
         context: &Context,
     ) -> Result<(Self, Vec<SegmentLine>), Failure> {
-        let checksums = context.table("checksums", CHECKSUM_ENTRY_BYTES, geometry.blocks())?;
-        let map = context.table("map", MAP_ENTRY_BYTES, geometry.blocks())?;
+        let checksums = context.table(message::TableKind::Checksums, geometry.blocks())?;
+        let map = context.table(message::TableKind::Map, geometry.blocks())?;
         let parent = job.parent.as_ref().map(|parent| repository.manifest(&job.volume, parent)).transpose();
         let parent = parent.map_err(|error| Failed::from(error).0)?;
         let mut tables = Self { checksums, map, parent: None, own_row: 0, comparable_blocks: 0, resume: job.resume };
@@ -61,7 +59,7 @@ impl Tables {
         context: &Context,
     ) -> Result<Vec<SegmentLine>, Failure> {
         let Some(Resume { first_segment, unchanged }) = job.resume else { return Ok(Vec::new()) };
-        let known = unchanged.then(|| context.table("known", 1, geometry.blocks())).transpose()?;
+        let known = unchanged.then(|| context.table(message::TableKind::Known, geometry.blocks())).transpose()?;
         let enter = |number: u32, entry: &IndexEntry| {
             let IndexEntry { block, hash, offset_bytes, stored_bytes, codec, .. } = *entry;
             let segment = self.own_row.saturating_add(number);
@@ -189,7 +187,7 @@ fn load(
     table: &Table,
     entries: u64,
 ) -> Result<(), Failure> {
-    let entry_bytes = table.line().entry_bytes as usize;
+    let entry_bytes = table.kind().entry_bytes() as usize;
     let copied = repository.load_table(parent, kind, |first, chunk| {
         let wanted = usize::try_from(entries.saturating_sub(first)).unwrap_or(usize::MAX).saturating_mul(entry_bytes);
         table.write(first.min(entries), &chunk[..chunk.len().min(wanted)]).map_err(Failed)

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::dup;
 use septet_format::{BlockHash, Geometry};
+use septet_ipc::message::TableKind;
 use septet_ipc::{Failure, FailureKind, State, Table};
 use septet_volume::Source;
 
@@ -38,7 +39,7 @@ impl Audit {
 
     /// Notes the parent's checksums, which go on to `diff`.
     pub(crate) fn take(&self, table: &Table) -> Result<(), Failure> {
-        if self.group_blocks.is_none() || table.line().entry_bytes as usize != ENTRY_BYTES {
+        if self.group_blocks.is_none() || table.kind() != TableKind::Checksums {
             return Ok(());
         }
         let object = dup(table.object()).map_err(|errno| Failure::shared_memory(errno).doing("keeping a table"))?;
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_chosen_block_that_differs_is_named() {
-        let table = Table::create("checksums", 32, 3).unwrap();
+        let table = Table::create(TableKind::Checksums, 3).unwrap();
         table.write(1, BlockHash::of(b"old").as_bytes()).unwrap();
         let audit = audit(3, 1_000_000);
         audit.take(&table).unwrap();

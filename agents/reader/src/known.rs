@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use septet_format::Geometry;
+use septet_ipc::message::TableKind;
 use septet_ipc::{Failure, State, Table};
 
-const ENTRY_BYTES: u32 = 1;
 /// Entries that are looked at together.
 const CHUNK_ENTRIES: u64 = 65536;
 
@@ -28,7 +28,7 @@ impl Known {
 
     /// Keeps the table if it is the one; else gives it back.
     pub(crate) fn take(&self, table: Table) -> Result<Option<Table>, Failure> {
-        if table.line().entry_bytes != ENTRY_BYTES {
+        if table.kind() != TableKind::Known {
             return Ok(Some(table));
         }
         let once = || Failure::protocol("a second table of known blocks");
@@ -76,8 +76,8 @@ mod tests {
         let known = Known::new(Geometry::new(5 * BLOCK - 10, 65536).unwrap());
         let whole = 0..5 * BLOCK - 10;
         assert_eq!(known.cut(State::Present, whole.clone()).unwrap(), [(State::Present, whole.clone())]);
-        assert!(known.take(Table::create("checksums", 32, 5).unwrap()).unwrap().is_some(), "it is for others");
-        let table = Table::create("known", 1, 5).unwrap();
+        assert!(known.take(Table::create(TableKind::Checksums, 5).unwrap()).unwrap().is_some(), "it is for others");
+        let table = Table::create(TableKind::Known, 5).unwrap();
         table.write(1, &[1, 1]).unwrap();
         table.write(4, &[1]).unwrap();
         assert!(known.take(table).unwrap().is_none());
@@ -93,6 +93,6 @@ mod tests {
             [(State::Kept, 2 * BLOCK..3 * BLOCK), expected[2].clone()]
         );
         assert_eq!(known.cut(State::Hole, whole.clone()).unwrap(), [(State::Hole, whole)]);
-        assert!(known.take(Table::create("known", 1, 5).unwrap()).is_err());
+        assert!(known.take(Table::create(TableKind::Known, 5).unwrap()).is_err());
     }
 }

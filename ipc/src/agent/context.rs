@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gauge::Gauge;
-use crate::message::{AgentKind, Failure};
+use crate::message::{AgentKind, Failure, TableKind};
 use crate::shm::{Blank, Pool, Table};
 
 /// What an agent asks of the framework while it begins.
@@ -66,8 +66,8 @@ impl Context {
     ///
     /// # Errors
     /// When `/dev/shm` can't be used, or the table is too large to be.
-    pub fn table(&self, name: &str, entry_bytes: u32, entries: u64) -> Result<Arc<Table>, Failure> {
-        let table = Arc::new(Table::create_in(self.blank()?, name, entry_bytes, entries)?);
+    pub fn table(&self, kind: TableKind, entries: u64) -> Result<Arc<Table>, Failure> {
+        let table = Arc::new(Table::create_in(self.blank()?, kind, entries)?);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
         Ok(table)
     }

@@ -4,7 +4,9 @@
 //! decoded into a typed struct (a `serde_json::Value` costs 2.8 times as much, an untagged enum nearly
 //! as much) and then checked into a [`Message`].
 
-use septet_format::{BackupId, BlockHash, Codec, VolumeName};
+use std::fmt;
+
+use septet_format::{BackupId, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, MAP_ENTRY_BYTES, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,12 +73,43 @@ pub struct PoolLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableLine {
-    /// What it holds: `checksums`.
-    pub name: String,
-    /// The size of an entry, bytes.
-    pub entry_bytes: u32,
+    /// What it holds.
+    pub kind: TableKind,
     /// How many entries there are.
     pub entries: u64,
+}
+
+/// What a table holds. All entries of a kind have one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableKind {
+    /// The parent's checksums, which become those of the new backup.
+    Checksums,
+    /// Which blocks an interrupted run has stored already.
+    Known,
+    /// Where each block lies. The metawriter keeps this one to itself.
+    Map,
+}
+
+impl TableKind {
+    /// The size of an entry, bytes.
+    pub fn entry_bytes(self) -> u32 {
+        match self {
+            Self::Checksums => CHECKSUM_ENTRY_BYTES,
+            Self::Known => 1,
+            Self::Map => MAP_ENTRY_BYTES,
+        }
+    }
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Checksums => "checksums",
+            Self::Known => "known",
+            Self::Map => "map",
+        })
+    }
 }
 
 /// A segment that was completed.

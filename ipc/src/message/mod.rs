@@ -20,7 +20,9 @@ pub use command::{Command, State};
 pub use failure::{Failure, FailureKind};
 pub use ids::{AgentKind, BadId, PoolName, SlotId};
 pub use intake::Intake;
-pub use line::{BadLine, CheckedLine, LINE_BYTES_MAX, Message, PoolLine, SegmentLine, SegmentName, TableLine};
+pub use line::{
+    BadLine, CheckedLine, LINE_BYTES_MAX, Message, PoolLine, SegmentLine, SegmentName, TableKind, TableLine,
+};
 pub use rbd::{RbdBackup, RbdOrigin, RbdRestore};
 pub use status::{Damage, Event, Progress, Status};
 pub use wire::{Receiver, Sender};

@@ -11,7 +11,7 @@ use rustix::io::{Errno, pread, pwrite};
 
 use super::Blank;
 use crate::message::Failure;
-use crate::message::TableLine;
+use crate::message::{TableKind, TableLine};
 
 /// A table; an entry that was never set is all zeros.
 #[derive(Debug)]
@@ -25,18 +25,18 @@ impl Table {
     ///
     /// # Errors
     /// When `/dev/shm` can't be used, or the table is too large to be.
-    pub fn create(name: &str, entry_bytes: u32, entries: u64) -> Result<Self, Failure> {
-        Self::create_in(Blank::new(name), name, entry_bytes, entries)
+    pub fn create(kind: TableKind, entries: u64) -> Result<Self, Failure> {
+        Self::create_in(Blank::new(&kind.to_string()), kind, entries)
     }
 
     /// The same in an object that was opened before.
-    pub(crate) fn create_in(blank: Blank, name: &str, entry_bytes: u32, entries: u64) -> Result<Self, Failure> {
-        let bytes = u64::from(entry_bytes)
+    pub(crate) fn create_in(blank: Blank, kind: TableKind, entries: u64) -> Result<Self, Failure> {
+        let bytes = u64::from(kind.entry_bytes())
             .checked_mul(entries)
             .filter(|&bytes| bytes < 1 << 62)
             .ok_or_else(|| Failure::shared_memory(format!("a table of {entries} entries can't be")))?;
         let object = blank.sparse(bytes)?;
-        Ok(Self { line: TableLine { name: name.to_owned(), entry_bytes, entries }, object })
+        Ok(Self { line: TableLine { kind, entries }, object })
     }
 
     /// Takes a table that another agent made.
@@ -44,12 +44,12 @@ impl Table {
     /// # Errors
     /// An announcement that its object does not bear out.
     pub fn attach(line: TableLine, object: OwnedFd) -> Result<Self, Failure> {
-        let bytes = u64::from(line.entry_bytes).checked_mul(line.entries);
+        let bytes = u64::from(line.kind.entry_bytes()).checked_mul(line.entries);
         let size = fstat(&object).ok().and_then(|stat| u64::try_from(stat.st_size).ok());
-        if line.entry_bytes == 0 || bytes.is_none() || bytes != size {
+        if bytes.is_none() || bytes != size {
             return Err(Failure::protocol(format!(
                 "table {}: its shared memory is not of the announced size",
-                line.name
+                line.kind
             )));
         }
         Ok(Self { line, object })
@@ -63,6 +63,11 @@ impl Table {
     /// The object, to be handed to the other agents.
     pub fn object(&self) -> BorrowedFd<'_> {
         self.object.as_fd()
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> TableKind {
+        self.line.kind
     }
 
     /// How many entries it has.
@@ -130,11 +135,11 @@ impl Table {
     }
 
     fn position(&self, first: u64, bytes: usize) -> Result<u64, Failure> {
-        let entry = u64::from(self.line.entry_bytes);
+        let entry = u64::from(self.line.kind.entry_bytes());
         let total = entry * self.line.entries;
         let start =
             first.checked_mul(entry).filter(|start| start.checked_add(bytes as u64).is_some_and(|end| end <= total));
-        start.ok_or_else(|| Failure::protocol(format!("entry {first} is beyond the table {}", self.line.name)))
+        start.ok_or_else(|| Failure::protocol(format!("entry {first} is beyond the table {}", self.line.kind)))
     }
 
     fn failure(&self, doing: &str, errno: Errno) -> Failure {
@@ -142,6 +147,6 @@ impl Table {
             Errno::NOSPC => "no room in /dev/shm: enlarge it (mount -o remount,size=512M /dev/shm)".to_owned(),
             other => other.to_string(),
         };
-        Failure::shared_memory(cause).doing(format!("{doing} the table {}", self.line.name))
+        Failure::shared_memory(cause).doing(format!("{doing} the table {}", self.line.kind))
     }
 }

@@ -4,7 +4,9 @@
 //! to the code does not compile here until it stands in the list, and then in the document.
 
 use septet_format::{BlockHash, Codec, Machine};
-use septet_ipc::message::{CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableLine};
+use septet_ipc::message::{
+    CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableKind, TableLine,
+};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, RestoreJob,
     Resume, Sample, State, VerifyJob,
@@ -14,7 +16,7 @@ use uuid::Uuid;
 pub(crate) fn messages() -> Vec<Message> {
     let all = vec![
         Message::Pool(PoolLine { name: "reader_1".parse().unwrap(), unit_bytes: 4096, units: 1 }),
-        Message::Table(TableLine { name: "checksums".to_owned(), entry_bytes: 32, entries: 1 }),
+        Message::Table(TableLine { kind: TableKind::Checksums, entries: 1 }),
         Message::Command(Box::new(command())),
         Message::Segment(SegmentLine { number: 1, bytes: 1, hash: BlockHash::ZERO }),
         Message::Scan,
