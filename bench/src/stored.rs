@@ -1,4 +1,4 @@
-//! How small `lz4 -1 -B6 -BI` makes a volume: what Septet's stored size is held against.
+//! The size of a volume after `lz4 -1 -B6 -BI`: the reference for Septet's stored size.
 
 use std::io::{Read, pipe};
 use std::process::{Command, Stdio};
@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::data::{Kind, Volume};
 
-/// Septet may store so many times what lz4 does.
+/// The limit of Septet's stored size, as a multiple of lz4's.
 pub(crate) const STORED_AT_MOST: f64 = 1.02;
 
-/// What lz4 made of a volume.
+/// A volume's size after lz4.
 #[derive(Debug, Serialize)]
 pub(crate) struct Lz4Size {
     pub(crate) kind: Kind,

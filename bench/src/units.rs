@@ -1,4 +1,4 @@
-//! Sizes as people write them, and the one unit in which cost is told.
+//! Sizes as people write them, and the unit of cost.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 
-/// What a block is here, as it is Septet's default, bytes.
+/// The length of a block, which is also Septet's default, bytes.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
-/// A number of bytes that people read and write as `2GiB`.
+/// A number of bytes, written as `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Size(pub(crate) u64);
@@ -20,7 +20,7 @@ impl Size {
     /// How many blocks that is.
     ///
     /// # Errors
-    /// A size that is not a whole number of blocks, or none.
+    /// A size that is zero or not a whole number of blocks.
     pub(crate) fn blocks(self) -> anyhow::Result<u64> {
         let block = BLOCK_BYTES as u64;
         ensure!(self.0 > 0 && self.0.is_multiple_of(block), "size {self}: not a whole number of MiB");

@@ -1,4 +1,4 @@
-//! The folder that the benchmark works in: what lies in it, and what still fits.
+//! The benchmark's working directory: its content and its free space.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -31,13 +31,13 @@ pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
     .with_context(|| format!("{}: can't be removed", path.display()))
 }
 
-/// Waits until everything that was written is on the disk: it is no later step's work.
+/// Waits until everything that was written is on the disk, so that no later step pays for it.
 pub(crate) fn settle() {
     rustix::fs::sync();
 }
 
-/// Takes what lies below `path` out of the page cache, as far as it is on the disk: what is backed up at night, and
-/// what is restored, was not read just before.
+/// Drops the files below `path` from the page cache, as far as they are on the disk. A volume that is backed up at
+/// night was not read just before, and neither was one that is restored.
 pub(crate) fn forget(path: &Path) {
     if let Ok(entries) = fs::read_dir(path) {
         entries.flatten().for_each(|entry| forget(&entry.path()));
@@ -47,7 +47,7 @@ pub(crate) fn forget(path: &Path) {
     }
 }
 
-/// What the files below `path` take on the disk, bytes; 0 if there are none.
+/// The disk space of the files below `path`, bytes; 0 if there are none.
 pub(crate) fn tree_bytes(path: &Path) -> anyhow::Result<u64> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(0) };
     if !metadata.is_dir() {
