@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{Deserializer, Visitor};
-use serde::ser::{Error as _, Serializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FormatError, damaged};
@@ -35,14 +35,8 @@ impl BlockHash {
         &self.0
     }
 
-    fn with_hex<T>(&self, then: impl FnOnce(Result<&str, std::str::Utf8Error>) -> T) -> T {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = [0; 64];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        then(std::str::from_utf8(&hex))
+    fn to_hex(self) -> impl AsRef<str> {
+        blake3::Hash::from_bytes(self.0).to_hex()
     }
 }
 
@@ -60,7 +54,7 @@ impl From<[u8; 32]> for BlockHash {
 
 impl fmt::Display for BlockHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_hex(|hex| f.pad(hex.map_err(|_| fmt::Error)?))
+        f.pad(self.to_hex().as_ref())
     }
 }
 
@@ -70,23 +64,10 @@ impl fmt::Debug for BlockHash {
     }
 }
 
-fn digit(hex: u8) -> Option<u8> {
-    match hex {
-        b'0'..=b'9' => Some(hex - b'0'),
-        b'a'..=b'f' => Some(hex - b'a' + 10),
-        _ => None,
-    }
-}
-
 fn parse(hex: &str) -> Option<BlockHash> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
-    }
-    Some(BlockHash(bytes))
+    // `from_hex` takes upper case as well.
+    let hash = blake3::Hash::from_hex(hex).ok()?;
+    (!hex.bytes().any(|digit| digit.is_ascii_uppercase())).then(|| BlockHash(*hash.as_bytes()))
 }
 
 impl FromStr for BlockHash {
@@ -99,7 +80,7 @@ impl FromStr for BlockHash {
 
 impl Serialize for BlockHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.with_hex(|hex| serializer.serialize_str(hex.map_err(S::Error::custom)?))
+        serializer.serialize_str(self.to_hex().as_ref())
     }
 }
 

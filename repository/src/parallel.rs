@@ -1,28 +1,25 @@
-//! Many small reads at once: a server far away answers each after its own time, whatever the others do.
+//! Many small reads at once. A server far away answers each after its own time, so threads wait rather than compute.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
 
 /// Applies `work` to each of `items` on up to `threads` threads; the results are in the items' order.
-pub(crate) fn parallel<I: Sync, T: Send>(threads: usize, items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
-    let threads = threads.min(items.len());
-    if threads <= 1 {
-        return items.iter().map(work).collect();
+///
+/// The pool lasts for the call only: an agent enters its sandbox while it has one thread, and keeps none that
+/// it does not use. This thread does the work where no other can be had, and where it is one of such a pool itself:
+/// while it waited for an inner pool, rayon would let it begin further items of the outer one, without a limit.
+pub(crate) fn parallel<I, T>(threads: usize, items: &[I], work: impl Fn(&I) -> T + Send + Sync) -> Vec<T>
+where
+    I: Sync,
+    T: Send,
+{
+    let threads = if rayon::current_thread_index().is_some() { 1 } else { threads.min(items.len()) };
+    let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
+    match pool {
+        // One item a job: rayon's own choice of pieces is for work that takes no time.
+        Some(Ok(pool)) => pool.install(|| items.par_iter().with_max_len(1).map(work).collect()),
+        _ => items.iter().map(work).collect(),
     }
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    let run = || {
-        while let Some((at, item)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?)))
-        {
-            let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]
@@ -36,5 +33,19 @@ mod tests {
             assert_eq!(parallel(threads, &items, |item| item * 2), (0..100).map(|item| item * 2).collect::<Vec<u64>>());
         }
         assert_eq!(parallel(4, &[] as &[u64], |item| *item), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn as_many_are_under_way_as_there_are_threads() {
+        let barrier = std::sync::Barrier::new(16);
+        assert_eq!(parallel(16, &[(); 32], |()| barrier.wait()).len(), 32);
+    }
+
+    #[test]
+    fn what_is_done_within_another_is_done_by_its_thread() {
+        let inner = |_: &u64| parallel(4, &[1, 2, 3], |_: &u64| std::thread::current().id());
+        for ids in parallel(2, &[1, 2, 3, 4], inner) {
+            assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
     }
 }

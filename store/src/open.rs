@@ -1,8 +1,11 @@
 //! From a path or a URL to a store.
 
-use crate::{Access, Directory, Store, StoreError, StoreErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::{Access, Directory, Store, StoreError, StoreErrorKind};
 
 /// Where a URL leads.
 #[derive(Debug)]
@@ -56,20 +59,9 @@ fn file_url_path(rest: &str) -> Result<PathBuf, &'static str> {
     if !path.starts_with('/') {
         return Err("a file URL names an absolute path on this host: write file:///path");
     }
-    percent_decode(path).map(PathBuf::from).ok_or("the URL has a bad percent escape in it")
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend_from_slice(pieces.next()?.as_bytes());
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2)?;
-        let well_formed = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        bytes.push(well_formed.then(|| u8::from_str_radix(digits, 16).ok())??);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
+    let escape = |piece: &str| piece.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let decoded = percent_decode_str(path).decode_utf8().ok().filter(|_| path.split('%').skip(1).all(escape));
+    decoded.map(|path| PathBuf::from(path.into_owned())).ok_or("the URL has a bad percent escape in it")
 }
 
 #[cfg(test)]

@@ -5,6 +5,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+/// What is escaped in an option's value.
+const SEPARATORS: &AsciiSet = &CONTROLS.add(b'%').add(b'&');
+
 /// An RBD image or snapshot, and how to come to its cluster. What is not given is as Ceph has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RbdUrl {
@@ -68,7 +73,8 @@ impl RbdUrl {
         if value.is_empty() || place.is_some() {
             return Err("has an empty or repeated option");
         }
-        *place = Some(value.to_owned());
+        let value = percent_decode_str(value).decode_utf8().map_err(|_| "has an option that is not UTF-8")?;
+        *place = Some(value.into_owned());
         Ok(())
     }
 
@@ -98,6 +104,7 @@ impl fmt::Display for RbdUrl {
         f.write_str(&self.name())?;
         let given = self.options().into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         for (place, (key, value)) in given.enumerate() {
+            let value = utf8_percent_encode(value, SEPARATORS);
             write!(f, "{}{key}={value}", if place == 0 { '?' } else { '&' })?;
         }
         Ok(())
@@ -127,6 +134,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<RbdUrl>().unwrap().to_string(), text);
         }
+        let conf = Some("/a&b 100%/\u{e4}.conf".to_owned());
+        let url = RbdUrl { pool: "p".into(), image: "i".into(), conf, ..RbdUrl::default() };
+        assert_eq!(url.to_string().parse::<RbdUrl>().unwrap(), url);
         let url: RbdUrl = "rbd:p/n/i@s?user=u".parse().unwrap();
         assert_eq!((url.name().as_str(), url.user.as_deref()), ("rbd:p/n/i@s", Some("u")));
     }

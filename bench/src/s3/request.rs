@@ -86,7 +86,7 @@ impl Request {
 
 /// The CRC-32 of a body in Base64.
 pub(crate) fn crc32_base64(body: &[u8]) -> String {
-    STANDARD.encode_to_string(crc32fast::hash(body).to_be_bytes())
+    STANDARD.encode_to_string(septet_format::crc32(body).to_be_bytes())
 }
 
 #[cfg(test)]
