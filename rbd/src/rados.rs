@@ -1,33 +1,23 @@
 //! librados as far as Septet needs it: a connection, and a pool in it.
 //!
 //! A [`Cluster`] outlives its [`Pool`]s, which hold it. All calls may come from several threads, as
-//! librados allows. The crate `ceph` is not used for this; ARCHITECTURE.md says why.
+//! librados allows. The declarations are those of the crate `ceph`. Its `connect_to_ceph` is not used: it connects at
+//! once, so that there is no room for a user, a keyring and time limits of our own.
 
-#![allow(unsafe_code, reason = "this is the file that binds librados")]
+#![allow(unsafe_code, reason = "this is the file that calls librados")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
+use ceph::rados::{
+    rados_conf_parse_env, rados_conf_read_file, rados_conf_set, rados_connect, rados_create2, rados_get_instance_id,
+    rados_ioctx_create, rados_ioctx_destroy, rados_ioctx_get_id, rados_ioctx_set_namespace, rados_pool_reverse_lookup,
+    rados_shutdown,
+};
+
 /// Whatever librados and librbd hand out.
 pub(crate) type Handle = *mut c_void;
-
-// SAFETY: as librados.h of Ceph 16 declares them; later versions only add to it.
-#[link(name = "rados")]
-unsafe extern "C" {
-    fn rados_create2(cluster: *mut Handle, name: *const c_char, user: *const c_char, flags: u64) -> c_int;
-    fn rados_conf_read_file(cluster: Handle, path: *const c_char) -> c_int;
-    fn rados_conf_parse_env(cluster: Handle, variable: *const c_char) -> c_int;
-    fn rados_conf_set(cluster: Handle, option: *const c_char, value: *const c_char) -> c_int;
-    fn rados_connect(cluster: Handle) -> c_int;
-    fn rados_shutdown(cluster: Handle);
-    fn rados_get_instance_id(cluster: Handle) -> u64;
-    fn rados_pool_reverse_lookup(cluster: Handle, id: i64, name: *mut c_char, bytes: usize) -> c_int;
-    fn rados_ioctx_create(cluster: Handle, pool: *const c_char, ioctx: *mut Handle) -> c_int;
-    fn rados_ioctx_set_namespace(ioctx: Handle, namespace: *const c_char);
-    fn rados_ioctx_get_id(ioctx: Handle) -> i64;
-    fn rados_ioctx_destroy(ioctx: Handle);
-}
 
 /// An error of Ceph's: a positive number of the operating system's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
