@@ -11,6 +11,7 @@ pub struct Checksum;
 
 impl Agent for Checksum {
     const KIND: AgentKind = AgentKind::Checksum;
+    const NEEDS_NOTHING: bool = true;
 
     fn begin(_: &mut Begin, _: &Context) -> Result<Self, Failure> {
         Ok(Self)

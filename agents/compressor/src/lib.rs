@@ -41,6 +41,7 @@ struct Room {
 impl Agent for Compressor {
     const KIND: AgentKind = AgentKind::Compressor;
     const SHARED_OBJECTS: usize = 1;
+    const NEEDS_NOTHING: bool = true;
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {

@@ -31,6 +31,7 @@ const POOL_BYTES_MAX: u64 = 32 << 20;
 impl Agent for Decompressor {
     const KIND: AgentKind = AgentKind::Decompressor;
     const SHARED_OBJECTS: usize = 1;
+    const NEEDS_NOTHING: bool = true;
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let (block_bytes, pool_bytes, on_damage, keep) = match begin {

@@ -21,6 +21,7 @@ pub struct Diff {
 
 impl Agent for Diff {
     const KIND: AgentKind = AgentKind::Diff;
+    const NEEDS_NOTHING: bool = true;
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {

@@ -93,14 +93,13 @@ fn is_stopped(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::sync::mpsc::channel;
 
     use super::*;
 
     /// An agent that ended as the shell script ends, and said that.
     fn ended(kind: AgentKind, script: &str, failure: Option<Failure>) -> Member {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
-        let mut member = Member::new(0, kind, child, &channel().0).unwrap();
+        let mut member = Member::new(kind, child);
         member.reap(Instant::now() + Duration::from_secs(20));
         Member { failure, ..member }
     }

@@ -5,11 +5,16 @@ use std::process::{Child, ChildStderr, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use septet_ipc::message::Status;
 use septet_ipc::{AgentKind, Event, Failure, FailureKind};
 
 /// The longest line that an agent may say on its standard error, bytes.
 const LINE_BYTES_MAX: u64 = 64 << 10;
+
+/// How often is looked whether a process has ended, where the kernel can't say when.
+const WITHOUT_PIDFD: Duration = Duration::from_millis(2);
 
 /// What an agent said on its standard error.
 #[derive(Debug)]
@@ -33,18 +38,17 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Takes a process that was just started, and has what it says told to `tell`.
-    pub(crate) fn new(
-        index: usize,
-        kind: AgentKind,
-        mut child: Child,
-        tell: &Sender<(usize, Heard)>,
-    ) -> std::io::Result<Self> {
-        if let Some(stderr) = child.stderr.take() {
-            let tell = tell.clone();
-            std::thread::Builder::new().name(kind.process_name()).spawn(move || listen(index, stderr, &tell))?;
-        }
-        Ok(Self { kind, child, exit: None, last_sign: Instant::now(), status: None, failure: None, last_words: None })
+    /// Takes a process that was just started.
+    pub(crate) fn new(kind: AgentKind, child: Child) -> Self {
+        Self { kind, child, exit: None, last_sign: Instant::now(), status: None, failure: None, last_words: None }
+    }
+
+    /// Has what it says told to `tell`, under the number `index`.
+    pub(crate) fn listen(&mut self, index: usize, tell: &Sender<(usize, Heard)>) -> std::io::Result<()> {
+        let Some(stderr) = self.child.stderr.take() else { return Ok(()) };
+        let tell = tell.clone();
+        let listen = move || listen(index, stderr, &tell);
+        std::thread::Builder::new().name(self.kind.process_name()).spawn(listen).map(drop)
     }
 
     /// Whether the process still runs.
@@ -78,7 +82,19 @@ impl Member {
     /// Waits for the process to go, until then at the longest.
     pub(crate) fn reap(&mut self, until: Instant) {
         while matches!(self.is_running(), Ok(true)) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
+            self.wait_for_exit(until.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Returns when the process has ended, or after `time_max`; without a pidfd (Linux 5.3) also before.
+    fn wait_for_exit(&self, time_max: Duration) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // It is not reaped before `exit` is known, so no other process has its id.
+        let exited = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        match (exited, Timespec::try_from(time_max)) {
+            // Interrupted by a signal, it returns early, and the caller looks again.
+            (Some(exited), Ok(time_max)) => drop(poll(&mut [PollFd::new(&exited, PollFlags::IN)], Some(&time_max))),
+            _ => std::thread::sleep(WITHOUT_PIDFD),
         }
     }
 }
@@ -99,5 +115,31 @@ fn listen(index: usize, stderr: ChildStderr, tell: &Sender<(usize, Heard)>) {
         if tell.send((index, heard)).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn shell(script: &str) -> Member {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        Member::new(AgentKind::Reader, child)
+    }
+
+    #[test]
+    fn who_has_ended_is_reaped_and_who_has_not_is_not_waited_for_longer_than_that() {
+        let mut ended = shell("exit 3");
+        ended.reap(Instant::now() + Duration::from_secs(20));
+        assert_eq!(ended.exit.and_then(|exit| exit.code()), Some(3));
+        let mut running = shell("exec sleep 60");
+        let start = Instant::now();
+        running.reap(start + Duration::from_millis(50));
+        assert!(running.exit.is_none() && start.elapsed() >= Duration::from_millis(50));
+        running.kill();
+        running.reap(Instant::now() + Duration::from_secs(20));
+        assert!(running.exit.is_some());
     }
 }

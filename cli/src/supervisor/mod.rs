@@ -27,8 +27,6 @@ pub(crate) use usage::Usage;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
-/// How often it looks when the agents have closed their streams, and only have to exit.
-const ENDING_TICK: Duration = Duration::from_millis(2);
 /// How long the others may still tell their side when one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long killed processes may take to go: one in a system call that can't be interrupted stays
@@ -150,9 +148,10 @@ impl Run {
         loop {
             match heard.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
                 Ok((index, heard)) => self.hear(index, heard, observer),
-                // All streams are closed: the agents have ended or are about to, so look at once.
+                // All streams are closed: the agents have ended or are about to.
                 Err(RecvTimeoutError::Disconnected) => {
-                    std::thread::sleep(ENDING_TICK);
+                    let until = Instant::now() + TICK;
+                    self.members.iter_mut().for_each(|member| member.reap(until));
                     next_tick = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}

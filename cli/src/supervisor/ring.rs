@@ -42,19 +42,20 @@ pub(crate) fn start(
     // The master reads what the last one writes.
     upstream.rotate_right(1);
     let mut members: Vec<Member> = Vec::new();
-    for (index, (&kind, (stdin, stdout))) in agents.iter().zip(upstream.drain(..).zip(downstream.drain(..))).enumerate()
-    {
-        let started = spawn(command(kind, begin, global), kind, stdin, stdout)
-            .map_err(|error| if ceph::speaks(kind, begin) { ceph::not_started(&error) } else { error })
-            .and_then(|child| Member::new(index, kind, child, tell));
-        match started {
-            Ok(member) => members.push(member),
-            Err(error) => {
-                members.iter_mut().for_each(Member::kill);
-                members.iter_mut().for_each(|member| member.reap(Instant::now() + REAP_TIMEOUT));
-                return Err(error);
-            }
-        }
+    let mut ends = agents.iter().zip(upstream.drain(..).zip(downstream.drain(..)));
+    let started = ends.try_for_each(|(&kind, (stdin, stdout))| {
+        let child = spawn(command(kind, begin, global), kind, stdin, stdout)
+            .map_err(|error| if ceph::speaks(kind, begin) { ceph::not_started(&error) } else { error })?;
+        members.push(Member::new(kind, child));
+        Ok(())
+    });
+    // All agents run before the supervisor does anything else.
+    let listening = started
+        .and_then(|()| members.iter_mut().enumerate().try_for_each(|(index, member)| member.listen(index, tell)));
+    if let Err(error) = listening {
+        members.iter_mut().for_each(Member::kill);
+        members.iter_mut().for_each(|member| member.reap(Instant::now() + REAP_TIMEOUT));
+        return Err(error);
     }
     Ok(members)
 }

@@ -40,6 +40,10 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// go](Agent::let_go). Else those who could send more might wait for these very slots.
     const PATIENCE: Option<Duration> = None;
 
+    /// Whether it needs nothing beside its sockets and shared memory, whatever the job is. Then it is locked in while the
+    /// job is still on its way to it, and is ready sooner.
+    const NEEDS_NOTHING: bool = false;
+
     /// What it must be able to do for this job, beside its sockets and shared memory. It is held to that from before
     /// it begins.
     fn needs(_: &Begin) -> Needs {

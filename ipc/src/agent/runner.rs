@@ -3,12 +3,15 @@
 //! The workers take turns at reading commands from upstream, and handle what they read; one thread
 //! reads releases from downstream, so that a full socket in one direction never blocks the other;
 //! one tells the supervisor that the agent is alive. `end` is a barrier: it is passed on when all
-//! earlier commands are done. Before the job is known there is one thread only, which then locks the
-//! process in.
+//! earlier commands are done. Before the job is known there is one thread only, which locks the process in: at once, or
+//! when it knows what the job needs. The ring is as slow to begin as all agents are one after another, so whatever can be
+//! done before the job comes is done before.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+use septet_sandbox::Needs;
 
 use super::crew::Crew;
 use super::lock_in::lock_in;
@@ -42,9 +45,14 @@ fn run_until_end<A: Agent>(
 ) -> Result<(), Failure> {
     let gauge = shared.gauge();
     shared.intake.get_or_init(|| upstream.intake());
-    let begin = wait_for_begin(shared, &mut upstream)?;
     let context = Context::provided(A::KIND, A::SHARED_OBJECTS, &gauge);
-    lock_in(&A::needs(&begin))?;
+    if A::NEEDS_NOTHING {
+        lock_in(&Needs::nothing())?;
+    }
+    let begin = wait_for_begin(shared, &mut upstream)?;
+    if !A::NEEDS_NOTHING {
+        lock_in(&A::needs(&begin))?;
+    }
     spawn_releases(shared, releases_from)?;
     spawn_status(shared)?;
     let agent = gauge.at_work(|| start::<A>(shared, begin, context))?;

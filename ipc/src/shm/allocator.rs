@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The free and the taken runs of a pool.
-#[derive(Debug)]
+/// The free and the taken runs of a pool; at first there is none.
+#[derive(Debug, Default)]
 pub(super) struct Allocator {
     /// Start → length of each free run; neighbours are always merged.
     free: BTreeMap<u32, u32>,
@@ -28,10 +28,6 @@ pub(super) struct Used {
 }
 
 impl Allocator {
-    pub(super) fn new(units: u32) -> Self {
-        Self { free: BTreeMap::from([(0, units)]), taken: BTreeMap::new(), used: Used::default() }
-    }
-
     /// Takes `units` (at least one) in a row; the first of them.
     pub(super) fn take(&mut self, units: u32) -> Option<u32> {
         let units = units.max(1);
@@ -127,9 +123,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn with_free(units: u32) -> Allocator {
+        let mut allocator = Allocator::default();
+        allocator.add(0..units);
+        allocator
+    }
+
     #[test]
     fn a_full_pool_gives_nothing_until_something_comes_back() {
-        let mut pool = Allocator::new(4);
+        let mut pool = with_free(4);
         let a = pool.take(3).unwrap();
         assert_eq!(pool.take(2), None);
         assert_eq!(pool.take(1), Some(3));
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_split_run_comes_back_in_parts() {
-        let mut pool = Allocator::new(8);
+        let mut pool = with_free(8);
         let start = pool.take(8).unwrap();
         let second = pool.split(start, 3).unwrap();
         assert_eq!(second, 3);
@@ -154,7 +156,7 @@ mod tests {
     proptest! {
         #[test]
         fn runs_never_overlap_and_all_comes_back(steps in prop::collection::vec((any::<bool>(), 1u32..9), 1..200)) {
-            let mut pool = Allocator::new(32);
+            let mut pool = with_free(32);
             let mut held: Vec<(u32, u32)> = Vec::new();
             for (take, n) in steps {
                 if take {

@@ -1,4 +1,5 @@
-//! Which parts of a pool have memory: its beginning always, the rest in chunks while they are needed.
+//! Which parts of a pool have memory: all of it comes in chunks when it is first needed. The beginning then stays; the
+//! rest goes again when it is needed no more.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,12 +7,12 @@ use std::ops::Range;
 /// What has memory of a pool, counted in its units.
 #[derive(Debug)]
 pub(super) struct Growth {
-    /// The units that have memory from the beginning to the end.
+    /// How many units, from the beginning, keep their memory once they have it.
     first: u32,
     all: u32,
     /// How long a chunk is; the last may be shorter.
     chunk: u32,
-    /// Where the chunks begin that have none.
+    /// Where the chunks begin that have no memory.
     missing: BTreeSet<u32>,
     there: u32,
     most: u32,
@@ -19,14 +20,16 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// A pool that has the first `first` of `all` units (no more than those), and may have the others in chunks of
-    /// `chunk` units (at least one).
+    /// A pool that may have `all` units, in chunks of `chunk` units (at least one), and as yet has none. It keeps the
+    /// first `first` of them, in whole chunks, once they have memory.
     pub(super) fn new(first: u32, all: u32, chunk: u32) -> Self {
-        let missing = (first..all).step_by(chunk.max(1) as usize).collect();
-        Self { first, all, chunk, missing, there: first, most: first, most_lately: first }
+        let chunk = chunk.max(1);
+        let first = first.checked_next_multiple_of(chunk).map_or(all, |first| first.min(all));
+        let missing = (0..all).step_by(chunk as usize).collect();
+        Self { first, all, chunk, missing, there: 0, most: 0, most_lately: 0 }
     }
 
-    /// The units that are always there.
+    /// How many units keep their memory once they have it.
     pub(super) fn first(&self) -> u32 {
         self.first
     }
@@ -51,15 +54,18 @@ impl Growth {
         self.missing.first().map(|&start| self.chunk(start))
     }
 
-    /// The last chunk that lies wholly within one of these runs.
+    /// The first chunk that has none of those that are to keep theirs.
+    pub(super) fn missing_of_first(&self) -> Option<Range<u32>> {
+        self.missing().filter(|chunk| chunk.start < self.first)
+    }
+
+    /// The last chunk that lies wholly within one of these runs, and does not keep its memory.
     pub(super) fn last_within(&self, mut runs: impl Iterator<Item = Range<u32>>) -> Option<Range<u32>> {
         runs.find_map(|run| {
-            let beyond_first = run.end.checked_sub(self.first)?;
             // The pool's last chunk may be a short one.
-            let end = if run.end == self.all { beyond_first.next_multiple_of(self.chunk) } else { beyond_first };
-            let number = (end / self.chunk).checked_sub(1)?;
-            let chunk = self.chunk(self.first + number * self.chunk);
-            (chunk.start >= run.start).then_some(chunk)
+            let chunks = if run.end == self.all { run.end.div_ceil(self.chunk) } else { run.end / self.chunk };
+            let chunk = self.chunk(chunks.checked_sub(1)? * self.chunk);
+            (chunk.start >= run.start.max(self.first)).then_some(chunk)
         })
     }
 
@@ -88,9 +94,9 @@ mod tests {
 
     #[test]
     fn chunks_come_and_go_and_the_first_units_stay() {
-        let mut growth = Growth::new(4, 13, 4);
-        assert_eq!(growth.missing(), Some(4..8));
-        for chunk in [4..8, 8..12, 12..13] {
+        let mut growth = Growth::new(3, 13, 4);
+        assert_eq!((growth.first(), growth.there()), (4, 0));
+        for chunk in [0..4, 4..8, 8..12, 12..13] {
             assert_eq!(growth.missing(), Some(chunk.clone()));
             growth.came(&chunk);
         }

@@ -1,16 +1,19 @@
 //! A pool of slots, as its owner has it.
 //!
-//! It may grow while it is used, and gives back what it does not need any more: what waits for a store that is far away
-//! lies in the reader's pool or in the compressor's, as the data is. With room for all of it in both, always, a backup
-//! to S3 took a hundred MiB more.
+//! Its memory comes when it is used. Up to the pool's least size it comes at once; beyond that only for who has waited
+//! for a slot, and it is given back when it is not needed any more: what waits for a store that is far away lies in the
+//! reader's pool or in the compressor's, as the data is. With room for all of it in both, always, a backup to S3 took a
+//! hundred MiB more.
 
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::allocator::Allocator;
-use super::blank::{release, reserve};
+use super::blank::{failure, release, reserve};
 use super::growth::Growth;
 use super::mapping::{Mapping, Region};
 use super::slot::{Home, NewSlot};
@@ -58,7 +61,7 @@ impl Pool {
     /// Makes a pool of at least `bytes`, counted in units of `unit_bytes` (a multiple of 4096).
     ///
     /// # Errors
-    /// When neither huge pages nor `/dev/shm` have room for it.
+    /// When it has no huge pages, and `/dev/shm` no room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
         Self::create_in(Blank::new(&agent.to_string()), agent, unit_bytes, bytes..=bytes)
     }
@@ -82,11 +85,15 @@ impl Pool {
             u32::try_from(first.div_ceil(u64::from(unit_bytes)).max(1)).map_or(units, |first| first.min(units));
         let length = |units: u32| usize::try_from(u64::from(units) * u64::from(unit_bytes));
         let name = PoolName { agent, pid: std::process::id() };
-        let (object, mapping) = blank
-            .reserved(length(first_units).map_err(|_| unreasonable())?, length(units).map_err(|_| unreasonable())?)?;
-        let growth = Growth::new(first_units, units, in_units(CHUNK_BYTES, unit_bytes as usize));
-        let state =
-            State { allocator: Allocator::new(first_units), growth, may_grow: true, too_much_since: None, waiting: 0 };
+        let mut growth = Growth::new(first_units, units, in_units(CHUNK_BYTES, unit_bytes as usize));
+        let (object, mapping, has_first) = blank
+            .sized(length(growth.first()).map_err(|_| unreasonable())?, length(units).map_err(|_| unreasonable())?)?;
+        let mut allocator = Allocator::default();
+        while has_first && let Some(chunk) = growth.missing_of_first() {
+            growth.came(&chunk);
+            allocator.add(chunk);
+        }
+        let state = State { allocator, growth, may_grow: true, too_much_since: None, waiting: 0 };
         Ok(Arc::new(Self {
             line: PoolLine { name, unit_bytes, units },
             object,
@@ -106,7 +113,7 @@ impl Pool {
         self.object.as_fd()
     }
 
-    /// How many bytes it has at the least.
+    /// How many bytes it has at the least, when they are used.
     pub fn bytes(&self) -> u64 {
         self.in_bytes(self.state().growth.first())
     }
@@ -136,7 +143,7 @@ impl Pool {
     /// one. A handler does this by its `Worker`, so that the framework knows that it waits.
     ///
     /// # Errors
-    /// When `bytes` is more than the whole pool.
+    /// When `bytes` is more than the whole pool, or the host has no memory for what the pool must have.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Result<NewSlot, Failure> {
         match self.try_take(bytes)? {
             Some(slot) => Ok(slot),
@@ -150,7 +157,15 @@ impl Pool {
     /// As [`Self::take`].
     pub fn try_take(self: &Arc<Self>, bytes: usize) -> Result<Option<NewSlot>, Failure> {
         let units = self.units(bytes)?;
-        let start = self.state().allocator.take(units);
+        let mut state = self.state();
+        let start = loop {
+            match state.allocator.take(units) {
+                Some(start) => break Some(start),
+                None if self.grow_to_first(&mut state)? => {}
+                None => break None,
+            }
+        };
+        drop(state);
         start.map(|start| self.slot(start, units)).transpose()
     }
 
@@ -199,10 +214,25 @@ impl Pool {
         Ok(())
     }
 
+    /// Gets memory for one more chunk of those that the pool must have; false if it has them all.
+    fn grow_to_first(&self, state: &mut State) -> Result<bool, Failure> {
+        let Some(chunk) = state.growth.missing_of_first() else { return Ok(false) };
+        self.grow_by(state, chunk)
+            .map_err(|errno| failure(&self.line.name.to_string(), self.in_bytes(state.growth.first()), errno))?;
+        Ok(true)
+    }
+
+    fn grow_by(&self, state: &mut State, chunk: Range<u32>) -> Result<(), Errno> {
+        reserve(self.object(), &self.mapping, self.range(&chunk))?;
+        state.growth.came(&chunk);
+        state.allocator.add(chunk);
+        Ok(())
+    }
+
     /// Gets memory for some more units, at least for so many if there can be; false if there is none.
     fn grow(&self, state: &mut State, units: u32) -> bool {
         // Twice as much each time: a store that is far away is soon given what it needs.
-        let grown = state.growth.there() - state.growth.first();
+        let grown = state.growth.there().saturating_sub(state.growth.first());
         let before = state.growth.there();
         let wanted = before + units.max(in_units(STEP_BYTES, self.unit_bytes())).max(grown);
         while state.growth.there() < wanted
@@ -210,11 +240,7 @@ impl Pool {
             && let Some(chunk) = state.growth.missing()
         {
             // A host that has no more is no failure: what is in use comes back.
-            state.may_grow = reserve(self.object(), &self.mapping, self.range(&chunk)).is_ok();
-            if state.may_grow {
-                state.growth.came(&chunk);
-                state.allocator.add(chunk);
-            }
+            state.may_grow = self.grow_by(state, chunk).is_ok();
         }
         state.growth.there() > before
     }
@@ -323,7 +349,7 @@ mod tests {
     #[test]
     fn a_pool_grows_while_slots_are_wanted_and_gives_back_what_is_too_much() {
         let pool = pool(Blank::new("reader"));
-        assert_eq!((memory_mib(&pool), pool.bytes()), (4, 4 * MIB));
+        assert_eq!(pool.bytes(), 4 * MIB);
         let mut slots = take(&pool, 64);
         assert!(slots.iter_mut().zip(0..).all(|(slot, number)| slot.bytes_mut().iter().all(|&byte| byte == number)));
         assert!(pool.try_take(1).unwrap().is_none(), "there is room for 64 and no more");
@@ -337,6 +363,25 @@ mod tests {
         assert!(kept.bytes_mut().iter().all(|&byte| byte == 30), "what is in use stays");
         drop(kept);
         assert_eq!(take(&pool, 64).len(), 64, "it grows again");
+    }
+
+    #[test]
+    fn on_a_tmpfs_of_its_own_a_pool_has_no_more_memory_than_is_used() {
+        let pool = pool(Blank::huge(object_on_tmpfs("huge", "always").expect("the right to make a tmpfs")));
+        assert_eq!(memory_mib(&pool), 0);
+        drop(take(&pool, 2));
+        assert_eq!(memory_mib(&pool), 2);
+        let at_once = pool.try_take(4 << 20).unwrap();
+        assert!(at_once.is_some(), "nobody waits for what a pool must have");
+        assert_eq!(memory_mib(&pool), 4);
+    }
+
+    #[test]
+    fn a_host_without_the_memory_that_a_pool_must_have_fails_it() {
+        let pool = pool(Blank::huge(object_on_tmpfs("size", "2m").expect("the right to make a tmpfs")));
+        let _slots = take(&pool, 2);
+        let failure = pool.take(1 << 20).unwrap_err();
+        assert!(failure.to_string().contains("no room in /dev/shm for 4 MiB"), "{failure}");
     }
 
     #[test]
