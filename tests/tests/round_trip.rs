@@ -21,6 +21,24 @@ fn round_trip(scratch: &Scratch, name: &str, content: &[u8], args: &[&str]) {
     assert_bytes(&target, content);
 }
 
+#[test]
+fn a_new_file_takes_the_room_that_a_sparse_source_took() {
+    for scratch in [Scratch::on_disk(), Scratch::in_memory()] {
+        // Blocks of 1 MiB, in each of which the last page of every 32 KiB was never written.
+        let mut content = noise(9, 24 * MIB);
+        content.chunks_mut(32 * KIB).for_each(|chunk| chunk[28 * KIB..].fill(0));
+        let (repo, source, target) = (scratch.repo(), scratch.path("source"), scratch.path("restored"));
+        write_sparse(&source, &content);
+        File::open(&source).unwrap().sync_all().unwrap();
+        repo.backup(&source, &["--volume", "vol", "--id", "sparse"]);
+        repo.restore("sparse", &target, &[]);
+        assert_bytes(&target, &content);
+        let (took, takes) = (allocated_bytes(&source), allocated_bytes(&target));
+        assert!(took < content.len() as u64 * 9 / 10, "the source takes {took} bytes: it is not sparse");
+        assert!(takes <= took + took / 100, "the source takes {took} bytes, the restored file {takes}");
+    }
+}
+
 fn sizes_around(block_bytes: usize) -> Vec<usize> {
     vec![0, 1, 511, 512, 4095, 4097, block_bytes - 1, block_bytes, block_bytes + 1, 7 * block_bytes + 12_345]
 }

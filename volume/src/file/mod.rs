@@ -17,6 +17,7 @@ pub(crate) mod partial;
 mod probe;
 pub(crate) mod same_file;
 pub(crate) mod source;
+mod sparse;
 pub(crate) mod spool;
 pub(crate) mod target;
 mod write;

@@ -1,8 +1,8 @@
 //! The target that is a regular file or a block device.
 //!
-//! A new file is sparse and gets its name when it is complete. An existing file is written in place (others may hold it
-//! open) and gets the volume's size at once. A device must be at least as large as the volume and must not be in use on
-//! this host. Its bytes beyond the volume are not touched.
+//! A new file is sparse, down to a page, and gets its name when it is complete. An existing file is written in place
+//! (others may hold it open) and gets the volume's size at once. A device must be at least as large as the volume and
+//! must not be in use on this host. Its bytes beyond the volume are not touched.
 
 use std::path::Path;
 use std::sync::RwLock;
@@ -115,6 +115,11 @@ impl FileTarget {
         Self { handle, bytes: options.volume_bytes, edges: RwLock::new(()), partial }
     }
 
+    /// Whether this target made the file. Then every byte that was not written reads as zero.
+    pub(super) fn is_new(&self) -> bool {
+        self.partial.is_some()
+    }
+
     fn resize(&self) -> Result<(), VolumeError> {
         ftruncate(&self.handle.buffered_fd, self.bytes).map_err(|errno| match errno {
             Errno::FBIG | Errno::INVAL | Errno::NOSPC => VolumeError::NoSpace {
@@ -147,7 +152,8 @@ impl Target for FileTarget {
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), VolumeError> {
         let end_bytes = offset_bytes.saturating_add(buf.len() as u64);
         let range = self.handle.checked_range(offset_bytes, end_bytes, self.bytes)?;
-        self.write(offset_bytes, buf).map_err(|errno| match errno {
+        let written = if self.is_new() { self.write_sparse(offset_bytes, buf) } else { self.write(offset_bytes, buf) };
+        written.map_err(|errno| match errno {
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {
                 VolumeError::NoSpace { volume: self.handle.volume.clone(), reason: reason(errno) }
             }

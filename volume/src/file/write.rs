@@ -1,7 +1,8 @@
-//! Writes to a file target: aligned ranges directly, their unaligned edges through the page cache.
+//! Writes to a file target: aligned ranges directly, their unaligned edges and many short ranges through the page cache.
 //!
-//! No page is written both ways at once. An edge is written, flushed and dropped from the cache while no direct write
-//! runs. So no cached page remains that could hide or overwrite a direct write.
+//! No page is written both ways at once. A short range has whole pages, which nobody else writes. An edge is written,
+//! flushed and dropped from the cache while no direct write runs. So no cached page remains that could hide or overwrite
+//! a direct write.
 
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
@@ -16,9 +17,33 @@ use super::target::FileTarget;
 /// The largest piece that is copied for a direct write.
 const SCRATCH_BYTES: usize = 1 << 20;
 
+/// Writes the whole units of a range.
+type WriteUnits = fn(&FileTarget, u64, &[u8]) -> Result<(), Errno>;
+
 impl FileTarget {
     /// Writes all of `buf`, which lies within the volume.
     pub(super) fn write(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), Errno> {
+        self.write_by(offset_bytes, buf, Self::write_middle)
+    }
+
+    /// The same through the page cache: for one of many short ranges that lie close together. The kernel combines them
+    /// into few large writes; a direct write would wait for the disk and for an allocation each time. Nobody may write
+    /// to the same pages at the same time.
+    pub(super) fn write_cached(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), Errno> {
+        self.write_by(offset_bytes, buf, |target, offset_bytes, buf| {
+            let _beside_others = target.edges.read().unwrap_or_else(PoisonError::into_inner);
+            write_all(&target.handle.buffered_fd, offset_bytes, buf)
+        })
+    }
+
+    /// Makes the kernel start to write the cached pages of the range to the disk, so that they do not accumulate.
+    pub(super) fn begin_to_write_out(&self, offset_bytes: u64, size_bytes: u64) {
+        // DONTNEED starts the write of dirty pages and does not wait for it.
+        let size_bytes = NonZeroU64::new(size_bytes);
+        let _ = fadvise(&self.handle.buffered_fd, offset_bytes, size_bytes, Advice::DontNeed);
+    }
+
+    fn write_by(&self, offset_bytes: u64, buf: &[u8], write_units: WriteUnits) -> Result<(), Errno> {
         if !self.handle.direct() {
             return write_all(&self.handle.buffered_fd, offset_bytes, buf);
         }
@@ -26,7 +51,7 @@ impl FileTarget {
         let middle_at = offset_bytes + head.len() as u64;
         let (middle, tail) = rest.split_at(rest.len() - self.tail_bytes(rest.len()));
         self.write_edge(offset_bytes, head)?;
-        self.write_middle(middle_at, middle)?;
+        write_units(self, middle_at, middle)?;
         self.write_edge(middle_at + middle.len() as u64, tail)
     }
 

@@ -1,6 +1,7 @@
 //! Zeroes ranges. Each method is one whose result the kernel guarantees; otherwise zeros are written.
 //!
-//! Holes of a file are zeros already. The first method punches a hole: in a file it reads as zeros; for a device the
+//! Holes of a file are zeros already. In a file that this target made, every byte that was not written is zero, even if
+//! the file system cannot report holes. The first method punches a hole: in a file it reads as zeros; for a device the
 //! kernel does it only if the device promises zeros (write-zeroes, which may unmap) and fails with EOPNOTSUPP
 //! otherwise. The second method is ZERO_RANGE of the file system or block layer. The last method writes zeros. A plain
 //! discard is never used.
@@ -45,7 +46,7 @@ impl FileTarget {
             VolumeKind::File if range.end == self.bytes => range.end.next_multiple_of(unit),
             _ => range.end / unit * unit,
         };
-        if first >= last || !self.deallocate(first, last - first) {
+        if first >= last || !self.deallocate(first, last - first) && !self.is_new() {
             return self.write_zeros(range);
         }
         self.write_zeros(ByteRange { start: range.start, end: first })?;
@@ -54,7 +55,7 @@ impl FileTarget {
 
     /// Zeroes without writing, if the file system or device can. The reason of a failure does not matter: a real error
     /// appears again when zeros are written.
-    fn deallocate(&self, offset_bytes: u64, size_bytes: u64) -> bool {
+    pub(super) fn deallocate(&self, offset_bytes: u64, size_bytes: u64) -> bool {
         let _beside_others = self.edges.read().unwrap_or_else(PoisonError::into_inner);
         let fd = self.handle.first_fd();
         [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE].into_iter().any(|mode| {

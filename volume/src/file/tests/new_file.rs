@@ -48,6 +48,55 @@ fn zeros_take_no_room() {
     }
 }
 
+/// A volume of blocks, in each of which every other run of pages is zero: of 1 page, 2, 3 and so on.
+fn pages_of_zeros_and_of_data(bytes: usize) -> (Vec<u8>, u64) {
+    let mut content = pattern(3, bytes);
+    let mut data_bytes = bytes as u64;
+    for block in content.chunks_mut(1 << 20) {
+        let (mut page, mut run) = (0, 1);
+        while (page + run) * 4096 <= block.len() {
+            block[page * 4096..(page + run) * 4096].fill(0);
+            data_bytes -= run as u64 * 4096;
+            (page, run) = (page + 2 * run, run + 1);
+        }
+    }
+    (content, data_bytes)
+}
+
+#[test]
+fn pages_of_zeros_inside_a_block_stay_holes_also_where_room_was_reserved() {
+    for directory in [disk(), tmpfs()] {
+        let path = directory.path().join("volume");
+        let (content, data_bytes) = pages_of_zeros_and_of_data((16 << 20) + 700);
+        let target = open_target(&path, content.len(), false).expect("the target");
+        target.reserve(0, 8 << 20);
+        for (index, block) in content.chunks(1 << 20).enumerate() {
+            target.write_at((index as u64) << 20, block).expect("written");
+        }
+        target.finish().expect("finished");
+        assert!(fs::read(&path).expect("the file") == content);
+        let room_bytes = fs::metadata(&path).expect("the file").blocks() * 512;
+        // What is left of the last page, and what the file system needs to say where everything lies.
+        let most_bytes = data_bytes + 4096 + (64 << 10);
+        assert!(room_bytes <= most_bytes, "{room_bytes} bytes for {data_bytes}");
+        assert!((content.len() as u64) > 3 * data_bytes / 2, "the test has pages of zeros");
+    }
+}
+
+#[test]
+fn dense_blocks_keep_the_room_that_was_reserved() {
+    let directory = disk();
+    let path = directory.path().join("volume");
+    let content = pattern(4, 8 << 20);
+    let target = open_target(&path, content.len(), false).expect("the target");
+    target.reserve(0, 8 << 20);
+    target.write_at(0, &content[..1 << 20]).expect("written");
+    assert!(fs::metadata(partial(&path)).expect("the file").blocks() * 512 >= 8 << 20);
+    target.write_at(1 << 20, &content[1 << 20..]).expect("written");
+    target.finish().expect("finished");
+    assert!(fs::read(&path).expect("the file") == content);
+}
+
 #[test]
 fn what_is_reserved_has_its_room_and_reads_as_zeros() {
     const LEAST: usize = 8 << 20;
