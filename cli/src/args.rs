@@ -30,9 +30,6 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
 }
 
-/// What the store's own limits are made for.
-pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Print more: how the volume is read, and what each agent did
@@ -128,10 +125,6 @@ pub(crate) struct Backup {
     /// SOURCE is a snapshot and does not change: a resumed backup does not read stored blocks again
     #[arg(long)]
     pub(crate) snapshot: bool,
-
-    /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
-    #[arg(skip)]
-    pub(crate) spool: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) repo: Repo,

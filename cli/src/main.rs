@@ -5,17 +5,15 @@ mod agents;
 mod args;
 mod commands;
 mod error;
-mod rbd_diff;
 mod report;
 mod signals;
-mod supervisor;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The command, too, may have credentials in its memory.
     septet_sandbox::keep_no_memory_image();
-    match agents::called_as() {
+    match septet_ipc::agent::called_as() {
         Some(agent) => agents::run(agent),
         None => commands::run(args::parse()),
     }

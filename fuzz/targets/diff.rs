@@ -5,10 +5,10 @@
 use libfuzzer_sys::fuzz_target;
 
 /// The program's own, which has no library.
-#[path = "../../cli/src/rbd_diff/mod.rs"]
+#[path = "../../engine/src/rbd_diff/mod.rs"]
 mod rbd_diff;
 
-mod error {
+mod words {
     pub(crate) fn words(error: &std::io::Error) -> String {
         error.to_string()
     }

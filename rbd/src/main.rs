@@ -2,15 +2,13 @@
 //! RBD images; by its own name it answers and does what `septet` has to know and to do before and after
 //! them. `septet` starts it.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use septet_agent_reader::Reader;
 use septet_agent_volumewriter::Volumewriter;
 use septet_format::BackupId;
-use septet_ipc::agent::run;
+use septet_ipc::agent::{called_as, die_with_supervisor, run, show_name};
 use septet_ipc::{AgentKind, Event, Failure};
 use septet_rbd::{Images, identify, tidy};
 use septet_volume::RbdUrl;
@@ -58,16 +56,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn called_as() -> Option<AgentKind> {
-    let name = std::env::args_os().next()?;
-    Path::new(&name).file_name()?.to_str()?.strip_prefix("septet-")?.parse().ok()
-}
-
 /// Runs an agent, unless the supervisor is of another version and could mean something else.
 fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
-    let name = kind.process_name();
-    // `ps` and `top` show this; it is only for show.
-    let _ = rustix::thread::set_name(&std::ffi::CString::new(name.as_str()).unwrap_or_default());
+    show_name(kind);
     let own = env!("CARGO_PKG_VERSION");
     match std::env::var("SEPTET_VERSION") {
         Ok(other) if other != own => {
@@ -98,13 +89,4 @@ fn by_hand() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Asks the kernel to end this process with its supervisor; false if that has gone already. One that is
-/// run by hand has none.
-fn die_with_supervisor() -> bool {
-    let Ok(supervisor) = std::env::var("SEPTET_SUPERVISOR_PID") else { return true };
-    // Where it can't be had, an agent still ends when its sockets do.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.to_string() == supervisor)
 }

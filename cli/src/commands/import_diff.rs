@@ -1,176 +1,26 @@
 //! `septet import-diff`: makes a backup of what `rbd export-diff` wrote.
-//!
-//! The stream is laid out in a sparse temporary file, where blocks that it changes in part are filled up
-//! from the parent; then that file is backed up like any volume, and what the stream does not touch is
-//! the parent's.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use septet_engine::{ImportDiffRequest, Supervisor, repository_within};
 
-use anyhow::{Context, bail};
-use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Geometry, Manifest, VolumeName};
-use septet_repository::{BackupReader, Repository};
-use septet_volume::Spool;
-
-use super::{backup, place};
+use super::compression;
+use super::made::print;
 use crate::args::{self, Global};
-use crate::error::{Outcome, words};
-use crate::rbd_diff::{Head, Reader};
-
-/// How much of a stream is in memory at a time, bytes.
-const PIECE_BYTES: u64 = 1 << 20;
+use crate::error::Outcome;
+use crate::report::Reporter;
 
 /// Makes a backup of a stream.
-pub(crate) fn run(args: &args::ImportDiff, global: &Global) -> anyhow::Result<Outcome> {
-    let name = args.file.display().to_string();
-    let what = || format!("{name} is no difference that can be imported");
-    let mut reader = Reader::new(BufReader::with_capacity(1 << 20, input(&args.file)?)).with_context(what)?;
-    let head = reader.head().clone();
-    let repo = place::repository(&args.repo.repo)?;
-    let parent = find_parent(&repo, &args.volume, &head, args.parent.as_ref())?;
-    let block_bytes = parent.as_ref().map(|parent| parent.block_bytes).or(args.block_size);
-    let block_bytes = block_bytes.unwrap_or(BLOCK_BYTES_DEFAULT);
-    let geometry = Geometry::for_writing(head.bytes, block_bytes).with_context(what)?;
-    let folder = tempfile::Builder::new().prefix("septet-import-").tempdir().context("making a temporary directory")?;
-    let mut layout = Layout::new(folder.path(), geometry, parent.clone(), &repo)?;
-    while let Some(record) = reader.next().with_context(what)? {
-        layout.touch(record.range.clone())?;
-        let mut at = record.range.start;
-        while at < record.range.end {
-            let bytes = (record.range.end - at).min(PIECE_BYTES);
-            let mut piece = vec![0; usize::try_from(bytes)?];
-            if record.has_data {
-                reader.fill(&mut piece).with_context(what)?;
-                layout.write(at, &piece)?;
-            } else {
-                layout.clear(at..record.range.end)?;
-                break;
-            }
-            at += bytes;
-        }
-    }
-    layout.finish()?;
-    let wanted = head.to.as_ref().and_then(|to| to.parse::<BackupId>().ok());
-    let backup = args::Backup {
-        source: format!("rbd-diff:{}@{}", head.from.as_deref().unwrap_or(""), head.to.as_deref().unwrap_or("")).into(),
-        ceph: args::Ceph::default(),
-        audit: 0.0,
-        snapshot: false,
-        spool: Some(folder.path().to_owned()),
-        repo: args.repo.clone(),
-        volume: Some(args.volume.clone()),
-        id: args.id.clone().or(wanted),
-        full: parent.is_none(),
-        parent: parent.map(|parent| parent.backup),
-        block_size: Some(block_bytes),
-        metadata: None,
-        upload_check: None,
-        compression: args.compression,
-        streams: 4,
-        segment_size: 256 << 20,
-        json: args.json,
+pub(crate) fn run(args: &args::ImportDiff, global: &Global, runner: &Supervisor) -> anyhow::Result<Outcome> {
+    let mut reporter = Reporter::new(args.json, global);
+    let repo = repository_within(&args.repo.repo, global.timeout, None)?;
+    let request = ImportDiffRequest {
+        file: args.file.clone(),
+        volume: args.volume.clone(),
+        id: args.id.clone(),
+        parent: args.parent.clone(),
+        block_bytes: args.block_size,
+        compression: compression(args.compression),
     };
-    backup::run(&backup, global)
-}
-
-/// The backup that the stream continues: the one that is named, or that is called like the snapshot.
-fn find_parent(
-    repo: &str,
-    volume: &VolumeName,
-    head: &Head,
-    named: Option<&BackupId>,
-) -> anyhow::Result<Option<Manifest>> {
-    let Some(from) = &head.from else {
-        if let Some(parent) = named {
-            bail!("the stream is a whole image and continues nothing: leave --parent {parent} out");
-        }
-        return Ok(None);
-    };
-    let Some(parent) = named.cloned().or_else(|| from.parse().ok()) else {
-        bail!("the stream continues the snapshot {from}: say with --parent which backup that is");
-    };
-    let found = Repository::open(repo)?.manifest(volume, &parent);
-    found
-        .map(Some)
-        .with_context(|| format!("the stream continues the snapshot {from}; --parent says which backup that is"))
-}
-
-/// The volume in the making.
-struct Layout {
-    spool: Spool,
-    data: File,
-    geometry: Geometry,
-    parent: Option<BackupReader>,
-}
-
-impl Layout {
-    fn new(folder: &Path, geometry: Geometry, parent: Option<Manifest>, repo: &str) -> anyhow::Result<Self> {
-        let (spool, data) = Spool::create(folder, geometry.volume_bytes(), parent.is_some())?;
-        let parent = parent.map(|parent| BackupReader::open(&Repository::open(repo)?, parent)).transpose()?;
-        let mut layout = Self { spool, data, geometry, parent };
-        layout.touch_end()?;
-        Ok(layout)
-    }
-
-    /// Where the size changed, blocks at the end are not the parent's.
-    fn touch_end(&mut self) -> anyhow::Result<()> {
-        let Some(parent) = &self.parent else { return Ok(()) };
-        let (before, now) = (parent.index().geometry().volume_bytes(), self.geometry.volume_bytes());
-        if before != now {
-            let same = before.min(now);
-            self.touch(same - same % u64::from(self.geometry.block_bytes())..now)?;
-        }
-        Ok(())
-    }
-
-    /// The blocks of the range are going to change: those at its ends, which change in part, are filled
-    /// up from the parent.
-    fn touch(&mut self, range: std::ops::Range<u64>) -> anyhow::Result<()> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let (first, last) = (self.geometry.block_at(range.start), self.geometry.block_at(range.end - 1));
-        for block in if first == last { vec![first] } else { vec![first, last] } {
-            let start = self.geometry.offset_bytes(block);
-            let bytes = self.geometry.len_bytes(block) as usize;
-            if let Some(parent) = self.parent.as_ref().filter(|_| !self.spool.contains(start)) {
-                let mut content = Vec::new();
-                parent.read_block(block, &mut content)?;
-                content.truncate(bytes);
-                if content.iter().any(|byte| *byte != 0) {
-                    self.write(start, &content)?;
-                }
-            }
-        }
-        let end = self.geometry.offset_bytes(last) + u64::from(self.geometry.len_bytes(last));
-        self.spool.add(self.geometry.offset_bytes(first)..end);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
-        self.data.write_all_at(bytes, offset).map_err(|error| self.no_room(&error))
-    }
-
-    fn clear(&self, range: std::ops::Range<u64>) -> anyhow::Result<()> {
-        self.spool.clear(&self.data, range).map_err(|error| self.no_room(&error))
-    }
-
-    fn finish(&self) -> anyhow::Result<()> {
-        self.spool.save().map_err(|error| self.no_room(&error))
-    }
-
-    fn no_room(&self, error: &std::io::Error) -> anyhow::Error {
-        let folder = self.spool.folder().display();
-        anyhow::anyhow!("{folder}: the stream can't be laid out there: {}; set TMPDIR to another place", words(error))
-    }
-}
-
-fn input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(std::io::stdin()));
-    }
-    let file = File::open(path).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), words(&error)))?;
-    Ok(Box::new(file))
+    let made = request.carry_out(&repo, runner, global.timeout, &mut reporter)?;
+    print(&made, &mut reporter);
+    Ok(Outcome::Done)
 }

@@ -1,27 +1,19 @@
 //! `septet list`: volumes and their backups.
 
+use septet_engine::{list, repository};
 use septet_format::Manifest;
 use septet_repository::Repository;
 use serde_json::json;
 
-use super::place;
 use crate::args;
 use crate::error::Outcome;
 use crate::report::{complain, print_line, size};
 
 /// Lists backups, oldest first.
 pub(crate) fn run(args: &args::List) -> anyhow::Result<Outcome> {
-    let repository = Repository::open(&place::repository(&args.repo.repo)?)?;
-    let volumes = match &args.volume {
-        Some(volume) => vec![volume.clone()],
-        None => repository.volumes()?,
-    };
+    let repository = Repository::open(&repository(&args.repo.repo)?)?;
     let mut outcome = Outcome::Done;
-    for volume in volumes {
-        let listing = repository.backups(&volume)?;
-        if args.volume.is_some() && listing.manifests.is_empty() && listing.damaged.is_empty() {
-            anyhow::bail!("the repository has no volume {volume}");
-        }
+    list(&repository, args.volume.as_ref(), |volume, listing| {
         for manifest in &listing.manifests {
             print_line(&if args.json { json_line(manifest) } else { line(manifest) });
         }
@@ -29,7 +21,7 @@ pub(crate) fn run(args: &args::List) -> anyhow::Result<Outcome> {
             complain(&format!("septet: damaged: {volume}/{backup}: {error}"));
             outcome = Outcome::Damage;
         }
-    }
+    })?;
     Ok(outcome)
 }
 

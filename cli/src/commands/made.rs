@@ -1,73 +1,68 @@
 //! A backup that was made: what it says of itself in the end.
 
+use septet_engine::Made;
 use septet_format::Manifest;
 use serde_json::{Value, json};
 
-use crate::report::{number_of, rate, size};
-use crate::supervisor::Report;
+use crate::report::{Reporter, number_of, rate, size};
 
-/// A backup, and the run that ended it.
-pub(super) struct Made {
-    pub(super) manifest: Manifest,
-    pub(super) report: Report,
-    /// Segments that a run which was interrupted had stored already.
-    pub(super) taken_over_bytes: u64,
+/// Prints it.
+pub(super) fn print(made: &Made, reporter: &mut Reporter) {
+    reporter.profile(&made.report);
+    let seconds = reporter.seconds();
+    reporter.summary(summary(made, seconds), &lines(made, seconds));
 }
 
-impl Made {
-    /// The summary of the run, for programs.
-    pub(super) fn summary(&self, seconds: f64) -> Value {
-        let Self { manifest, report, .. } = self;
-        json!({
-            "backup": manifest.backup,
-            "volume": manifest.volume,
-            "parent": manifest.parent,
-            "bytes_volume": manifest.volume_bytes,
-            "bytes_read": manifest.bytes_read,
-            "bytes_stored": manifest.bytes_stored,
-            "bytes_taken_over": self.taken_over_bytes,
-            "block_bytes": manifest.block_bytes,
-            "blocks": manifest.blocks,
-            "objects": own_objects(manifest),
-            "requests": report.counts().requests,
-            "seconds": seconds,
-            "cpu_seconds": report.usage.cpu_seconds,
-            "memory_peak_bytes": report.usage.memory_peak_bytes,
-            "agents": report.agents,
-        })
-    }
-
-    /// The same for people.
-    pub(super) fn lines(&self, seconds: f64) -> Vec<String> {
-        let Self { manifest, report, taken_over_bytes } = self;
-        let kind = match &manifest.parent {
-            Some(parent) => format!("since {parent}"),
-            None => "full".to_owned(),
-        };
-        let blocks = &manifest.blocks;
-        let mut lines = vec![
-            format!("{}/{}  {} ({kind})", manifest.volume, manifest.backup, size(manifest.volume_bytes)),
-            format!(
-                "read {} and stored {} in {:.1} s ({})",
-                size(manifest.bytes_read),
-                size(manifest.bytes_stored),
-                seconds,
-                rate(manifest.volume_bytes, seconds)
-            ),
-            format!(
-                "blocks: {} stored, {} unchanged, {} zero, {} never read",
-                blocks.data, blocks.unchanged, blocks.zero, blocks.hole
-            ),
-            counted(own_objects(manifest), report.counts().requests),
-        ];
-        if *taken_over_bytes > 0 {
-            lines
-                .insert(2, format!("of that, {} were stored by the run that was interrupted", size(*taken_over_bytes)));
-        }
-        lines
-    }
+/// The summary of the run, for programs.
+fn summary(made: &Made, seconds: f64) -> Value {
+    let Made { manifest, report, .. } = made;
+    json!({
+        "backup": manifest.backup,
+        "volume": manifest.volume,
+        "parent": manifest.parent,
+        "bytes_volume": manifest.volume_bytes,
+        "bytes_read": manifest.bytes_read,
+        "bytes_stored": manifest.bytes_stored,
+        "bytes_taken_over": made.taken_over_bytes,
+        "block_bytes": manifest.block_bytes,
+        "blocks": manifest.blocks,
+        "objects": own_objects(manifest),
+        "requests": report.counts().requests,
+        "seconds": seconds,
+        "cpu_seconds": report.usage.cpu_seconds,
+        "memory_peak_bytes": report.usage.memory_peak_bytes,
+        "agents": report.agents,
+    })
 }
 
+/// The same for people.
+fn lines(made: &Made, seconds: f64) -> Vec<String> {
+    let Made { manifest, report, taken_over_bytes } = made;
+    let kind = match &manifest.parent {
+        Some(parent) => format!("since {parent}"),
+        None => "full".to_owned(),
+    };
+    let blocks = &manifest.blocks;
+    let mut lines = vec![
+        format!("{}/{}  {} ({kind})", manifest.volume, manifest.backup, size(manifest.volume_bytes)),
+        format!(
+            "read {} and stored {} in {:.1} s ({})",
+            size(manifest.bytes_read),
+            size(manifest.bytes_stored),
+            seconds,
+            rate(manifest.volume_bytes, seconds)
+        ),
+        format!(
+            "blocks: {} stored, {} unchanged, {} zero, {} never read",
+            blocks.data, blocks.unchanged, blocks.zero, blocks.hole
+        ),
+        counted(own_objects(manifest), report.counts().requests),
+    ];
+    if *taken_over_bytes > 0 {
+        lines.insert(2, format!("of that, {} were stored by the run that was interrupted", size(*taken_over_bytes)));
+    }
+    lines
+}
 /// What the backup added to the repository: its segments, and checksums, map and manifest.
 fn own_objects(manifest: &Manifest) -> usize {
     let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);

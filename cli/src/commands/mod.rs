@@ -1,6 +1,5 @@
-//! The commands, one a file.
+//! The commands, one a file: each turns its arguments into a request to the engine, and prints the result.
 
-mod attempt;
 mod backup;
 mod clean;
 mod delete;
@@ -8,19 +7,19 @@ mod export_diff;
 mod import_diff;
 mod list;
 mod made;
-mod place;
-mod rbd;
+mod metadata;
 mod rebuild;
 mod restore;
 mod show;
 mod smoke;
-mod smoke_store;
 mod verify;
 
 use std::process::ExitCode;
 
+use septet_engine::{Interrupt, Sandboxing, Settings, Supervisor};
+
 use crate::agents;
-use crate::args::{Arguments, Command, Global};
+use crate::args::{Arguments, Ceph, Command, Compression, Global};
 use crate::error::{Outcome, exit_status};
 use crate::report::failed;
 use crate::signals;
@@ -31,19 +30,19 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let json = speaks_json(&command);
     let result = match command {
         Command::Agent { agent } => return agents::run(agent),
-        Command::Backup(args) => caught(&global, || backup::run(&args, &global)),
-        Command::Restore(args) => caught(&global, || restore::run(&args, &global)),
-        Command::Delete(args) => caught(&global, || delete::run(&args, &global)),
+        Command::Backup(args) => caught(&global, |runner| backup::run(&args, &global, runner)),
+        Command::Restore(args) => caught(&global, |runner| restore::run(&args, &global, runner)),
+        Command::Delete(args) => caught(&global, |runner| delete::run(&args, &global, runner)),
         // Each of its deletions is whole by itself: a signal may end it at any time.
         Command::Clean(args) => clean::run(&args, &global),
-        Command::Verify(args) => caught(&global, || verify::run(&args, &global)),
+        Command::Verify(args) => caught(&global, |runner| verify::run(&args, &global, runner)),
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         // Its one write is atomic: a signal may end it at any time.
         Command::Rebuild(args) => rebuild::run(&args),
         Command::ExportDiff(args) => export_diff::run(&args),
-        Command::ImportDiff(args) => caught(&global, || import_diff::run(&args, &global)),
-        Command::Smoke(args) => caught(&global, || smoke::run(&args, &global)),
+        Command::ImportDiff(args) => caught(&global, |runner| import_diff::run(&args, &global, runner)),
+        Command::Smoke(args) => caught(&global, |runner| smoke::run(&args, &global, runner)),
     };
     match result {
         Ok(outcome) => outcome.into(),
@@ -55,12 +54,42 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// Runs a command with signals caught, so that it can end in good order.
-fn caught(global: &Global, command: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
-    signals::catch()?;
+fn caught(global: &Global, command: impl FnOnce(&Supervisor) -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::default();
+    signals::catch(&interrupt)?;
     if global.until_eof {
-        signals::catch_eof()?;
+        signals::catch_eof(&interrupt)?;
     }
-    command()
+    command(&Supervisor::new(settings(global), interrupt))
+}
+
+fn settings(global: &Global) -> Settings {
+    let sandboxing = match (global.require_sandbox, global.no_sandbox) {
+        (true, _) => Sandboxing::Required,
+        (_, true) => Sandboxing::Off,
+        _ => Sandboxing::BestEffort,
+    };
+    Settings { timeout: global.timeout, sandboxing }
+}
+
+fn ceph(args: &Ceph) -> septet_engine::CephAccess {
+    septet_engine::CephAccess { conf: args.ceph_conf.clone(), user: args.ceph_user.clone() }
+}
+
+fn compression(args: Compression) -> septet_ipc::Compression {
+    match args {
+        Compression::Lz4 => septet_ipc::Compression::Lz4,
+        Compression::None => septet_ipc::Compression::None,
+    }
+}
+
+/// Percent as parts in a million, rounded up: a little is not nothing.
+fn ppm(percent: f64) -> u32 {
+    let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]
+    {
+        ppm as u32
+    }
 }
 
 fn speaks_json(command: &Command) -> bool {
@@ -74,5 +103,17 @@ fn speaks_json(command: &Command) -> bool {
         Command::Show(args) => args.json,
         Command::ImportDiff(args) => args.json,
         Command::ExportDiff(_) | Command::Rebuild(_) | Command::Smoke(_) | Command::Agent { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_becomes_parts_in_a_million() {
+        for (percent, parts) in [(0.0, 0), (1.0, 10_000), (0.000_001, 1), (100.0, 1_000_000)] {
+            assert_eq!(ppm(percent), parts);
+        }
     }
 }

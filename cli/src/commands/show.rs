@@ -1,17 +1,17 @@
 //! `septet show`: one backup, and where its blocks lie.
 
+use septet_engine::{repository, show};
 use septet_format::Manifest;
 use septet_repository::Repository;
 
-use super::place;
 use crate::args;
 use crate::error::Outcome;
 use crate::report::{print_line, size};
 
 /// Shows a backup.
 pub(crate) fn run(args: &args::Show) -> anyhow::Result<Outcome> {
-    let repository = Repository::open(&place::repository(&args.repo.repo)?)?;
-    let manifest = repository.find(&args.backup)?;
+    let repository = Repository::open(&repository(&args.repo.repo)?)?;
+    let manifest = show(&repository, &args.backup)?;
     if args.json {
         print_line(&serde_json::to_string(&manifest)?);
     } else {

@@ -9,46 +9,31 @@ mod profile;
 use std::io::Write;
 use std::time::Instant;
 
-use bytesize::ByteSize;
+use septet_engine::{Doing, Observer, Report};
 use septet_ipc::message::{Damage, Progress};
 use serde_json::{Value, json};
 
 use crate::args::Global;
-use crate::supervisor::{Observer, Report};
 use bar::Bar;
+pub(crate) use septet_engine::{number_of, size};
 
 /// How a command speaks.
 pub(crate) struct Reporter {
     json: bool,
     profile: bool,
     started: Instant,
-    at_work: bool,
     bar: Option<Bar>,
 }
 
 impl Reporter {
     /// Speaks JSON lines, or to a person.
     pub(crate) fn new(json: bool, global: &Global) -> Self {
-        Self { json, profile: global.profile || global.verbose, started: Instant::now(), at_work: false, bar: None }
+        Self { json, profile: global.profile || global.verbose, started: Instant::now(), bar: None }
     }
 
     /// How long the command has taken so far, what it looks up before and settles after its agents included.
     pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
-    }
-
-    /// Whether the agents have opened all that they need, and begun.
-    pub(crate) fn at_work(&self) -> bool {
-        self.at_work
-    }
-
-    /// From here on `doing` is under way, with a progress bar on a terminal.
-    pub(crate) fn start(&mut self, doing: &str, details: Value) {
-        if self.json {
-            self.event("start", details);
-        } else {
-            self.bar = Some(Bar::new(doing));
-        }
     }
 
     /// The result: JSON, or the lines for people.
@@ -85,8 +70,15 @@ impl Reporter {
 }
 
 impl Observer for Reporter {
+    fn begins(&mut self, doing: &Doing) {
+        if self.json {
+            self.event("start", details(doing));
+        } else {
+            self.bar = Some(Bar::new(&in_words(doing)));
+        }
+    }
+
     fn progress(&mut self, progress: &Progress) {
-        self.at_work = true;
         if self.json {
             self.event("progress", json!(progress));
         } else if let Some(bar) = &self.bar {
@@ -107,6 +99,33 @@ impl Observer for Reporter {
             self.event("damage", json!(damage));
         }
     }
+
+    fn passed(&mut self, step: &str, result: &str) {
+        self.bar = None;
+        print_line(&format!("ok  {step}: {result}"));
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// What begins, for programs.
+fn details(doing: &Doing) -> Value {
+    match doing {
+        Doing::BackUp { volume, backup, parent } => json!({ "backup": backup, "volume": volume, "parent": parent }),
+        Doing::Restore { volume, backup } => json!({ "backup": backup, "volume": volume }),
+        Doing::Verify { volume, backups } | Doing::Delete { volume, backups } => {
+            json!({ "volume": volume, "backups": backups })
+        }
+    }
+}
+
+/// The same for people.
+fn in_words(doing: &Doing) -> String {
+    match doing {
+        Doing::BackUp { volume, .. } => format!("backing up {volume}"),
+        Doing::Restore { volume, .. } => format!("restoring {volume}"),
+        Doing::Verify { volume, .. } => format!("verifying {volume}"),
+        Doing::Delete { volume, .. } => format!("deleting from {volume}"),
+    }
 }
 
 /// Prints a line of results; that nobody reads it is no error.
@@ -126,16 +145,6 @@ pub(crate) fn failed(json: bool, error: &anyhow::Error) {
         print_line(&json!({ "event": "error", "message": text }).to_string());
     }
     complain(&format!("septet: error: {text}"));
-}
-
-/// `1 segment`, `2 segments`.
-pub(crate) fn number_of(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `1.5 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
 }
 
 /// `1.5 GiB/s`.

@@ -1,9 +1,8 @@
 //! What each agent did with its time, as `--profile` shows it: who works, who waits, and for what.
 
+use septet_engine::Report;
 use septet_ipc::AgentKind;
 use septet_ipc::message::Status;
-
-use crate::supervisor::Report;
 
 const HEAD: &str =
     "agent         workers   CPU s   busy  volume/store   slot  input  messages  queue mean/most  pool mean/most/size";

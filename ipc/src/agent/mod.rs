@@ -13,7 +13,10 @@ mod worker;
 
 pub use context::Context;
 pub use lock_in::{SANDBOX_VARIABLE, lock_in};
-pub use process::{STATUS_INTERVAL, cores, cpu_ms, note, run_process, spawn};
+pub use process::{
+    STATUS_INTERVAL, SUPERVISOR_VARIABLE, called_as, cores, cpu_ms, die_with_supervisor, note, run_process, show_name,
+    spawn,
+};
 pub use runner::run;
 pub use work::Work;
 pub use worker::{Item, Output, Worker};

@@ -2,11 +2,13 @@
 //! [`Agent`](super::Agent) since the ring begins and ends in it, shares this with all the others.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::message::AgentKind;
@@ -15,6 +17,30 @@ use crate::message::Failure;
 
 /// How often an agent shows that it is alive.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where the supervisor leaves its process id for the processes that it starts.
+pub const SUPERVISOR_VARIABLE: &str = "SEPTET_SUPERVISOR_PID";
+
+/// The agent that this process was started as, if it was: by the name that it was called with.
+pub fn called_as() -> Option<AgentKind> {
+    let name = std::env::args_os().next()?;
+    Path::new(&name).file_name()?.to_str()?.strip_prefix("septet-")?.parse().ok()
+}
+
+/// Asks the kernel to end this process with its supervisor; false if that has gone already. A process
+/// that is run by hand has none.
+pub fn die_with_supervisor() -> bool {
+    let Ok(supervisor) = std::env::var(SUPERVISOR_VARIABLE) else { return true };
+    // Where it can't be had, an agent still ends when its sockets do.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.to_string() == supervisor)
+}
+
+/// Shows the agent's name in `ps` and `top`.
+pub fn show_name(kind: AgentKind) {
+    // It is cut to 15 bytes, and only for show.
+    let _ = rustix::thread::set_name(&std::ffi::CString::new(kind.process_name()).unwrap_or_default());
+}
 
 /// Runs `body` between standard input (the socket to upstream) and standard output (the one to
 /// downstream); a failure is told to the supervisor.

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::ops::Range;
 
 use super::{BANNER_V1, BANNER_V2, END, FROM, Head, SIZE, TO, Version, WRITE, ZERO};
-use crate::error::words;
+use crate::words::words;
 
 /// The longest name of a snapshot that is taken, bytes.
 const NAME_BYTES_MAX: u32 = 4096;

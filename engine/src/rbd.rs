@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use septet_format::{BackupId, Manifest, VolumeName};
+use septet_ipc::agent::SUPERVISOR_VARIABLE;
 use septet_ipc::{BackupJob, RbdBackup, RbdOrigin, RbdRestore};
 use septet_repository::{Repository, pending};
 use septet_volume::RbdUrl;
 
-use crate::agents::SUPERVISOR_VARIABLE;
-use crate::args::{self, Global};
-use crate::error::Usage;
-use crate::report::Reporter;
-use crate::supervisor::{Observer, ceph};
+use crate::supervisor::ceph;
+use crate::{BackupRequest, BadRequest, Engine, Observer};
 
 /// The name of the manifest's extension that says what image was backed up.
 const EXTENSION: &str = "rbd";
@@ -25,13 +23,13 @@ const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(2);
 
 /// What a user's snapshot is by Ceph's own ids, which no other has; none for any other source.
-pub(super) fn identify(source: &str, args: &args::Backup, global: &Global) -> anyhow::Result<Option<RbdOrigin>> {
+pub(super) fn identify(source: &str, request: &BackupRequest, timeout: Duration) -> anyhow::Result<Option<RbdOrigin>> {
     let named = source.parse::<RbdUrl>().ok().and_then(|url| url.snapshot);
-    if named.is_none() || args.spool.is_some() {
+    if named.is_none() || request.spool.is_some() {
         return Ok(None);
     }
     let mut command = Command::new(ceph::program());
-    let lines = answer(command.args(["identify", source]), global.timeout).map_err(anyhow::Error::msg)?;
+    let lines = answer(command.args(["identify", source]), timeout).map_err(anyhow::Error::msg)?;
     let origin = lines.iter().map(|line| serde_json::from_str(line)).next().transpose();
     origin.with_context(|| format!("{} gave an answer that makes no sense", ceph::program().display()))
 }
@@ -41,10 +39,10 @@ pub(super) fn job(
     source: &str,
     origin: Option<RbdOrigin>,
     parent: Option<&Manifest>,
-    args: &args::Backup,
-    reporter: &mut Reporter,
+    request: &BackupRequest,
+    observer: &mut dyn Observer,
 ) -> Option<Box<RbdBackup>> {
-    if let Some(spool) = &args.spool {
+    if let Some(spool) = &request.spool {
         return Some(Box::new(RbdBackup { spool: Some(spool.to_string_lossy().into_owned()), ..RbdBackup::default() }));
     }
     if !RbdUrl::is_meant(source) {
@@ -52,10 +50,9 @@ pub(super) fn job(
     }
     let base = parent.and_then(backed_up);
     if parent.is_some() && base.is_none() {
-        reporter.note("the last backup was not made of an RBD image: all of it is read and compared");
+        observer.note("the last backup was not made of an RBD image: all of it is read and compared");
     }
-    let audit_ppm = ppm(args.audit);
-    Some(Box::new(RbdBackup { audit_ppm, base, origin, spool: None }))
+    Some(Box::new(RbdBackup { audit_ppm: request.audit_ppm, base, origin, spool: None }))
 }
 
 /// What Ceph says of changes is not to be asked any more.
@@ -66,12 +63,12 @@ pub(super) fn distrust(job: &mut BackupJob) {
 }
 
 /// What the volumewriter is told of an image; none for any other target.
-pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result<Option<Box<RbdRestore>>, Usage> {
+pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result<Option<Box<RbdRestore>>, BadRequest> {
     if RbdUrl::is_meant(target) {
         return Ok(Some(Box::new(RbdRestore { create, origin: backed_up(manifest) })));
     }
     if create {
-        return Err(Usage(format!("{target}: --create is for rbd:POOL/IMAGE; a new file is made without it")));
+        return Err(BadRequest(format!("{target}: --create is for rbd:POOL/IMAGE; a new file is made without it")));
     }
     Ok(None)
 }
@@ -79,28 +76,34 @@ pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result
 /// Removes the snapshots that this volume's backups have left, but for the one that the next backup is
 /// to be compared with, and those of backups that are under way. What fails is left to the next backup.
 pub(super) fn tidy(
-    repository: &Repository,
+    engine: &Engine,
     volume: &VolumeName,
     source: &str,
     failed: Option<&anyhow::Error>,
-    global: &Global,
-    reporter: &mut Reporter,
+    observer: &mut dyn Observer,
 ) {
     if !RbdUrl::is_meant(source) {
         return;
     }
     let timeout_max = if failed.is_some() { TIDY_TIMEOUT_FAILED } else { TIDY_TIMEOUT_MAX };
-    let timeout = global.timeout.min(timeout_max);
-    let result = kept(repository, volume).and_then(|keep| {
+    let timeout = engine.timeout.min(timeout_max);
+    let result = kept(&engine.repository, volume).and_then(|keep| {
         let mut command = Command::new(ceph::program());
-        command.args(["tidy", source, "--repository", &repository.id().to_string(), "--volume", volume.as_str()]);
+        command.args([
+            "tidy",
+            source,
+            "--repository",
+            &engine.repository.id().to_string(),
+            "--volume",
+            volume.as_str(),
+        ]);
         answer(command.args(keep.iter().flat_map(|backup| ["--keep", backup.as_str()])), timeout)
     });
     match result {
-        Ok(notes) => notes.iter().for_each(|text| reporter.note(text)),
+        Ok(notes) => notes.iter().for_each(|text| observer.note(text)),
         // One cause is told once.
         Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
-        Err(why) => reporter.note(&format!("snapshots of earlier backups stay until the next one: {why}")),
+        Err(why) => observer.note(&format!("snapshots of earlier backups stay until the next one: {why}")),
     }
 }
 
@@ -139,25 +142,4 @@ fn answer(command: &mut Command, timeout: Duration) -> Result<Vec<String>, Strin
 
 fn backed_up(manifest: &Manifest) -> Option<RbdOrigin> {
     manifest.extensions.get(EXTENSION).and_then(|value| serde_json::from_value(value.clone()).ok())
-}
-
-/// Percent as parts in a million, rounded up: a little is not nothing.
-pub(super) fn ppm(percent: f64) -> u32 {
-    let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]
-    {
-        ppm as u32
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentage_becomes_parts_in_a_million() {
-        for (percent, parts) in [(0.0, 0), (1.0, 10_000), (0.000_001, 1), (100.0, 1_000_000)] {
-            assert_eq!(ppm(percent), parts);
-        }
-    }
 }

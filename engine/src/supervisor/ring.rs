@@ -11,13 +11,12 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use septet_ipc::agent::SANDBOX_VARIABLE;
+use septet_ipc::agent::{SANDBOX_VARIABLE, SUPERVISOR_VARIABLE};
 use septet_ipc::{AgentKind, Begin, Message, message};
 
 use super::member::{Heard, Member};
 use super::{REAP_TIMEOUT, ceph, sandbox};
-use crate::agents::SUPERVISOR_VARIABLE;
-use crate::args::Global;
+use crate::Settings;
 
 /// What every agent may see of the environment; those that store with credentials see all of it, since these
 /// and endpoints come that way.
@@ -27,7 +26,7 @@ const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 pub(crate) fn start(
     agents: &[AgentKind],
     begin: &Begin,
-    global: &Global,
+    settings: &Settings,
     tell: &Sender<(usize, Heard)>,
 ) -> std::io::Result<Vec<Member>> {
     let mut links = Vec::new();
@@ -61,17 +60,17 @@ pub(crate) fn start(
 }
 
 /// This very binary, or for Ceph the other, with what it may see of the environment.
-fn command(kind: AgentKind, begin: &Begin, global: &Global) -> Command {
+fn command(kind: AgentKind, begin: &Begin, settings: &Settings) -> Command {
     let of_ceph = ceph::speaks(kind, begin);
     let mut command = if of_ceph { Command::new(ceph::program()) } else { Command::new("/proc/self/exe") };
     if of_ceph {
-        ceph::set_environment(&mut command, global.timeout);
+        ceph::set_environment(&mut command, settings.timeout);
     } else if !sees_credentials(kind, begin) {
         command.env_clear();
         command.envs(COMMON_VARIABLES.iter().filter_map(|&name| std::env::var_os(name).map(|value| (name, value))));
     }
     command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
-    command.env(SANDBOX_VARIABLE, sandbox::mode(global));
+    command.env(SANDBOX_VARIABLE, sandbox::mode(settings.sandboxing));
     command
 }
 

@@ -5,20 +5,16 @@ use anyhow::Context;
 use septet_format::{Manifest, Pending, Source};
 use septet_ipc::{BackupJob, Begin, Failure, FailureKind, Resume};
 use septet_repository::conclude::{self, Left};
+use septet_repository::pending;
 use septet_repository::resume::{self, Interrupted};
-use septet_repository::{Repository, pending};
-use serde_json::json;
 
-use super::made::Made;
-use super::rbd;
-use crate::args::Global;
 use crate::error::Interrupted as Stopped;
-use crate::report::{Reporter, number_of, size};
-use crate::supervisor::{self, Observer, Report, RunError};
+use crate::words::{number_of, size};
+use crate::{Doing, Engine, Made, Observer, Report, RunError, rbd};
 
 /// A backup that is to be made, by as many runs as it takes.
 pub(super) struct Attempt<'a> {
-    pub(super) repository: &'a Repository,
+    pub(super) engine: &'a Engine<'a>,
     pub(super) job: BackupJob,
     /// What tells the source from every other, if it does not change.
     pub(super) snapshot: Option<String>,
@@ -26,28 +22,26 @@ pub(super) struct Attempt<'a> {
     pub(super) interrupted: Option<Interrupted>,
     /// Whether the parent was chosen for the user: then another choice is as good.
     pub(super) free_parent: bool,
-    pub(super) global: &'a Global,
 }
 
 impl Attempt<'_> {
     /// Makes the backup.
-    pub(super) fn make(&mut self, reporter: &mut Reporter) -> anyhow::Result<Made> {
+    pub(super) fn make(&mut self, observer: &mut dyn Observer) -> anyhow::Result<Made> {
         loop {
-            let marker = self.begin(reporter)?;
+            let marker = self.begin(observer)?;
             let Pending { volume, backup, .. } = &marker;
-            let details = json!({ "backup": backup, "volume": volume, "parent": marker.parent });
-            reporter.start(&format!("backing up {volume}"), details);
-            let error = match supervisor::run(&Begin::Backup(self.job.clone()), self.global, reporter) {
-                Ok(report) => return Ok(self.made(conclude::finish(self.repository, &marker)?, report)),
+            observer.begins(&Doing::BackUp { volume, backup, parent: marker.parent.as_ref() });
+            let error = match self.engine.runner.run(&Begin::Backup(self.job.clone()), observer) {
+                Ok(report) => return Ok(self.made(conclude::finish(&self.engine.repository, &marker)?, report)),
                 Err(error) => error,
             };
             let other_way = self.other_way(&error);
             let kept = other_way.is_none() && self.can_go_on(&error);
-            let left = conclude::give_up(self.repository, &marker, kept)
+            let left = conclude::give_up(&self.engine.repository, &marker, kept)
                 .with_context(|| format!("{error}; and then clearing away what it left"))?;
             match (left, other_way) {
-                (Left::Nothing, Some(note)) => self.change_way(&note, &error, reporter),
-                (left, _) => return Err(told(left, &marker, error, reporter)),
+                (Left::Nothing, Some(note)) => self.change_way(&note, &error, observer),
+                (left, _) => return Err(told(left, &marker, error, observer)),
             }
         }
     }
@@ -60,9 +54,9 @@ impl Attempt<'_> {
     }
 
     /// Says in the repository that the backup is in the making, by a new run or by one that goes on.
-    fn begin(&mut self, reporter: &mut Reporter) -> anyhow::Result<Pending> {
+    fn begin(&mut self, observer: &mut dyn Observer) -> anyhow::Result<Pending> {
         let BackupJob { volume, backup, parent, .. } = &self.job;
-        let mut marker = pending::marker(self.repository, volume.clone(), backup.clone(), parent.clone());
+        let mut marker = pending::marker(&self.engine.repository, volume.clone(), backup.clone(), parent.clone());
         marker.snapshot.clone_from(&self.snapshot);
         marker.source = Source {
             name: self.job.source.clone(),
@@ -70,14 +64,14 @@ impl Attempt<'_> {
             identity: self.job.source_identity.clone(),
         };
         let Some(Interrupted { marker: before, unchanged }) = &self.interrupted else {
-            pending::begin(self.repository, &marker)?;
+            pending::begin(&self.engine.repository, &marker)?;
             return Ok(marker);
         };
         marker.attempt = before.attempt.saturating_add(1);
-        pending::resume(self.repository, &marker)?;
-        let first_segment = resume::first_free(self.repository, volume, backup)?;
+        pending::resume(&self.engine.repository, &marker)?;
+        let first_segment = resume::first_free(&self.engine.repository, volume, backup)?;
         let read = if *unchanged { "is not read again" } else { "is read again and compared" };
-        reporter.note(&format!("going on with the interrupted backup {volume}/{backup}: what is stored of it {read}"));
+        observer.note(&format!("going on with the interrupted backup {volume}/{backup}: what is stored of it {read}"));
         self.job.resume = Some(Resume { first_segment, unchanged: *unchanged });
         Ok(marker)
     }
@@ -103,8 +97,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn change_way(&mut self, note: &str, error: &RunError, reporter: &mut Reporter) {
-        reporter.note(note);
+    fn change_way(&mut self, note: &str, error: &RunError, observer: &mut dyn Observer) {
+        observer.note(note);
         if matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::Damaged) {
             self.job.parent = None;
         }
@@ -114,16 +108,16 @@ impl Attempt<'_> {
 }
 
 /// The error of a run that failed for good, after the user was told what it left.
-fn told(left: Left, marker: &Pending, error: RunError, reporter: &mut Reporter) -> anyhow::Error {
+fn told(left: Left, marker: &Pending, error: RunError, observer: &mut dyn Observer) -> anyhow::Error {
     let Pending { volume, backup, .. } = marker;
     let interrupted = match left {
         Left::Whole => {
-            reporter.note(&format!("backup {volume}/{backup} was whole before that, and stays"));
+            observer.note(&format!("backup {volume}/{backup} was whole before that, and stays"));
             "nothing half-made was left behind"
         }
         Left::Nothing => "nothing half-made was left behind",
         Left::Segments { count, bytes } => {
-            reporter.note(&format!(
+            observer.note(&format!(
                 "what was stored of {volume}/{backup} stays ({}, {}): the same command goes on with it, \
                  septet clean removes it",
                 number_of(count as u64, "segment"),

@@ -7,27 +7,52 @@ use std::time::Duration;
 use anyhow::bail;
 use septet_volume::{BadRbdUrl, RbdUrl};
 
-use crate::args::{Ceph, TIMEOUT_DEFAULT, UploadCheck};
-use crate::error::{Usage, words};
+use crate::BadRequest;
+use crate::settings::TIMEOUT_DEFAULT;
+use crate::words::words;
+
+/// How to come to a Ceph cluster. What is left out is as Ceph has it (`/etc/ceph/ceph.conf`, `CEPH_CONF`,
+/// `CEPH_ARGS`, `client.admin`); what the name of the image says goes before it.
+#[derive(Debug, Clone, Default)]
+pub struct CephAccess {
+    /// The Ceph configuration file.
+    pub conf: Option<String>,
+    /// The Ceph user, without "client.".
+    pub user: Option<String>,
+}
+
+/// How uploads to S3 are guarded on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadCheck {
+    /// By a CRC; refused if the server does not check it.
+    Crc,
+    /// By an MD5.
+    Md5,
+    /// Not at all.
+    None,
+}
 
 /// What the agents are told of a volume: the absolute form of a path, or the name of an RBD image with
 /// all that says how to come to it.
-pub(crate) fn volume(path: &Path, ceph: &Ceph) -> anyhow::Result<String> {
+///
+/// # Errors
+/// If it names no volume.
+pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<String> {
     match path.to_str().filter(|text| RbdUrl::is_meant(text)) {
         Some(text) => Ok(rbd_url(text, ceph)?.to_string()),
-        None if ceph.ceph_conf.is_some() || ceph.ceph_user.is_some() => {
-            Err(Usage(format!("{}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE", path.display())).into())
+        None if ceph.conf.is_some() || ceph.user.is_some() => {
+            Err(BadRequest(format!("{}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE", path.display())).into())
         }
         None => volume_path(path),
     }
 }
 
-fn rbd_url(text: &str, ceph: &Ceph) -> Result<RbdUrl, Usage> {
-    let mut url: RbdUrl = text.parse().map_err(|error: BadRbdUrl| Usage(error.to_string()))?;
-    let given = [(&mut url.conf, &ceph.ceph_conf, "--ceph-conf"), (&mut url.user, &ceph.ceph_user, "--ceph-user")];
+fn rbd_url(text: &str, ceph: &CephAccess) -> Result<RbdUrl, BadRequest> {
+    let mut url: RbdUrl = text.parse().map_err(|error: BadRbdUrl| BadRequest(error.to_string()))?;
+    let given = [(&mut url.conf, &ceph.conf, "--ceph-conf"), (&mut url.user, &ceph.user, "--ceph-user")];
     for (place, option, name) in given {
         if place.is_some() && option.is_some() && place != option {
-            return Err(Usage(format!("{text} and {name} say different things: leave one out")));
+            return Err(BadRequest(format!("{text} and {name} say different things: leave one out")));
         }
         *place = place.take().or_else(|| option.clone());
     }
@@ -44,9 +69,9 @@ fn rbd_url(text: &str, ceph: &Ceph) -> Result<RbdUrl, Usage> {
 fn volume_path(path: &Path) -> anyhow::Result<String> {
     let text = path
         .to_str()
-        .ok_or_else(|| Usage(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
+        .ok_or_else(|| BadRequest(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
     if text.is_empty() {
-        return Err(Usage("an empty path names no volume".to_owned()).into());
+        return Err(BadRequest("an empty path names no volume".to_owned()).into());
     }
     let absolute = absolute(path)?;
     Ok(absolute.to_str().unwrap_or(text).to_owned())
@@ -54,7 +79,10 @@ fn volume_path(path: &Path) -> anyhow::Result<String> {
 
 /// The repository for agents that may be at one request for `timeout`: S3 must give up, and say why,
 /// before the supervisor does. Each command may take two requests, and a stalled one more.
-pub(crate) fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
+///
+/// # Errors
+/// If it names no repository.
+pub fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
     let mut repo = repository(repo)?;
     if !repo.starts_with("s3://") {
         return Ok(repo);
@@ -79,9 +107,12 @@ fn add_option(repo: &mut String, name: &str, value: &str) {
 }
 
 /// The repository's URL, or the absolute form of its path.
-pub(crate) fn repository(repo: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+/// If it names no repository.
+pub fn repository(repo: &str) -> anyhow::Result<String> {
     if repo.is_empty() {
-        return Err(Usage("an empty --repo (or SEPTET_REPO) names no repository".to_owned()).into());
+        return Err(BadRequest("an empty --repo (or SEPTET_REPO) names no repository".to_owned()).into());
     }
     if repo.contains("://") {
         return Ok(repo.to_owned());

@@ -6,17 +6,18 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use septet_store::{Access, Store, StoreErrorKind};
 
-use super::smoke::step;
-use crate::report::{complain, size};
+use crate::Observer;
+use crate::smoke::step;
+use crate::words::size;
 
 /// The least that S3 takes for a part that is not the last.
 const PART_BYTES: usize = 5 << 20;
 
 /// Tries a store, in keys below `name`.
-pub(super) fn store_steps(url: &str, name: &str) -> anyhow::Result<()> {
+pub(super) fn store_steps(url: &str, name: &str, observer: &mut dyn Observer) -> anyhow::Result<()> {
     let store = septet_store::open(url, Access::Create)?;
     let key = |what: &str| format!("{name}/{what}");
-    let tried = steps(&*store, &key("small"), &key("large"), &format!("{name}/"));
+    let tried = steps(&*store, &key("small"), &key("large"), &format!("{name}/"), observer);
     if tried.is_err() {
         // What could not be written needs not be removed, and the first error is the one to read.
         let _ = store.delete(&[key("small"), key("large")]);
@@ -25,29 +26,29 @@ pub(super) fn store_steps(url: &str, name: &str) -> anyhow::Result<()> {
     tried
 }
 
-fn steps(store: &dyn Store, small: &str, large: &str, prefix: &str) -> anyhow::Result<()> {
+fn steps(store: &dyn Store, small: &str, large: &str, prefix: &str, observer: &mut dyn Observer) -> anyhow::Result<()> {
     let body = Bytes::from_static(b"septet smoke test");
-    step("put", || {
+    step(observer, "put", |observer| {
         store.put(small, body.clone())?;
         if let Some(note) = store.note()? {
-            complain(&format!("septet: note: {note}"));
+            observer.note(&note);
         }
         Ok(size(body.len() as u64))
     })?;
-    step("ranged get", || {
+    step(observer, "ranged get", |_| {
         let mut part = [0; 5];
         store.read_at(small, 7, &mut part)?;
         ensure!(part == body[7..12], "bytes 7..12 are not those that were put");
         Ok("5 bytes".to_owned())
     })?;
-    step("multipart", || multipart(store, large))?;
-    step("conditional put", || conditional(store, small, &body))?;
-    step("list", || {
+    step(observer, "multipart", |_| multipart(store, large))?;
+    step(observer, "conditional put", |_| conditional(store, small, &body))?;
+    step(observer, "list", |_| {
         let found: Vec<String> = store.list(prefix)?.into_iter().map(|object| object.key).collect();
         ensure!(found == [large, small], "the list shows {found:?} instead of the two objects that were put");
         Ok(format!("{} objects", found.len()))
     })?;
-    step("delete", || {
+    step(observer, "delete", |_| {
         store.delete(&[small.to_owned(), large.to_owned()])?;
         let left = store.list(prefix)?;
         ensure!(left.is_empty(), "{} of the objects are still listed", left.len());

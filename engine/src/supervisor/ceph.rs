@@ -8,7 +8,7 @@ use std::time::Duration;
 use septet_ipc::{AgentKind, Begin};
 use septet_volume::RbdUrl;
 
-use crate::error::words;
+use crate::words::words;
 
 const NAME: &str = "septet-rbd";
 /// What the binary needs, by the name of Debian's package.

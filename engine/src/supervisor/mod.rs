@@ -1,29 +1,29 @@
 //! Runs a pipeline: starts the agents, wires them to a ring, watches them, and ends them.
 //!
-//! Whatever happens, no agent is left when [`run`] returns. What a run that did not end well has
+//! Whatever happens, no agent is left when a run returns. What a run that did not end well has
 //! left in the repository or beside its target is for the command that started it to clear away.
 
 mod cause;
 pub(crate) mod ceph;
+mod interrupt;
 mod member;
 mod ring;
 mod sandbox;
 mod usage;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use septet_ipc::message::{Damage, Progress, Status};
-use septet_ipc::{AgentKind, Begin, Event, Failure};
-use septet_store::Counts;
+use septet_ipc::message::{Damage, Progress};
+use septet_ipc::shm::sweep;
+use septet_ipc::{Begin, Event, Failure};
 
-use crate::args::Global;
-use crate::error::words;
-use crate::signals;
+use crate::{Observer, Report, RunError, Runner, Settings, pipeline};
 use cause::first_cause;
+pub use interrupt::Interrupt;
 use member::{Heard, Member};
 use usage::Meter;
-pub(crate) use usage::Usage;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,107 +33,71 @@ const GRACE: Duration = Duration::from_millis(300);
 /// until that returns, and must not hold up the rest.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The agents of each job, in the order of the ring.
-pub(crate) fn pipeline(begin: &Begin) -> &'static [AgentKind] {
-    use AgentKind::{
-        Backupreader, Checksum, Compressor, Datawriter, Decompressor, Diff, Master, Metawriter, Reader, S3worker,
-        Volumewriter,
-    };
-    match begin {
-        Begin::Backup(_) => &[Master, Reader, Checksum, Diff, Compressor, Datawriter, Metawriter],
-        Begin::Restore(_) => &[Master, Backupreader, Decompressor, Volumewriter],
-        Begin::Verify(_) => &[Master, Backupreader, Decompressor],
-        Begin::Delete(_) => &[Master, S3worker],
+/// Runs jobs: each agent is a process.
+#[derive(Debug, Default)]
+pub struct Supervisor {
+    settings: Settings,
+    interrupt: Interrupt,
+    /// Whether the user was told that the kernel can't confine the agents.
+    told_of_sandbox: AtomicBool,
+}
+
+impl Supervisor {
+    /// One whose runs end when `interrupt` is set.
+    pub fn new(settings: Settings, interrupt: Interrupt) -> Self {
+        Self { settings, interrupt, told_of_sandbox: AtomicBool::default() }
+    }
+
+    /// Says once what the kernel can't hold the agents to; an error, where that is required.
+    fn check_sandbox(&self, begin: &Begin, observer: &mut dyn Observer) -> Result<(), RunError> {
+        match sandbox::check(begin, self.settings.sandboxing)? {
+            Some(note) if !self.told_of_sandbox.swap(true, Ordering::Relaxed) => observer.note(&note),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
-/// Who wants to know how a run is going.
-pub(crate) trait Observer {
-    /// How far it is.
-    fn progress(&mut self, progress: &Progress);
-    /// Something that the user should know.
-    fn note(&mut self, text: &str);
-    /// A piece that is damaged.
-    fn damage(&mut self, damage: &Damage);
-}
-
-/// What a run that ended well did.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) progress: Progress,
-    pub(crate) damage: Vec<Damage>,
-    pub(crate) usage: Usage,
-    pub(crate) agents: Vec<Status>,
-    pub(crate) seconds: f64,
-}
-
-impl Report {
-    /// What all processes of the run have made of objects and requests.
-    pub(crate) fn counts(&self) -> Counts {
-        self.agents.iter().fold(septet_store::counts(), |Counts { objects, requests }, agent| Counts {
-            objects: objects + agent.objects,
-            requests: requests + agent.requests,
+impl Runner for Supervisor {
+    fn run(&self, begin: &Begin, observer: &mut dyn Observer) -> Result<Report, RunError> {
+        let started = Instant::now();
+        self.check_sandbox(begin, observer)?;
+        let meter = Meter::start();
+        let (tell, heard) = channel();
+        let members = ring::start(pipeline(begin), begin, &self.settings, &tell)?;
+        drop(tell);
+        let mut run = Run {
+            members,
+            meter,
+            timeout: self.settings.timeout,
+            interrupt: &self.interrupt,
+            progress: Progress::default(),
+            damage: Vec::new(),
+            last_tick: started,
+            last_step: (0, started),
+        };
+        let result = run.watch(&heard, observer);
+        run.end();
+        result?;
+        Ok(Report {
+            progress: run.progress,
+            damage: run.damage,
+            usage: run.meter.finish(&run.members),
+            agents: run.members.into_iter().filter_map(|member| member.status).collect(),
+            seconds: started.elapsed().as_secs_f64(),
         })
     }
-}
 
-/// Why a run did not end well.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RunError {
-    /// The user stopped it.
-    #[error("interrupted")]
-    Interrupted,
-    /// An agent failed: the first cause.
-    #[error("{0}")]
-    Failed(Failure),
-    /// The agents could not be started, or not be waited for.
-    #[error("starting the agents: {0}")]
-    Start(String),
-    /// The agents can't be locked in as it is required.
-    #[error("{0}")]
-    Sandbox(String),
-}
-
-impl From<std::io::Error> for RunError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Start(words(&error))
+    fn clear_up(&self) -> usize {
+        sweep()
     }
 }
 
-/// Runs a job.
-pub(crate) fn run(begin: &Begin, global: &Global, observer: &mut dyn Observer) -> Result<Report, RunError> {
-    let started = Instant::now();
-    let timeout = global.timeout;
-    sandbox::check(begin, global, observer)?;
-    let meter = Meter::start();
-    let (tell, heard) = channel();
-    let members = ring::start(pipeline(begin), begin, global, &tell)?;
-    drop(tell);
-    let mut run = Run {
-        members,
-        meter,
-        timeout,
-        progress: Progress::default(),
-        damage: Vec::new(),
-        last_tick: started,
-        last_step: (0, started),
-    };
-    let result = run.watch(&heard, observer);
-    run.end();
-    result?;
-    Ok(Report {
-        progress: run.progress,
-        damage: run.damage,
-        usage: run.meter.finish(&run.members),
-        agents: run.members.into_iter().filter_map(|member| member.status).collect(),
-        seconds: started.elapsed().as_secs_f64(),
-    })
-}
-
-struct Run {
+struct Run<'a> {
     members: Vec<Member>,
     meter: Meter,
     timeout: Duration,
+    interrupt: &'a Interrupt,
     progress: Progress,
     damage: Vec<Damage>,
     last_tick: Instant,
@@ -141,7 +105,7 @@ struct Run {
     last_step: (u64, Instant),
 }
 
-impl Run {
+impl Run<'_> {
     /// Watches until all agents have ended well, or the first has not.
     fn watch(&mut self, heard: &Receiver<(usize, Heard)>, observer: &mut dyn Observer) -> Result<(), RunError> {
         let mut next_tick = Instant::now();
@@ -191,7 +155,7 @@ impl Run {
 
     /// Looks around; true when all agents have ended well.
     fn tick(&mut self) -> Result<bool, RunError> {
-        if signals::interrupted() {
+        if self.interrupt.is_set() {
             return Err(RunError::Interrupted);
         }
         let now = Instant::now();

@@ -21,7 +21,7 @@ const END: u8 = b'e';
 
 /// Which version of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
     /// What `rbd export-diff` writes.
     One,
     /// What is within `rbd export --export-format 2`.

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage as Resources, UsageWho, getrusage};
-use serde::Serialize;
 
 use super::member::Member;
+use crate::Usage;
 
 /// Reading `/proc` of eight processes costs about a millisecond: often at first, when memory grows.
 const SAMPLE_INTERVAL_MIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,28 @@
+//! `--metadata FILE`: what the user wants to find with the backup again.
+
+use std::fs;
+use std::path::Path;
+
+use septet_engine::{BadRequest, words};
+use serde_json::Value;
+
+use crate::report::size;
+
+/// It travels with the job, in one line, and is a part of the manifest.
+const METADATA_BYTES_MAX: u64 = 256 << 10;
+
+/// Reads the file.
+pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
+    let name = path.display();
+    let length = fs::metadata(path).map(|metadata| metadata.len());
+    let length = length.map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
+    if length > METADATA_BYTES_MAX {
+        let (length, most) = (size(length), size(METADATA_BYTES_MAX));
+        return Err(BadRequest(format!("--metadata {name}: {length} are more than {most}")).into());
+    }
+    let text = fs::read(path).map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
+    match serde_json::from_slice(&text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        _ => Err(BadRequest(format!("--metadata {name} is not a JSON object")).into()),
+    }
+}

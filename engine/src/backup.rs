@@ -1,0 +1,318 @@
+//! A backup: finds out what to compare with, runs the agents, and clears away what a run that failed has left.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName};
+use septet_ipc::{BackupJob, Compression, RbdOrigin};
+use septet_repository::resume::{self, Interrupted};
+use septet_repository::{Repository, pending};
+use septet_store::PartRules;
+use septet_volume::{Origin, RbdUrl};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::attempt::Attempt;
+use crate::words::size;
+use crate::{BadRequest, Engine, Observer, Report, Runner, place, rbd};
+
+/// Backs up a volume.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// What to back up, as [`volume`](crate::volume) gives it.
+    pub source: String,
+    /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
+    pub spool: Option<PathBuf>,
+    /// Of the blocks that the source calls unchanged, so many in a million are read and compared all the same.
+    pub audit_ppm: u32,
+    /// Whether the source is a snapshot and does not change: then a backup that goes on after an interruption does not
+    /// read what is stored already.
+    pub snapshot: bool,
+    /// The volume's name in the repository; none: made from the source.
+    pub volume: Option<VolumeName>,
+    /// The backup's id; none: the time and a random number.
+    pub id: Option<BackupId>,
+    /// What to compare with.
+    pub compare: Compare,
+    /// The block size; none: the parent's, or the default.
+    pub block_bytes: Option<u32>,
+    /// What whoever asks for the backup wants to find with it again.
+    pub metadata: Option<Value>,
+    /// How blocks are stored.
+    pub compression: Compression,
+    /// How many reads go on at once.
+    pub streams: u32,
+    /// A segment is closed when it holds this much.
+    pub segment_bytes: u64,
+}
+
+/// What a backup is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compare {
+    /// The newest backup of the volume, if there is one.
+    Newest,
+    /// This backup of the volume.
+    With(BackupId),
+    /// Nothing: every block is stored.
+    Nothing,
+}
+
+/// A backup that was made, and the run that ended it.
+#[derive(Debug)]
+pub struct Made {
+    /// The backup.
+    pub manifest: Manifest,
+    /// The run.
+    pub report: Report,
+    /// Segments that a run which was interrupted had stored already, bytes.
+    pub taken_over_bytes: u64,
+}
+
+/// The least size of each pool of slots: the block in work stays in the cache.
+const POOL_BYTES: u64 = 32 << 20;
+
+/// How large each pool may become: a store that is far away wants much on its way at once, a small volume has not so much.
+pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
+    let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
+    // Those on their way, and one that is being gathered.
+    let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 1);
+    wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
+}
+
+/// How many reads of the repository go on at once, if the user does not say.
+pub(super) fn streams(repository: &Repository, given: Option<u32>) -> u32 {
+    let of_store = u32::try_from(repository.store().part_rules().parts_in_flight).unwrap_or(u32::MAX);
+    given.unwrap_or(of_store.max(4))
+}
+
+/// Backs up a volume to a repository, which is made if the place is empty.
+///
+/// # Errors
+/// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
+pub fn back_up(
+    repo: &str,
+    request: &BackupRequest,
+    runner: &dyn Runner,
+    timeout: Duration,
+    observer: &mut dyn Observer,
+) -> anyhow::Result<Made> {
+    if request.spool.is_none() {
+        place::check_exists(&request.source)?;
+    }
+    Engine::open_or_create(repo, runner, timeout)?.back_up(request, observer)
+}
+
+impl Engine<'_> {
+    /// Backs up a volume.
+    ///
+    /// # Errors
+    /// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
+    pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> anyhow::Result<Made> {
+        let repository = &self.repository;
+        let source = request.source.clone();
+        let volume = request.volume.clone().unwrap_or_else(|| default_volume(&source));
+        if let Some(note) = repository.store().note()? {
+            observer.note(&note);
+        }
+        let history = History::new(repository, &volume, request, observer)?;
+        let origin = rbd::identify(&source, request, self.timeout)?;
+        let snapshot = snapshot(&source, origin.as_ref(), request, observer);
+        let interrupted = interrupted(repository, &volume, request, &history, snapshot.as_deref())?;
+        self.clear_up(&volume, interrupted.as_ref(), observer)?;
+        let origin_of = source_origin(&source, origin.as_ref());
+        let mut job = BackupJob {
+            source,
+            source_kind: origin_of.kind.to_owned(),
+            source_identity: origin_of.identity,
+            machine: septet_repository::machine(),
+            repo: self.repo.clone(),
+            repository: repository.id(),
+            volume,
+            backup: interrupted.as_ref().map_or(history.id, |interrupted| interrupted.marker.backup.clone()),
+            attempt: 0,
+            parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
+            sequence: history.sequence,
+            metadata: request.metadata.clone(),
+            block_bytes: history.block_bytes,
+            compression: request.compression,
+            streams: request.streams,
+            pool_bytes: pool_bytes(repository, file_bytes(&request.source)),
+            segment_bytes: request.segment_bytes,
+            volume_bytes: None,
+            resume: None,
+            rbd: None,
+        };
+        job.rbd = rbd::job(&job.source, origin, history.parent.as_ref(), request, observer);
+        if interrupted.as_ref().is_some_and(|interrupted| !interrupted.unchanged) {
+            // What was stored may be of another moment than the parent and of another than now.
+            rbd::distrust(&mut job);
+        }
+        let (volume, source) = (job.volume.clone(), job.source.clone());
+        let free_parent = !matches!(request.compare, Compare::With(_));
+        let mut attempt = Attempt { engine: self, job, snapshot, interrupted, free_parent };
+        let result = attempt.make(observer);
+        rbd::tidy(self, &volume, &source, result.as_ref().err(), observer);
+        result
+    }
+
+    /// Clears away what runs that died have left, but for what this one goes on with, and says so.
+    fn clear_up(
+        &self,
+        volume: &VolumeName,
+        interrupted: Option<&Interrupted>,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<()> {
+        let pools = self.runner.clear_up();
+        if pools > 0 {
+            observer.note(&format!("removed {pools} shared-memory objects of runs that died"));
+        }
+        let spared = interrupted.map(|interrupted| &interrupted.marker.backup);
+        for backup in pending::sweep(&self.repository, volume, spared)? {
+            observer.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
+        }
+        Ok(())
+    }
+}
+
+/// The length of a source that is a file.
+fn file_bytes(source: &str) -> Option<u64> {
+    std::fs::metadata(source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+}
+
+/// What kind of source this is, and what tells it from every other. The id of an image is known here only if
+/// its snapshot was named; otherwise the image is identified by its name.
+fn source_origin(source: &str, origin: Option<&RbdOrigin>) -> Origin {
+    match source.parse::<RbdUrl>() {
+        Ok(RbdUrl { pool, namespace, image, .. }) => {
+            let image = origin.map_or(image, |origin| origin.image_id.clone());
+            let identity = [pool, namespace.unwrap_or_default(), image].join("/");
+            Origin { kind: "image", identity }
+        }
+        Err(_) => septet_volume::origin(Path::new(source)),
+    }
+}
+
+/// What tells the source from every other, if it does not change: the user's word, and a name that no other
+/// has; or `origin`, a snapshot in Ceph; or that this backup makes a snapshot of its own there.
+fn snapshot(
+    source: &str,
+    origin: Option<&RbdOrigin>,
+    request: &BackupRequest,
+    observer: &mut dyn Observer,
+) -> Option<String> {
+    if let Some(RbdOrigin { image_id, snapshot_id, .. }) = origin {
+        return Some(format!("{source} {image_id} {snapshot_id}"));
+    }
+    if RbdUrl::is_meant(source) {
+        return Some(source.to_owned());
+    }
+    let identity = request.snapshot.then(|| septet_volume::identity(Path::new(source)))?;
+    if identity.is_none() {
+        observer.note(&format!("{source} has no name of its own: should this backup be interrupted, it is read again"));
+    }
+    identity
+}
+
+/// What a run that died has left, if this one would make the same backup.
+fn interrupted(
+    repository: &Repository,
+    volume: &VolumeName,
+    request: &BackupRequest,
+    history: &History,
+    snapshot: Option<&str>,
+) -> anyhow::Result<Option<Interrupted>> {
+    if request.spool.is_some() {
+        return Ok(None);
+    }
+    let parent = history.parent.as_ref().map(|parent| &parent.backup);
+    Ok(resume::find(repository, volume, request.id.as_ref(), parent, snapshot)?)
+}
+
+/// What the volume's earlier backups decide for the next.
+struct History {
+    id: BackupId,
+    parent: Option<Manifest>,
+    sequence: u64,
+    block_bytes: u32,
+}
+
+impl History {
+    fn new(
+        repository: &Repository,
+        volume: &VolumeName,
+        request: &BackupRequest,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<Self> {
+        let listing = repository.backups(volume)?;
+        for (backup, error) in &listing.damaged {
+            observer.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
+        }
+        let id = match &request.id {
+            Some(id) if listing.has(id) => anyhow::bail!("backup {volume}/{id} exists already: choose another --id"),
+            Some(id) => id.clone(),
+            None => BackupId::generate(jiff::Timestamp::now(), random()),
+        };
+        let parent = match &request.compare {
+            Compare::Nothing => None,
+            Compare::With(parent) => Some(repository.manifest(volume, parent)?),
+            Compare::Newest => listing.manifests.last().cloned(),
+        };
+        let sequence = listing.next_sequence();
+        let block_bytes = block_bytes(request.block_bytes, parent.as_ref())?;
+        Ok(Self { id, parent, sequence, block_bytes })
+    }
+}
+
+/// A volume's chain keeps its block size; only a full backup may have another.
+fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result<u32> {
+    match (wanted, parent) {
+        (None, None) => Ok(BLOCK_BYTES_DEFAULT),
+        (None, Some(parent)) => Ok(parent.block_bytes),
+        (Some(wanted), Some(parent)) if wanted != parent.block_bytes => Err(BadRequest(format!(
+            "backup {} has blocks of {} and can't be compared with blocks of {}: leave --block-size out, or add --full",
+            parent.backup,
+            size(u64::from(parent.block_bytes)),
+            size(u64::from(wanted))
+        ))
+        .into()),
+        (Some(wanted), _) => Ok(wanted),
+    }
+}
+
+/// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`, `rbd:pool/image@snapshot` → `pool-image`.
+fn default_volume(source: &str) -> VolumeName {
+    if let Ok(url) = source.parse::<RbdUrl>() {
+        let parts = [Some(url.pool), url.namespace, Some(url.image)];
+        return VolumeName::sanitize(&parts.into_iter().flatten().collect::<Vec<_>>().join("-"));
+    }
+    let name = match source.strip_prefix("/dev/") {
+        Some(device) if !device.starts_with("shm/") => device.replace('/', "-"),
+        _ => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    VolumeName::sanitize(&name)
+}
+
+fn random() -> u32 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    u32::try_from(high >> 32).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_named_after_its_source() {
+        for (source, name) in [
+            ("/dev/vdb", "vdb"),
+            ("/dev/vg/data", "vg-data"),
+            ("/images/db.img", "db.img"),
+            ("/dev/shm/db.img", "db.img"),
+            ("/images/my disk.img", "my_disk.img"),
+            ("rbd:volumes/disk-1@monday?user=backup", "volumes-disk-1"),
+            ("rbd:volumes/tenant/disk-1", "volumes-tenant-disk-1"),
+        ] {
+            assert_eq!(default_volume(source).as_str(), name);
+        }
+    }
+}

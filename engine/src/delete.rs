@@ -1,0 +1,81 @@
+//! Ends the existence of backups, and removes what no other backup needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use septet_format::{BackupId, VolumeName};
+use septet_ipc::{Begin, DeleteJob};
+use septet_repository::pending;
+
+use crate::attempt::failed;
+use crate::{BadRequest, Doing, Engine, Observer, rbd};
+
+/// Deletes backups.
+#[derive(Debug, Clone)]
+pub struct DeleteRequest {
+    /// The backups: each an id, `VOLUME/ID` or `VOLUME@latest`; by force only `VOLUME/ID`.
+    pub backups: Vec<String>,
+    /// Also what never became a backup, whoever makes it.
+    pub force: bool,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy)]
+pub struct Deleted {
+    /// How many objects, besides the manifests.
+    pub objects: u64,
+}
+
+impl Engine<'_> {
+    /// Deletes backups. All are looked up before any goes: a misspelt id deletes nothing.
+    ///
+    /// # Errors
+    /// If one is not there, or can't be deleted; what is not deleted yet goes with the next deletion.
+    pub fn delete(&self, request: &DeleteRequest, observer: &mut dyn Observer) -> anyhow::Result<Deleted> {
+        let doomed = self.doomed(request)?;
+        if request.force {
+            for (volume, backups) in &doomed {
+                backups.iter().try_for_each(|backup| pending::discard(&self.repository, volume, backup))?;
+            }
+        }
+        let mut objects = 0;
+        for (volume, backups) in doomed {
+            objects += self.delete_of(&volume, backups, observer)?;
+        }
+        Ok(Deleted { objects })
+    }
+
+    fn doomed(&self, request: &DeleteRequest) -> anyhow::Result<BTreeMap<VolumeName, Vec<BackupId>>> {
+        let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();
+        for spec in &request.backups {
+            let (volume, backup) = if request.force { named(spec)? } else { self.repository.resolve(spec)? };
+            doomed.entry(volume).or_default().push(backup);
+        }
+        Ok(doomed)
+    }
+
+    fn delete_of(
+        &self,
+        volume: &VolumeName,
+        backups: Vec<BackupId>,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<u64> {
+        let manifests = backups.iter().filter_map(|backup| self.repository.manifest(volume, backup).ok());
+        let sources: BTreeSet<_> = manifests.map(|manifest| manifest.source.name).collect();
+        observer.begins(&Doing::Delete { volume, backups: &backups });
+        let begin = Begin::Delete(DeleteJob { repo: self.repo.clone(), volume: volume.clone(), backups });
+        let report = self
+            .runner
+            .run(&begin, observer)
+            .map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?;
+        sources.iter().for_each(|source| rbd::tidy(self, volume, source, None, observer));
+        Ok(report.progress.objects)
+    }
+}
+
+/// The backup of that name, which need not be one.
+fn named(spec: &str) -> anyhow::Result<(VolumeName, BackupId)> {
+    let usage = |why: &str| BadRequest(format!("{spec:?} names no backup: {why}"));
+    let (volume, backup) = spec.split_once('/').ok_or_else(|| usage("with --force write VOLUME/ID"))?;
+    let wrong = |error: septet_format::FormatError| usage(&error.to_string());
+    Ok((volume.parse().map_err(wrong)?, backup.parse().map_err(wrong)?))
+}

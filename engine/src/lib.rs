@@ -1,0 +1,49 @@
+//! What each command does, without a command line and without printing.
+//!
+//! A command is a typed request ([`BackupRequest`], [`RestoreRequest`] and so on) that an [`Engine`]
+//! carries out on a [`Repository`](septet_repository::Repository); it gives a typed result. An [`Observer`]
+//! hears of progress and notes meanwhile. The agents are run by a [`Runner`]: [`Supervisor`] starts them as
+//! processes; the simulation runs the same requests on agents in one process.
+
+mod attempt;
+mod backup;
+mod clean;
+mod delete;
+mod engine;
+mod error;
+mod export_diff;
+mod import_diff;
+mod list;
+mod observer;
+mod place;
+mod rbd;
+mod rbd_diff;
+mod rebuild;
+mod restore;
+mod runner;
+mod settings;
+mod smoke;
+mod smoke_store;
+mod supervisor;
+mod verify;
+mod words;
+
+pub use backup::{BackupRequest, Compare, Made, back_up};
+pub use clean::{CleanRequest, Cleaned};
+pub use delete::{DeleteRequest, Deleted};
+pub use engine::Engine;
+pub use error::{BadRequest, Interrupted};
+pub use export_diff::ExportDiffRequest;
+pub use import_diff::ImportDiffRequest;
+pub use list::{list, show};
+pub use observer::{Doing, Observer};
+pub use place::{CephAccess, UploadCheck, repository, repository_within, volume};
+pub use rbd_diff::Version as DiffVersion;
+pub use rebuild::{RebuildRequest, RebuiltTables};
+pub use restore::{RestoreRequest, Restored};
+pub use runner::{Report, RunError, Runner, Usage, pipeline};
+pub use settings::{Sandboxing, Settings, TIMEOUT_DEFAULT};
+pub use smoke::SmokeRequest;
+pub use supervisor::{Interrupt, Supervisor};
+pub use verify::{DamagedBackup, Verified, VerifyRequest, VolumeRun};
+pub use words::{number_of, size, words};

@@ -1,0 +1,35 @@
+//! Makes a backup's lost or damaged tables anew, from the segments' own indexes.
+
+use septet_format::Manifest;
+use septet_repository::{Rebuilt, Repository, rebuild};
+
+/// Rebuilds the tables of a backup.
+#[derive(Debug, Clone)]
+pub struct RebuildRequest {
+    /// The backup: an id, `VOLUME/ID` or `VOLUME@latest`.
+    pub backup: String,
+}
+
+/// What was rebuilt.
+#[derive(Debug)]
+pub struct RebuiltTables {
+    /// The backup.
+    pub manifest: Manifest,
+    /// Which of its tables.
+    pub tables: Rebuilt,
+    /// How many segments' indexes were read for it.
+    pub segments: u64,
+}
+
+impl RebuildRequest {
+    /// Rebuilds what is lost. Its one write is atomic: this may be ended at any time.
+    ///
+    /// # Errors
+    /// If what is left is not enough, or the repository can't be read or written.
+    pub fn carry_out(&self, repository: &Repository) -> anyhow::Result<RebuiltTables> {
+        let manifest = repository.find(&self.backup)?;
+        let mut segments = 0;
+        let tables = rebuild(repository, &manifest, &mut |read, _| segments = read)?;
+        Ok(RebuiltTables { manifest, tables, segments })
+    }
+}

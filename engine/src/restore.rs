@@ -1,0 +1,155 @@
+//! Writes a backup, or a part of it, to a file or a block device.
+
+use std::path::Path;
+
+use septet_format::Manifest;
+use septet_ipc::message::Damage;
+use septet_ipc::{Begin, RestoreJob};
+use septet_volume::RbdUrl;
+
+use crate::attempt::failed;
+use crate::backup::{pool_bytes, streams};
+use crate::observer::Watched;
+use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place, rbd};
+
+/// Writes a backup, or a part of it, to a volume.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The backup: an id, `VOLUME/ID` or `VOLUME@latest`.
+    pub backup: String,
+    /// Where to, as [`volume`](crate::volume) gives it.
+    pub target: String,
+    /// Whether the image is to be made that is the target.
+    pub create: bool,
+    /// The first byte to restore.
+    pub offset_bytes: u64,
+    /// How many bytes to restore; none: to the volume's end.
+    pub length_bytes: Option<u64>,
+    /// Whether to write over what is there.
+    pub overwrite: bool,
+    /// Whether the target is new and reads as zeros.
+    pub zeroed: bool,
+    /// Whether damaged blocks are left out and listed, instead of ending the restore.
+    pub keep_going: bool,
+    /// How many reads and writes go on at once; none: as many as suit the store.
+    pub streams: Option<u32>,
+}
+
+/// A backup that was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The backup.
+    pub manifest: Manifest,
+    /// How many bytes of the volume were asked for.
+    pub length_bytes: u64,
+    /// What was not restored since it is damaged: in order, neighbours with the same reason as one.
+    pub damaged: Vec<Damage>,
+    /// The run.
+    pub report: Report,
+}
+
+impl Engine<'_> {
+    /// Restores a backup.
+    ///
+    /// # Errors
+    /// Whatever keeps the backup from being restored; a new file is gone then.
+    pub fn restore(&self, request: &RestoreRequest, observer: &mut dyn Observer) -> anyhow::Result<Restored> {
+        let target = &request.target;
+        let manifest = self.repository.find(&request.backup)?;
+        let length_bytes = length(request, &manifest)?;
+        check_target(target, &self.repo, &manifest, request.overwrite)?;
+        let begin = Begin::Restore(RestoreJob {
+            repo: self.repo.clone(),
+            volume: manifest.volume.clone(),
+            backup: manifest.backup.clone(),
+            target: target.clone(),
+            overwrite: request.overwrite,
+            zeroed: request.zeroed,
+            keep_going: request.keep_going,
+            offset_bytes: request.offset_bytes,
+            length_bytes,
+            volume_bytes: manifest.volume_bytes,
+            block_bytes: manifest.block_bytes,
+            streams: streams(&self.repository, request.streams),
+            pool_bytes: pool_bytes(&self.repository, Some(length_bytes)),
+            rbd: rbd::restore(target, request.create, &manifest)?,
+        });
+        if septet_volume::discard_abandoned(Path::new(target)) {
+            observer.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
+        }
+        let is_new = !RbdUrl::is_meant(target) && !Path::new(target).exists();
+        observer.begins(&Doing::Restore { volume: &manifest.volume, backup: &manifest.backup });
+        let mut watched = Watched::new(observer);
+        match self.runner.run(&begin, &mut watched) {
+            Ok(report) => Ok(Restored { manifest, length_bytes, damaged: merged(&report.damage), report }),
+            Err(error) => Err(given_up(request, is_new, error, &mut watched)),
+        }
+    }
+}
+
+/// The error of a restore that failed, after the user was told what it left.
+fn given_up(request: &RestoreRequest, is_new: bool, error: RunError, observer: &mut Watched) -> anyhow::Error {
+    let target = &request.target;
+    // An unfinished new file has a name of its own, which nobody takes for the volume.
+    septet_volume::discard_abandoned(Path::new(target));
+    if request.create {
+        observer.note("what was restored may be left in an image IMAGE.septet-partial: the next restore removes it");
+        return failed(error, "no image of that name was made");
+    }
+    if is_new {
+        return failed(error, "nothing half-made was left behind");
+    }
+    let left = format!("{target} is partly written: restore it again before it is used");
+    if observer.at_work && !matches!(error, RunError::Interrupted) {
+        observer.note(&left);
+    }
+    failed(error, &left)
+}
+
+fn length(request: &RestoreRequest, manifest: &Manifest) -> anyhow::Result<u64> {
+    let rest = manifest.volume_bytes.checked_sub(request.offset_bytes);
+    let rest = rest.ok_or_else(|| {
+        BadRequest(format!("--offset {} is beyond the volume's {} bytes", request.offset_bytes, manifest.volume_bytes))
+    })?;
+    let length = request.length_bytes.unwrap_or(rest);
+    if length > rest {
+        let end = request.offset_bytes.saturating_add(length);
+        return Err(BadRequest(format!(
+            "bytes {}..{end} end beyond the volume's {} bytes",
+            request.offset_bytes, manifest.volume_bytes
+        ))
+        .into());
+    }
+    Ok(length)
+}
+
+/// Refuses what nobody can mean, before anything is opened for writing.
+fn check_target(target: &str, repo: &str, manifest: &Manifest, overwrite: bool) -> anyhow::Result<()> {
+    let path = Path::new(target);
+    let repository = std::fs::canonicalize(repo.strip_prefix("file://").unwrap_or(repo));
+    if let (Some(real), Ok(repository)) = (place::real_path(path), repository)
+        && real.starts_with(repository)
+    {
+        anyhow::bail!("{target} is inside the repository: a restore there would destroy what it restores from");
+    }
+    if !overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
+        anyhow::bail!("{target} is the very volume that this backup was made from: add --overwrite to write over it");
+    }
+    Ok(())
+}
+
+/// Damaged ranges in order, neighbours with the same reason as one.
+fn merged(damage: &[Damage]) -> Vec<Damage> {
+    let mut sorted = damage.to_vec();
+    sorted.sort_by_key(|damage| damage.offset);
+    let mut merged: Vec<Damage> = Vec::new();
+    for next in sorted {
+        match merged.last_mut() {
+            Some(last) if last.offset + last.size == next.offset && last.reason == next.reason => {
+                last.size += next.size
+            }
+            _ => merged.push(next),
+        }
+    }
+    merged
+}

@@ -1,0 +1,219 @@
+//! Proves that a backup server is set up right, with a small file in the place of a
+//! disk.
+//!
+//! Each step is the real command. A step that fails is named with what is wrong; what the test made
+//! is removed in any case.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use septet_format::VolumeName;
+use septet_ipc::Compression;
+use septet_repository::Repository;
+use uuid::Uuid;
+
+use crate::smoke_store::store_steps;
+use crate::words::{number_of, size, words};
+use crate::{BackupRequest, Compare, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
+
+/// Enough for several blocks of each kind, and quick anywhere.
+const VOLUME_BYTES: usize = 16 << 20;
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Proves a set-up.
+#[derive(Debug, Clone, Default)]
+pub struct SmokeRequest {
+    /// The repository to try; none: one in a temporary directory.
+    pub repo: Option<String>,
+}
+
+impl SmokeRequest {
+    /// Runs the smoke test; the repository that is ready. What it made is removed in any case.
+    ///
+    /// # Errors
+    /// What is wrong, behind the name of the step that found it.
+    pub fn carry_out(
+        &self,
+        runner: &dyn Runner,
+        timeout: Duration,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<String> {
+        let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().map_err(|error| {
+            let place = std::env::temp_dir();
+            anyhow::anyhow!(
+                "no temporary directory can be made in {}: {}; set TMPDIR to another place",
+                place.display(),
+                words(&error)
+            )
+        })?;
+        let repo = match &self.repo {
+            Some(repo) => repo.clone(),
+            None => scratch.path().join("repository").to_string_lossy().into_owned(),
+        };
+        // Several hosts may try one repository at once, and each may have this process number.
+        let run = Uuid::new_v4().simple().to_string();
+        let volume = VolumeName::sanitize(&format!("septet-smoke-{run}"));
+        let url = place::repository_within(&repo, timeout, None)?;
+        let test = Test { scratch: scratch.path().to_owned(), repo: url, run, volume, runner, timeout };
+        let result = test.steps(observer);
+        if result.is_err() {
+            test.clean_up();
+        }
+        result.map(|()| repo)
+    }
+}
+
+struct Test<'a> {
+    scratch: PathBuf,
+    repo: String,
+    run: String,
+    volume: VolumeName,
+    runner: &'a dyn Runner,
+    timeout: Duration,
+}
+
+impl Test<'_> {
+    fn steps(&self, observer: &mut dyn Observer) -> anyhow::Result<()> {
+        if self.repo.contains("://") {
+            store_steps(&self.repo, self.volume.as_str(), observer)?;
+        }
+        let disk = self.scratch.join("disk");
+        let mut content = sample();
+        step(observer, "make a small disk", |_| {
+            fs::write(&disk, &content)?;
+            Ok(size(content.len() as u64))
+        })?;
+        step(observer, "full backup", |observer| self.back_up(&disk, "full", observer))?;
+        change(&mut content);
+        step(observer, "change the disk", |_| {
+            fs::write(&disk, &content)?;
+            Ok("2 blocks".to_owned())
+        })?;
+        step(observer, "incremental backup", |observer| self.back_up(&disk, "incremental", observer))?;
+        let restored = self.scratch.join("restored");
+        step(observer, "restore", |observer| self.restore("incremental", &restored, observer))?;
+        step(observer, "compare", |_| compare(&restored, &content))?;
+        step(observer, "delete the full backup", |observer| self.delete("full", observer))?;
+        let again = self.scratch.join("again");
+        step(observer, "restore what is left", |observer| self.restore("incremental", &again, observer))?;
+        step(observer, "compare", |_| compare(&again, &content))?;
+        step(observer, "delete the incremental", |observer| self.delete("incremental", observer))?;
+        step(observer, "find nothing left", |_| self.find_nothing())
+    }
+
+    fn back_up(&self, disk: &Path, id: &str, observer: &mut dyn Observer) -> anyhow::Result<String> {
+        let request = BackupRequest {
+            source: text(disk),
+            spool: None,
+            audit_ppm: 0,
+            snapshot: false,
+            volume: Some(self.volume.clone()),
+            id: Some(self.id(id).parse()?),
+            compare: Compare::Newest,
+            block_bytes: None,
+            metadata: None,
+            compression: Compression::Lz4,
+            streams: 4,
+            segment_bytes: 256 << 20,
+        };
+        let manifest = back_up(&self.repo, &request, self.runner, self.timeout, observer)?.manifest;
+        Ok(format!("{} blocks stored, {} unchanged", manifest.blocks.data, manifest.blocks.unchanged))
+    }
+
+    fn restore(&self, id: &str, target: &Path, observer: &mut dyn Observer) -> anyhow::Result<String> {
+        let request = RestoreRequest {
+            backup: format!("{}/{}", self.volume, self.id(id)),
+            target: text(target),
+            create: false,
+            offset_bytes: 0,
+            length_bytes: None,
+            overwrite: false,
+            zeroed: false,
+            keep_going: false,
+            streams: None,
+        };
+        Ok(size(self.engine()?.restore(&request, observer)?.length_bytes))
+    }
+
+    fn delete(&self, id: &str, observer: &mut dyn Observer) -> anyhow::Result<String> {
+        let request = DeleteRequest { backups: vec![format!("{}/{}", self.volume, self.id(id))], force: false };
+        Ok(number_of(self.engine()?.delete(&request, observer)?.objects, "object"))
+    }
+
+    fn engine(&self) -> anyhow::Result<Engine<'_>> {
+        Ok(Engine::open(&self.repo, self.runner, self.timeout)?)
+    }
+
+    fn find_nothing(&self) -> anyhow::Result<String> {
+        let repository = Repository::open(&self.repo)?;
+        let left = repository.store().list(&septet_format::keys::volume_prefix(&self.volume))?;
+        ensure!(left.is_empty(), "{} objects were not deleted, {} among them", left.len(), left[0].key);
+        Ok("clean".to_owned())
+    }
+
+    /// Ids are searched in all volumes: that of a test must not be in the way of another's.
+    fn id(&self, name: &str) -> String {
+        format!("smoke-{}-{name}", self.run)
+    }
+
+    fn clean_up(&self) {
+        for id in ["incremental", "full"] {
+            // It may never have been made.
+            let _ = self.delete(id, &mut ());
+        }
+    }
+}
+
+/// A path of ours as text.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Runs a step and tells of it as it passes.
+pub(crate) fn step(
+    observer: &mut dyn Observer,
+    name: &str,
+    run: impl FnOnce(&mut dyn Observer) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let result = run(observer).with_context(|| name.to_owned())?;
+    observer.passed(name, &result);
+    Ok(())
+}
+
+/// A disk with text, noise and zeros.
+fn sample() -> Vec<u8> {
+    let mut disk = vec![0; VOLUME_BYTES];
+    for (number, block) in disk.chunks_mut(BLOCK_BYTES).enumerate() {
+        match number % 3 {
+            0 => block.iter_mut().zip(b"septet smoke test ".iter().cycle()).for_each(|(byte, &text)| *byte = text),
+            1 => noise(block, number as u64),
+            _ => {}
+        }
+    }
+    disk
+}
+
+fn change(disk: &mut [u8]) {
+    noise(&mut disk[BLOCK_BYTES..2 * BLOCK_BYTES], 1 << 32);
+    disk[2 * BLOCK_BYTES] = 1;
+}
+
+/// Bytes that no codec shortens, from a hash of their place.
+fn noise(block: &mut [u8], seed: u64) {
+    for (place, chunk) in block.chunks_mut(32).enumerate() {
+        let hash = septet_format::BlockHash::of(&[seed, place as u64].map(u64::to_le_bytes).concat());
+        chunk.copy_from_slice(&hash.as_bytes()[..chunk.len()]);
+    }
+}
+
+fn compare(restored: &Path, content: &[u8]) -> anyhow::Result<String> {
+    let bytes = fs::read(restored)?;
+    ensure!(bytes.len() == content.len(), "the restored disk has {} bytes instead of {}", bytes.len(), content.len());
+    let differs = bytes.iter().zip(content).position(|(a, b)| a != b);
+    if let Some(at) = differs {
+        anyhow::bail!("the restored disk differs at byte {at}");
+    }
+    Ok("bit for bit".to_owned())
+}

@@ -1,0 +1,36 @@
+//! Whether the agents will be locked in, and what the user is told if not; see `septet_sandbox`.
+
+use septet_ipc::Begin;
+use septet_sandbox::missing;
+
+use crate::{RunError, Sandboxing};
+
+/// The value of the agents' variable that says how they are to be locked in.
+pub(super) fn mode(sandboxing: Sandboxing) -> &'static str {
+    match sandboxing {
+        Sandboxing::Required => "required",
+        Sandboxing::BestEffort => "best-effort",
+        Sandboxing::Off => "off",
+    }
+}
+
+/// What the kernel can't hold the agents to, for the user; an error, where that is required.
+pub(super) fn check(begin: &Begin, sandboxing: Sandboxing) -> Result<Option<String>, RunError> {
+    match (sandboxing, lacking(begin)) {
+        (Sandboxing::Off, _) | (_, None) => Ok(None),
+        (Sandboxing::Required, Some(why)) => {
+            Err(RunError::Sandbox(format!("{why}; --require-sandbox goes without nothing")))
+        }
+        (Sandboxing::BestEffort, Some(why)) => Ok(Some(format!("the agents are not fully locked in: {why}"))),
+    }
+}
+
+fn lacking(begin: &Begin) -> Option<String> {
+    let of_profile = || septet_store::needs_to_read(begin.repo()).is_unheld();
+    missing().or_else(|| {
+        of_profile().then(|| {
+            "an AWS profile names a credential_process, which may need anything: give the keys in the environment"
+                .to_owned()
+        })
+    })
+}

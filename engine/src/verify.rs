@@ -1,0 +1,234 @@
+//! Reads back every object that some backups need, and names the volume ranges that are damaged.
+//!
+//! Segments are read once each by the ring, however many backups share them. What is damaged there
+//! is then looked up in each backup's own map, which is held against the segments' indexes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use septet_format::{BackupId, Manifest, VolumeName};
+use septet_ipc::message::Damage;
+use septet_ipc::{Begin, Sample, VerifyJob};
+use septet_repository::Repository;
+use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
+
+use crate::attempt::failed;
+use crate::backup::{pool_bytes, streams};
+use crate::{Doing, Engine, Observer, Report};
+
+/// Checks backups.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyRequest {
+    /// The backups: each an id, `VOLUME/ID` or `VOLUME@latest`; none: all.
+    pub backups: Vec<String>,
+    /// Whether only to look if every object is there and as long as it should be.
+    pub quick: bool,
+    /// What part of the segments to read; none: all. Of the rest it is only looked whether it is there.
+    pub sample: Option<Sample>,
+    /// How many reads go on at once; none: as many as suit the store.
+    pub streams: Option<u32>,
+}
+
+/// What was verified.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// How many backups.
+    pub backups: u64,
+    /// How many segments.
+    pub objects: u64,
+    /// How many bytes of them.
+    pub bytes: u64,
+    /// What is damaged.
+    pub damaged: Vec<DamagedBackup>,
+    /// What each volume's run did.
+    pub runs: Vec<VolumeRun>,
+}
+
+/// A damaged part of a backup.
+#[derive(Debug)]
+pub struct DamagedBackup {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The backup.
+    pub backup: BackupId,
+    /// Which bytes of the volume, and why; if there are none, it is of all of the backup.
+    pub range: DamagedRange,
+}
+
+/// The run that read a volume's segments.
+#[derive(Debug)]
+pub struct VolumeRun {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The run.
+    pub report: Report,
+}
+
+impl Engine<'_> {
+    /// Verifies backups.
+    ///
+    /// # Errors
+    /// If the repository can't be read. That something is damaged is no error.
+    pub fn verify(&self, request: &VerifyRequest, observer: &mut dyn Observer) -> anyhow::Result<Verified> {
+        let repository = &self.repository;
+        let chosen = Chosen::new(repository, &request.backups)?;
+        let mut found = Verified::default();
+        for (volume, backup, why) in &chosen.unreadable {
+            found.backups += 1;
+            found.whole(volume, backup, why.clone());
+        }
+        for (volume, manifests) in &chosen.manifests {
+            if request.quick {
+                found.look(repository, volume, manifests, None)?;
+            } else {
+                let report = self.read_segments(volume, manifests, request, observer)?;
+                found.segments(repository, volume, manifests, report, request.sample)?;
+            }
+        }
+        found.forget_deleted(repository, observer)?;
+        Ok(found)
+    }
+
+    /// Has the agents read every segment that the backups need.
+    fn read_segments(
+        &self,
+        volume: &VolumeName,
+        manifests: &[Manifest],
+        request: &VerifyRequest,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<Report> {
+        let backups: Vec<BackupId> = manifests.iter().map(|manifest| manifest.backup.clone()).collect();
+        observer.begins(&Doing::Verify { volume, backups: &backups });
+        let bytes = manifests.iter().map(|manifest| manifest.bytes_stored).sum();
+        let begin = Begin::Verify(VerifyJob {
+            repo: self.repo.clone(),
+            volume: volume.clone(),
+            backups,
+            block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
+            streams: streams(&self.repository, request.streams),
+            pool_bytes: pool_bytes(&self.repository, Some(bytes)),
+            sample: request.sample,
+        });
+        self.runner.run(&begin, observer).map_err(|error| failed(error, "nothing was changed"))
+    }
+}
+
+/// What is to be verified.
+#[derive(Default)]
+struct Chosen {
+    manifests: BTreeMap<VolumeName, Vec<Manifest>>,
+    unreadable: Vec<(VolumeName, BackupId, String)>,
+}
+
+impl Chosen {
+    fn new(repository: &Repository, specs: &[String]) -> anyhow::Result<Self> {
+        let mut chosen = Self::default();
+        if specs.is_empty() {
+            for volume in repository.volumes()? {
+                let listing = repository.backups(&volume)?;
+                for (backup, error) in listing.damaged {
+                    chosen.unreadable.push((volume.clone(), backup, error.to_string()));
+                }
+                if !listing.manifests.is_empty() {
+                    chosen.manifests.insert(volume, listing.manifests);
+                }
+            }
+        }
+        for spec in specs {
+            let (volume, backup) = repository.resolve(spec)?;
+            match repository.manifest(&volume, &backup) {
+                Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
+                Err(error) if error.is_damage() => chosen.unreadable.push((volume, backup, error.to_string())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn damaged_segments(damage: &[Damage]) -> DamagedSegments {
+    let mut damaged = DamagedSegments::default();
+    for piece in damage {
+        let (Some(backup), Some(number)) = (&piece.backup, piece.segment) else { continue };
+        match piece.segment_offset {
+            Some(offset) => damaged.add_place(backup.clone(), number, offset, piece.reason.clone()),
+            None => damaged.add_segment(backup.clone(), number, piece.reason.clone()),
+        }
+    }
+    damaged
+}
+
+impl Verified {
+    /// Something is wrong with all of a backup.
+    fn whole(&mut self, volume: &VolumeName, backup: &BackupId, reason: String) {
+        self.damaged(volume, backup, DamagedRange { offset_bytes: 0, size_bytes: 0, reason });
+    }
+
+    fn damaged(&mut self, volume: &VolumeName, backup: &BackupId, range: DamagedRange) {
+        self.damaged.push(DamagedBackup { volume: volume.clone(), backup: backup.clone(), range });
+    }
+
+    /// What the ring found in the segments, and what is wrong besides. What a sample does not read is looked at.
+    fn segments(
+        &mut self,
+        repository: &Repository,
+        volume: &VolumeName,
+        manifests: &[Manifest],
+        report: Report,
+        sample: Option<Sample>,
+    ) -> anyhow::Result<()> {
+        let part = sample
+            .map(|Sample { ppm, round }| audit::Sample::new(repository.store().part_rules().read_bytes, ppm, round));
+        if part.is_some() {
+            self.look(repository, volume, manifests, part.as_ref())?;
+        } else {
+            self.backups += manifests.len() as u64;
+        }
+        self.objects += report.progress.objects;
+        self.bytes += report.progress.bytes_done;
+        let damaged = damaged_segments(&report.damage);
+        let mut indexes = IndexCache::default();
+        for manifest in manifests {
+            let ranges = damaged_ranges(repository, manifest, &damaged, &mut indexes, part.as_ref())?;
+            ranges.into_iter().for_each(|range| self.damaged(volume, &manifest.backup, range));
+        }
+        self.runs.push(VolumeRun { volume: volume.clone(), report });
+        Ok(())
+    }
+
+    /// Looks whether every object that the backups need is there and as long as it should be, or every one that
+    /// is not a part of the sample.
+    fn look(
+        &mut self,
+        repository: &Repository,
+        volume: &VolumeName,
+        manifests: &[Manifest],
+        sample: Option<&audit::Sample>,
+    ) -> anyhow::Result<()> {
+        let look = QuickLook::take(repository, volume)?;
+        for manifest in manifests {
+            self.backups += 1;
+            for reason in look.damage(manifest, sample) {
+                self.whole(volume, &manifest.backup, reason);
+            }
+        }
+        if sample.is_none() {
+            let (objects, bytes) = look.covered(manifests);
+            self.objects += objects;
+            self.bytes += bytes;
+        }
+        Ok(())
+    }
+
+    /// A backup that was deleted while it was looked at is not damaged.
+    fn forget_deleted(&mut self, repository: &Repository, observer: &mut dyn Observer) -> anyhow::Result<()> {
+        let named: BTreeSet<_> =
+            self.damaged.iter().map(|damaged| (damaged.volume.clone(), damaged.backup.clone())).collect();
+        for (volume, backup) in named {
+            if !repository.exists(&volume, &backup)? {
+                self.damaged.retain(|damaged| (&damaged.volume, &damaged.backup) != (&volume, &backup));
+                observer.note(&format!("backup {volume}/{backup} was deleted while it was verified"));
+            }
+        }
+        Ok(())
+    }
+}
