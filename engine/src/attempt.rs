@@ -56,7 +56,9 @@ impl Attempt<'_> {
     /// Says in the repository that the backup is in the making, by a new run or by one that goes on.
     fn begin(&mut self, observer: &mut dyn Observer) -> anyhow::Result<Pending> {
         let BackupJob { volume, backup, parent, .. } = &self.job;
-        let mut marker = pending::marker(&self.engine.repository, volume.clone(), backup.clone(), parent.clone());
+        let Engine { repository, runner, .. } = self.engine;
+        let (process, now) = (runner.process(), runner.now());
+        let mut marker = pending::marker(repository, process, now, (volume, backup), parent.clone());
         marker.snapshot.clone_from(&self.snapshot);
         marker.source = Source {
             name: self.job.source.clone(),

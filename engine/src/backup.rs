@@ -10,7 +10,6 @@ use septet_repository::{Repository, pending};
 use septet_store::PartRules;
 use septet_volume::{Origin, RbdUrl};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::attempt::Attempt;
 use crate::words::size;
@@ -114,7 +113,7 @@ impl Engine<'_> {
         if let Some(note) = repository.store().note()? {
             observer.note(&note);
         }
-        let history = History::new(repository, &volume, request, observer)?;
+        let history = History::new(self, &volume, request, observer)?;
         let origin = rbd::identify(&source, request, self.timeout)?;
         let snapshot = snapshot(&source, origin.as_ref(), request, observer);
         let interrupted = interrupted(repository, &volume, request, &history, snapshot.as_deref())?;
@@ -238,7 +237,7 @@ struct History {
 
 impl History {
     fn new(
-        repository: &Repository,
+        Engine { repository, runner, .. }: &Engine,
         volume: &VolumeName,
         request: &BackupRequest,
         observer: &mut dyn Observer,
@@ -250,7 +249,7 @@ impl History {
         let id = match &request.id {
             Some(id) if listing.has(id) => anyhow::bail!("backup {volume}/{id} exists already: choose another --id"),
             Some(id) => id.clone(),
-            None => BackupId::generate(jiff::Timestamp::now(), random()),
+            None => BackupId::generate(runner.now(), runner.random()),
         };
         let parent = match &request.compare {
             Compare::Nothing => None,
@@ -290,11 +289,6 @@ fn default_volume(source: &str) -> VolumeName {
         _ => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     VolumeName::sanitize(&name)
-}
-
-fn random() -> u32 {
-    let (high, _) = Uuid::new_v4().as_u64_pair();
-    u32::try_from(high >> 32).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Who runs a job: the agents of its pipeline, wherever they are.
 
+use jiff::Timestamp;
+use septet_format::Process;
 use septet_ipc::message::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Failure};
 use septet_store::Counts;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::Observer;
 use crate::words::words;
 
-/// Runs jobs.
+/// Runs jobs, on a host with a clock.
 pub trait Runner {
     /// Runs a job to its end, and tells `observer` what the agents say meanwhile.
     ///
@@ -18,6 +21,21 @@ pub trait Runner {
 
     /// Removes what crashed runs have left on this host outside of repositories; how many objects.
     fn clear_up(&self) -> usize;
+
+    /// The process whose life shows whether a backup is still being made.
+    fn process(&self) -> Process {
+        septet_repository::current_process()
+    }
+
+    /// What the host's clock shows.
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// A number that no other run has: it keeps two backups of one second apart.
+    fn random(&self) -> u32 {
+        Uuid::new_v4().as_fields().0
+    }
 }
 
 /// The agents of each job, in the order of the ring.

@@ -32,7 +32,7 @@ pub use block_reader::BackupReader;
 pub use catalog::Listing;
 pub use clean::{Cleaned, clean};
 pub use error::{RepositoryError, Result};
-pub use process::machine;
+pub use process::{current as current_process, machine};
 pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
 pub use table::TableKind;

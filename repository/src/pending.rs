@@ -15,7 +15,7 @@ use crate::{Repository, RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
 use septet_format::keys::{self, Key};
-use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Source, VolumeName};
+use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Process, Source, VolumeName};
 use septet_store::StoreErrorKind;
 use std::collections::BTreeMap;
 
@@ -28,18 +28,24 @@ pub struct Markers {
     pub unreadable: Vec<(BackupId, RepositoryError)>,
 }
 
-/// A marker of this process, not written yet: the first attempt at the backup.
-pub fn marker(repository: &Repository, volume: VolumeName, backup: BackupId, parent: Option<BackupId>) -> Pending {
+/// A marker, not written yet: `by` makes the first attempt at the backup, at the time `created`.
+pub fn marker(
+    repository: &Repository,
+    by: Process,
+    created: Timestamp,
+    (volume, backup): (&VolumeName, &BackupId),
+    parent: Option<BackupId>,
+) -> Pending {
     Pending {
         format: FORMAT_VERSION,
         repository: repository.id(),
-        volume,
-        backup,
+        volume: volume.clone(),
+        backup: backup.clone(),
         parent,
         attempt: 0,
-        by: process::current(),
+        by,
         source: Source::default(),
-        created: Timestamp::now(),
+        created,
         beat: 0,
         snapshot: None,
     }

@@ -14,7 +14,7 @@ pub fn machine() -> Machine {
 }
 
 /// This process.
-pub(crate) fn current() -> Process {
+pub fn current() -> Process {
     let pid = std::process::id();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     Process {

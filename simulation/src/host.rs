@@ -1,27 +1,27 @@
-//! What one host does to a repository, as the commands do it: the library's steps around the rings.
+//! A host of a simulation: it carries out the engine's own requests, on a store in memory and with simulated agents.
 //!
 //! Several hosts may share a store; one may do something while another stands still at an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
-use jiff::SignedDuration;
-use septet_format::{BackupId, Manifest, Pending, VolumeName, keys};
-use septet_ipc::message::Damage;
-use septet_ipc::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, VerifyJob};
-use septet_repository::audit::{DamagedSegments, IndexCache, damaged_ranges};
-use septet_repository::conclude::{self, Left};
-use septet_repository::{BackupReader, Repository, clean, pending, resume};
+use septet_engine::{
+    BackupRequest, CleanRequest, Compare, DeleteRequest, Doing, Engine, Observer, RestoreRequest, TIMEOUT_DEFAULT,
+    VerifyRequest,
+};
+use septet_format::{BackupId, Manifest, VolumeName, keys};
+use septet_ipc::Compression;
+use septet_ipc::message::{Damage, Progress};
+use septet_repository::{BackupReader, Repository, pending};
 use septet_store::{Memory, Store};
 use tempfile::TempDir;
 
-use crate::{BLOCK_BYTES, Ring};
-
-const POOL_BYTES: u64 = 2 << 20;
+use crate::BLOCK_BYTES;
+use crate::runner::Simulated;
 
 /// A host.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Host {
     pub(crate) repository: Repository,
     pub(crate) volume: VolumeName,
     scratch: Arc<TempDir>,
+    /// How much it has done: each thing takes a second.
+    acts: Arc<AtomicU64>,
     /// Whether whoever looks at a marker of this host takes its run for dead: it is when the store stops.
     mortal: bool,
     /// How many hours its clock is wrong by.
@@ -39,10 +41,8 @@ pub struct Host {
 /// A backup that is to be made.
 #[derive(Clone)]
 pub struct Wish<'a> {
-    /// The id that it is to have, unless there is an interrupted one to go on with.
-    pub backup: BackupId,
-    /// Whether it may have no other id.
-    pub exactly: bool,
+    /// The id that it must have; none: that of an interrupted one to go on with, or a new one.
+    pub backup: Option<BackupId>,
     /// Whether it is compared with nothing.
     pub full: bool,
     /// What the volume holds.
@@ -54,8 +54,24 @@ pub struct Wish<'a> {
 /// What something that a host did came to; text says why not.
 pub type Done<T> = Result<T, String>;
 
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn text(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// Hears which backup is made.
+struct Listener<F>(F);
+
+impl<F: FnMut(&BackupId)> Observer for Listener<F> {
+    fn begins(&mut self, doing: &Doing) {
+        if let Doing::BackUp { backup, .. } = doing {
+            (self.0)(backup);
+        }
+    }
+
+    fn progress(&mut self, _: &Progress) {}
+    fn note(&mut self, _: &str) {}
+    fn damage(&mut self, _: &Damage) {}
+    fn passed(&mut self, _: &str, _: &str) {}
 }
 
 impl Host {
@@ -69,6 +85,7 @@ impl Host {
             store,
             volume: "vol".parse().expect("a name"),
             scratch: Arc::new(tempfile::tempdir_in("/dev/shm").expect("a scratch directory")),
+            acts: Arc::default(),
             mortal: false,
             hours_wrong: 0,
         }
@@ -84,14 +101,30 @@ impl Host {
         Self { hours_wrong, ..self }
     }
 
-    fn ring(&self, begin: Begin, rng: &mut Rng) -> Done<Vec<Damage>> {
-        let rng = Rng::with_seed(rng.u64(..));
-        Ring::start(begin, rng).and_then(Ring::run).map_err(|stopped| text(stopped.0))
+    /// What runs the agents of the next thing that this host does.
+    fn runner(&self, rng: &mut Rng) -> Simulated {
+        let mut process = septet_repository::current_process();
+        if self.mortal {
+            "an earlier one".clone_into(&mut process.boot);
+        }
+        Simulated::new(rng, process, self.acts.fetch_add(1, Ordering::Relaxed), self.hours_wrong)
     }
 
-    fn file(&self) -> std::path::PathBuf {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        self.scratch.path().join(COUNT.fetch_add(1, Ordering::Relaxed).to_string())
+    fn engine<'a>(&self, runner: &'a Simulated) -> Engine<'a> {
+        Engine::of(self.repository.clone(), &self.store.url(), runner, TIMEOUT_DEFAULT)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Has the volume hold this; a volume that does already stays the same file, as a snapshot would.
+    fn fill_volume(&self, content: &[u8]) -> String {
+        let volume = self.file("volume");
+        if fs::read(&volume).ok().as_deref() != Some(content) {
+            fs::write(&volume, content).expect("the volume");
+        }
+        utf8(volume)
     }
 
     /// What `septet backup` does. `chosen` is told the backup's id before it can come into being.
@@ -101,74 +134,25 @@ impl Host {
     ///
     /// # Panics
     /// If the scratch directory can't be written to.
-    pub fn back_up(&self, wish: &Wish, rng: &mut Rng, mut chosen: impl FnMut(&BackupId)) -> Done<BackupId> {
-        let listing = self.repository.backups(&self.volume).map_err(text)?;
-        let parent = listing.manifests.last().filter(|_| !wish.full).map(|parent| parent.backup.clone());
-        let snapshot = wish.snapshot.then_some("the volume");
-        let exact = wish.exactly.then_some(&wish.backup);
-        let interrupted =
-            resume::find(&self.repository, &self.volume, exact, parent.as_ref(), snapshot).map_err(text)?;
-        let spared = interrupted.as_ref().map(|interrupted| &interrupted.marker.backup);
-        pending::sweep(&self.repository, &self.volume, spared).map_err(text)?;
-        let backup = spared.unwrap_or(&wish.backup).clone();
-        chosen(&backup);
-        let mut marker = pending::marker(&self.repository, self.volume.clone(), backup, parent);
-        marker.snapshot = snapshot.map(str::to_owned);
-        marker.created += SignedDuration::from_hours(self.hours_wrong);
-        if self.mortal {
-            "an earlier one".clone_into(&mut marker.by.boot);
-        }
-        let mut job = self.job(&marker, listing.next_sequence(), &self.file());
-        match &interrupted {
-            None => drop(pending::begin(&self.repository, &marker).map_err(text)?),
-            Some(interrupted) => {
-                marker.attempt = interrupted.marker.attempt + 1;
-                pending::resume(&self.repository, &marker).map_err(text)?;
-                let first_segment = resume::first_free(&self.repository, &self.volume, &marker.backup).map_err(text)?;
-                job.resume = Some(Resume { first_segment, unchanged: interrupted.unchanged });
-            }
-        }
-        fs::write(&job.source, wish.content).expect("the volume");
-        let source = job.source.clone();
-        let made = self.ring(Begin::Backup(job), rng);
-        fs::remove_file(source).expect("removing the volume");
-        self.conclude(&marker, made)
-    }
-
-    fn conclude(&self, marker: &Pending, made: Done<Vec<Damage>>) -> Done<BackupId> {
-        match made {
-            Ok(_) => conclude::finish(&self.repository, marker).map(|manifest| manifest.backup).map_err(text),
-            Err(why) => match conclude::give_up(&self.repository, marker, true).map_err(text)? {
-                Left::Whole => Ok(marker.backup.clone()),
-                _ => Err(why),
-            },
-        }
-    }
-
-    fn job(&self, marker: &Pending, sequence: u64, source: &Path) -> BackupJob {
-        BackupJob {
-            source: source.to_str().expect("a path in UTF-8").to_owned(),
-            source_kind: marker.source.kind.clone(),
-            source_identity: marker.source.identity.clone(),
-            machine: marker.by.machine.clone(),
-            repo: self.store.url(),
-            repository: self.repository.id(),
-            volume: self.volume.clone(),
-            backup: marker.backup.clone(),
-            attempt: 0,
-            parent: marker.parent.clone(),
-            sequence,
+    pub fn back_up(&self, wish: &Wish, rng: &mut Rng, chosen: impl FnMut(&BackupId)) -> Done<BackupId> {
+        let request = BackupRequest {
+            source: self.fill_volume(wish.content),
+            spool: None,
+            audit_ppm: 0,
+            snapshot: wish.snapshot,
+            volume: Some(self.volume.clone()),
+            id: wish.backup.clone(),
+            compare: if wish.full { Compare::Nothing } else { Compare::Newest },
+            block_bytes: Some(BLOCK_BYTES),
             metadata: None,
-            block_bytes: BLOCK_BYTES,
             compression: Compression::Lz4,
             streams: 1,
-            pool_bytes: POOL_BYTES,
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
-            volume_bytes: None,
-            resume: None,
-            rbd: None,
-        }
+        };
+        let runner = self.runner(rng);
+        let made = self.engine(&runner).back_up(&request, &mut Listener(chosen)).map_err(text)?;
+        Ok(made.manifest.backup)
     }
 
     /// What `septet delete` does.
@@ -176,8 +160,7 @@ impl Host {
     /// # Errors
     /// What the command would say.
     pub fn delete(&self, backup: &BackupId, rng: &mut Rng) -> Done<()> {
-        let (repo, volume) = (self.store.url(), self.volume.clone());
-        self.ring(Begin::Delete(DeleteJob { repo, volume, backups: vec![backup.clone()] }), rng).map(drop)
+        self.delete_as(backup, false, rng)
     }
 
     /// What `septet delete --force` does.
@@ -185,8 +168,16 @@ impl Host {
     /// # Errors
     /// What the command would say.
     pub fn delete_by_force(&self, backup: &BackupId, rng: &mut Rng) -> Done<()> {
-        pending::discard(&self.repository, &self.volume, backup).map_err(text)?;
-        self.delete(backup, rng)
+        self.delete_as(backup, true, rng)
+    }
+
+    fn delete_as(&self, backup: &BackupId, force: bool, rng: &mut Rng) -> Done<()> {
+        let request = DeleteRequest { backups: vec![self.name_of(backup)], force };
+        self.engine(&self.runner(rng)).delete(&request, &mut ()).map(drop).map_err(text)
+    }
+
+    fn name_of(&self, backup: &BackupId) -> String {
+        format!("{}/{backup}", self.volume)
     }
 
     /// All runs on all hosts have ended, and whoever looks at a marker that one has left knows it.
@@ -205,7 +196,8 @@ impl Host {
     /// # Errors
     /// What the command would say.
     pub fn clean(&self) -> Done<()> {
-        clean(&self.repository, &self.volume).map(drop).map_err(text)
+        let request = CleanRequest { volume: Some(self.volume.clone()) };
+        request.carry_out(&self.repository, &mut ()).map(drop).map_err(text)
     }
 
     /// What `septet verify` does: the backups that it finds damaged, each with a reason.
@@ -213,37 +205,9 @@ impl Host {
     /// # Errors
     /// What the command would say.
     pub fn verify(&self, rng: &mut Rng) -> Done<Vec<(BackupId, String)>> {
-        let listing = self.repository.backups(&self.volume).map_err(text)?;
-        let backups: Vec<_> = listing.manifests.iter().map(|manifest| manifest.backup.clone()).collect();
-        let mut segments = DamagedSegments::default();
-        for Damage { backup, segment, segment_offset, reason, .. } in self.read_segments(&backups, rng)? {
-            match (backup, segment, segment_offset) {
-                (Some(backup), Some(number), Some(offset)) => segments.add_place(backup, number, offset, reason),
-                (Some(backup), Some(number), None) => segments.add_segment(backup, number, reason),
-                _ => return Err(format!("a damage without a place: {reason}")),
-            }
-        }
-        let (mut indexes, mut damaged) = (IndexCache::default(), listing.damaged);
-        let mut found: Vec<_> = damaged.drain(..).map(|(backup, error)| (backup, text(error))).collect();
-        for manifest in listing.manifests {
-            let ranges = damaged_ranges(&self.repository, &manifest, &segments, &mut indexes, None).map_err(text)?;
-            found.extend(ranges.into_iter().map(|range| (manifest.backup.clone(), range.reason)));
-        }
-        found.retain(|(backup, _)| self.repository.exists(&self.volume, backup).unwrap_or(true));
-        Ok(found)
-    }
-
-    fn read_segments(&self, backups: &[BackupId], rng: &mut Rng) -> Done<Vec<Damage>> {
-        let job = VerifyJob {
-            repo: self.store.url(),
-            volume: self.volume.clone(),
-            backups: backups.to_vec(),
-            block_bytes: BLOCK_BYTES,
-            streams: 1,
-            pool_bytes: POOL_BYTES,
-            sample: None,
-        };
-        self.ring(Begin::Verify(job), rng)
+        let request = VerifyRequest { streams: Some(1), ..VerifyRequest::default() };
+        let verified = self.engine(&self.runner(rng)).verify(&request, &mut ()).map_err(text)?;
+        Ok(verified.damaged.into_iter().map(|damaged| (damaged.backup, damaged.range.reason)).collect())
     }
 
     /// What `septet restore` does; what came out.
@@ -254,25 +218,19 @@ impl Host {
     /// # Panics
     /// If what was restored can't be read.
     pub fn restore(&self, backup: &BackupId, rng: &mut Rng) -> Done<Vec<u8>> {
-        let manifest = self.repository.manifest(&self.volume, backup).map_err(text)?;
-        let target = self.file();
-        let job = RestoreJob {
-            repo: self.store.url(),
-            volume: self.volume.clone(),
-            backup: backup.clone(),
-            target: target.to_str().expect("a path in UTF-8").to_owned(),
+        let target = self.file("restored");
+        let request = RestoreRequest {
+            backup: self.name_of(backup),
+            target: utf8(target.clone()),
+            create: false,
+            offset_bytes: 0,
+            length_bytes: None,
             overwrite: false,
             zeroed: false,
             keep_going: false,
-            offset_bytes: 0,
-            length_bytes: manifest.volume_bytes,
-            volume_bytes: manifest.volume_bytes,
-            block_bytes: manifest.block_bytes,
-            streams: 1,
-            pool_bytes: POOL_BYTES,
-            rbd: None,
+            streams: Some(1),
         };
-        self.ring(Begin::Restore(job), rng)?;
+        self.engine(&self.runner(rng)).restore(&request, &mut ()).map_err(text)?;
         let restored = fs::read(&target).expect("the target");
         fs::remove_file(target).expect("removing the target");
         Ok(restored)
@@ -312,4 +270,8 @@ impl Host {
         assert_eq!(there, named, "left: there; right: named by a manifest");
         assert_eq!(self.store.unfinished(), [""; 0], "uploads that nobody will finish");
     }
+}
+
+fn utf8(path: PathBuf) -> String {
+    path.into_os_string().into_string().expect("a path in UTF-8")
 }

@@ -6,6 +6,7 @@
 
 mod host;
 mod ring;
+mod runner;
 mod seeds;
 mod world;
 

@@ -14,9 +14,10 @@ use septet_agent_metawriter::Metawriter;
 use septet_agent_reader::Reader;
 use septet_agent_s3worker::S3worker;
 use septet_agent_volumewriter::Volumewriter;
-use septet_ipc::message::Damage;
+use septet_engine::pipeline;
+use septet_ipc::message::{Damage, Progress};
 use septet_ipc::shm::Table;
-use septet_ipc::{Agent, Begin, Context, Failure, Item, Message, Work, Worker};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Item, Message, Work, Worker};
 
 /// The run did not get to its end.
 #[derive(Debug)]
@@ -66,31 +67,11 @@ impl Ring {
     pub fn start(mut begin: Begin, rng: Rng) -> Result<Self, Stopped> {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let mut tables = Vec::new();
-        let mut add = |stage: Begun| -> Result<(), Stopped> {
-            let (stage, announced) = stage.map_err(Stopped)?;
-            stages.push(stage);
-            tables.extend(announced);
-            Ok(())
-        };
-        match &begin {
-            Begin::Backup(_) => {
-                add(begun::<Reader>(&mut begin))?;
-                add(begun::<Checksum>(&mut begin))?;
-                add(begun::<Diff>(&mut begin))?;
-                add(begun::<Compressor>(&mut begin))?;
-                add(begun::<Datawriter>(&mut begin))?;
-                add(begun::<Metawriter>(&mut begin))?;
+        for kind in pipeline(&begin) {
+            if let Some((stage, announced)) = begun(*kind, &mut begin).map_err(Stopped)? {
+                stages.push(stage);
+                tables.extend(announced);
             }
-            Begin::Restore(_) => {
-                add(begun::<Backupreader>(&mut begin))?;
-                add(begun::<Decompressor>(&mut begin))?;
-                add(begun::<Volumewriter>(&mut begin))?;
-            }
-            Begin::Verify(_) => {
-                add(begun::<Backupreader>(&mut begin))?;
-                add(begun::<Decompressor>(&mut begin))?;
-            }
-            Begin::Delete(_) => add(begun::<S3worker>(&mut begin))?,
         }
         for table in tables {
             send_round(table, &stages).map_err(Stopped)?;
@@ -99,11 +80,11 @@ impl Ring {
         Ok(Self { plan: plan(&begin).map_err(Stopped)?, stages, waiting, damage: Vec::new(), rng })
     }
 
-    /// Runs to the end; the damage that was found.
+    /// Runs to the end; what it came to, and the damage that was found.
     ///
     /// # Errors
     /// The first failure of an agent.
-    pub fn run(mut self) -> Result<Vec<Damage>, Stopped> {
+    pub fn run(mut self) -> Result<(Progress, Vec<Damage>), Stopped> {
         let step = self.plan.start().map_err(Stopped)?;
         self.hand_out(step);
         while let Some(stage) = self.any_busy() {
@@ -118,7 +99,7 @@ impl Ring {
                 self.step(busy)?;
             }
         }
-        Ok(self.damage)
+        Ok((self.plan.progress().clone(), self.damage))
     }
 
     /// Lets a stage handle any one of the things that wait for it.
@@ -161,9 +142,26 @@ impl Ring {
 }
 
 /// An agent that has begun, and the tables that it announced.
-type Begun = Result<(Box<dyn Stage>, Vec<Table>), Failure>;
+type Begun = (Box<dyn Stage>, Vec<Table>);
 
-fn begun<A: Agent>(begin: &mut Begin) -> Begun {
+/// Lets an agent begin; none for the master, in which the ring begins and ends.
+fn begun(kind: AgentKind, begin: &mut Begin) -> Result<Option<Begun>, Failure> {
+    match kind {
+        AgentKind::Master => Ok(None),
+        AgentKind::Reader => begun_as::<Reader>(begin).map(Some),
+        AgentKind::Checksum => begun_as::<Checksum>(begin).map(Some),
+        AgentKind::Diff => begun_as::<Diff>(begin).map(Some),
+        AgentKind::Compressor => begun_as::<Compressor>(begin).map(Some),
+        AgentKind::Datawriter => begun_as::<Datawriter>(begin).map(Some),
+        AgentKind::Metawriter => begun_as::<Metawriter>(begin).map(Some),
+        AgentKind::Backupreader => begun_as::<Backupreader>(begin).map(Some),
+        AgentKind::Decompressor => begun_as::<Decompressor>(begin).map(Some),
+        AgentKind::Volumewriter => begun_as::<Volumewriter>(begin).map(Some),
+        AgentKind::S3worker => begun_as::<S3worker>(begin).map(Some),
+    }
+}
+
+fn begun_as<A: Agent>(begin: &mut Begin) -> Result<Begun, Failure> {
     let context = Context::new(A::KIND);
     let agent = A::begin(begin, &context)?;
     let copy = |table: &Table| {

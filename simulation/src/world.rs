@@ -21,7 +21,6 @@ pub struct World {
     whole: BTreeMap<BackupId, Vec<u8>>,
     /// What was under way when the store stopped: these may be there, or not.
     doubtful: BTreeMap<BackupId, Vec<u8>>,
-    next: u64,
 }
 
 impl World {
@@ -36,7 +35,6 @@ impl World {
             content: Vec::new(),
             whole: BTreeMap::new(),
             doubtful: BTreeMap::new(),
-            next: 0,
         };
         world.change();
         world
@@ -104,9 +102,7 @@ impl World {
 
     /// The same while the volume stays as it is; with `snapshot`, it is known that it does.
     pub fn back_up_again(&mut self, full: bool, snapshot: bool) -> Option<BackupId> {
-        self.next += 1;
-        let backup: BackupId = format!("b{:03}", self.next).parse().expect("an id");
-        let wish = Wish { backup, exactly: false, full, content: &self.content, snapshot };
+        let wish = Wish { backup: None, full, content: &self.content, snapshot };
         let doubtful = &mut self.doubtful;
         let done = self.host.back_up(&wish, &mut self.rng, |backup| {
             doubtful.insert(backup.clone(), wish.content.to_vec());

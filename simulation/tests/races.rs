@@ -81,7 +81,7 @@ fn base(act: Act) -> Arc<Memory> {
     let host = Host::new(store.clone()).mortal();
     let mut rng = Rng::with_seed(1);
     for (name, content) in ["b1", "b2", "b3"].iter().zip(&*CONTENTS) {
-        let wish = Wish { backup: id(name), exactly: true, full: false, content, snapshot: false };
+        let wish = Wish { backup: Some(id(name)), full: false, content, snapshot: false };
         host.back_up(&wish, &mut rng, |_| ()).expect("a backup");
     }
     host.delete(&id("b1"), &mut rng).expect("a deletion");
@@ -92,7 +92,7 @@ fn base(act: Act) -> Arc<Memory> {
         let trial = store.copy(&format!("trial-{act:?}"));
         let host = Host::new(trial.clone()).mortal();
         trial.set_stop(Some(Stop { at: at - store.changes(), applied: true }));
-        let wish = Wish { backup: id("dead"), exactly: true, full: false, content: &CONTENTS[3], snapshot: false };
+        let wish = Wish { backup: Some(id("dead")), full: false, content: &CONTENTS[3], snapshot: false };
         host.back_up(&wish, &mut rng, |_| ()).expect_err("it stops");
         trial.set_stop(None);
         if segment(&trial) {
@@ -112,15 +112,15 @@ struct Came {
 
 fn perform(act: Act, side: &str, host: &Host, seed: u64) -> Came {
     let mut rng = Rng::with_seed(seed);
-    let back_up = |name: &str, exactly, rng: &mut Rng| {
-        let wish = Wish { backup: id(name), exactly, full: false, content: &CONTENTS[3], snapshot: false };
+    let back_up = |backup: Option<BackupId>, rng: &mut Rng| {
+        let wish = Wish { backup, full: false, content: &CONTENTS[3], snapshot: false };
         host.back_up(&wish, rng, |_| ()).map(|made| Came { made: Some(made), ..Came::default() })
     };
     let deleted = |name: &str| Came { deleted: Some(id(name)), ..Came::default() };
     let came = match act {
-        Incremental => back_up(&format!("incremental-{side}"), true, &mut rng),
-        OneId => back_up("one", true, &mut rng),
-        Resume => back_up(&format!("resume-{side}"), false, &mut rng),
+        Incremental => back_up(Some(id(&format!("incremental-{side}"))), &mut rng),
+        OneId => back_up(Some(id("one")), &mut rng),
+        Resume => back_up(None, &mut rng),
         DeleteNewest => host.delete(&id("b3"), &mut rng).map(|()| deleted("b3")),
         DeleteOlder => host.delete(&id("b2"), &mut rng).map(|()| deleted("b2")),
         Force => host.delete_by_force(&id("one"), &mut rng).map(|()| deleted("one")),

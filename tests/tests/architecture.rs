@@ -74,6 +74,7 @@ const OF_THE_SIMULATION: &[&str] = &[
     "septet-agent-reader",
     "septet-agent-s3worker",
     "septet-agent-volumewriter",
+    "septet-engine",
     "septet-format",
     "septet-ipc",
     "septet-repository",

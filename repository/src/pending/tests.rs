@@ -5,7 +5,8 @@ use crate::sample::Sample;
 
 fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
     let parent = parent.map(|parent| parent.parse().unwrap());
-    marker(&sample.repository, sample.volume.clone(), backup.parse().unwrap(), parent)
+    let backup = backup.parse().unwrap();
+    marker(&sample.repository, process::current(), Timestamp::now(), (&sample.volume, &backup), parent)
 }
 
 /// The same from a process of an earlier boot.

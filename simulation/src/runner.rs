@@ -1,0 +1,59 @@
+//! The engine's runner of a simulated host: its agents are a [`Ring`], and its clock may be wrong.
+
+use std::cell::RefCell;
+
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+use septet_engine::{Observer, Report, RunError, Runner};
+use septet_format::Process;
+use septet_ipc::Begin;
+
+use crate::Ring;
+
+/// Where time begins in a simulation: the same seed makes the same ids.
+const BEGIN_SECONDS: i64 = 1_800_000_000;
+
+/// Runs jobs in an order that follows from a seed.
+pub(crate) struct Simulated {
+    rng: RefCell<Rng>,
+    process: Process,
+    now: Timestamp,
+}
+
+impl Simulated {
+    /// The runner of `process`, `second` seconds after the beginning of time on a clock that is wrong by some hours.
+    pub(crate) fn new(rng: &mut Rng, process: Process, second: u64, hours_wrong: i64) -> Self {
+        let second = i64::try_from(second).expect("a small number");
+        let right = Timestamp::from_second(BEGIN_SECONDS + second).expect("a time");
+        let now = right + SignedDuration::from_hours(hours_wrong);
+        Self { rng: RefCell::new(Rng::with_seed(rng.u64(..))), process, now }
+    }
+}
+
+impl Runner for Simulated {
+    fn run(&self, begin: &Begin, observer: &mut dyn Observer) -> Result<Report, RunError> {
+        let rng = Rng::with_seed(self.rng.borrow_mut().u64(..));
+        let ran = Ring::start(begin.clone(), rng).and_then(Ring::run);
+        let (progress, damage) = ran.map_err(|stopped| RunError::Failed(stopped.0))?;
+        observer.progress(&progress);
+        damage.iter().for_each(|damage| observer.damage(damage));
+        Ok(Report { progress, damage, ..Report::default() })
+    }
+
+    /// A simulated run leaves nothing on its host.
+    fn clear_up(&self) -> usize {
+        0
+    }
+
+    fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn random(&self) -> u32 {
+        self.rng.borrow_mut().u32(..)
+    }
+}
