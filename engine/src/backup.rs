@@ -6,8 +6,7 @@ use std::time::Duration;
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName};
 use septet_ipc::{BackupJob, Compression, RbdOrigin};
 use septet_repository::resume::{self, Interrupted};
-use septet_repository::{Repository, pending};
-use septet_store::PartRules;
+use septet_repository::{PartRules, Repository, pending};
 use septet_volume::{Origin, RbdUrl};
 use serde_json::Value;
 
@@ -67,20 +66,17 @@ pub struct Made {
     pub taken_over_bytes: u64,
 }
 
-/// The least size of each pool of slots: the block in work stays in the cache.
-const POOL_BYTES: u64 = 32 << 20;
-
 /// How large each pool may become: a store that is far away wants much on its way at once, a small volume has not so much.
-pub(super) fn pool_bytes(repository: &Repository, volume_bytes: Option<u64>) -> u64 {
-    let PartRules { part_bytes, parts_in_flight, .. } = repository.store().part_rules();
+pub(super) fn pool_bytes(Engine { repository, runner, .. }: &Engine, volume_bytes: Option<u64>) -> u64 {
+    let PartRules { part_bytes, parts_in_flight, .. } = repository.part_rules();
     // Those on their way, and one that is being gathered.
     let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 1);
-    wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(POOL_BYTES)
+    wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(runner.pool_bytes_min())
 }
 
 /// How many reads of the repository go on at once, if the user does not say.
 pub(super) fn streams(repository: &Repository, given: Option<u32>) -> u32 {
-    let of_store = u32::try_from(repository.store().part_rules().parts_in_flight).unwrap_or(u32::MAX);
+    let of_store = u32::try_from(repository.part_rules().parts_in_flight).unwrap_or(u32::MAX);
     given.unwrap_or(of_store.max(4))
 }
 
@@ -110,7 +106,7 @@ impl Engine<'_> {
         let repository = &self.repository;
         let source = request.source.clone();
         let volume = request.volume.clone().unwrap_or_else(|| default_volume(&source));
-        if let Some(note) = repository.store().note()? {
+        if let Some(note) = repository.upload_note()? {
             observer.note(&note);
         }
         let history = History::new(self, &volume, request, observer)?;
@@ -135,7 +131,7 @@ impl Engine<'_> {
             block_bytes: history.block_bytes,
             compression: request.compression,
             streams: request.streams,
-            pool_bytes: pool_bytes(repository, file_bytes(&request.source)),
+            pool_bytes: pool_bytes(self, file_bytes(&request.source)),
             segment_bytes: request.segment_bytes,
             volume_bytes: None,
             resume: None,

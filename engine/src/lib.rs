@@ -23,7 +23,6 @@ mod restore;
 mod runner;
 mod settings;
 mod smoke;
-mod smoke_store;
 mod supervisor;
 mod verify;
 mod words;

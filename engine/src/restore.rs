@@ -71,7 +71,7 @@ impl Engine<'_> {
             volume_bytes: manifest.volume_bytes,
             block_bytes: manifest.block_bytes,
             streams: streams(&self.repository, request.streams),
-            pool_bytes: pool_bytes(&self.repository, Some(length_bytes)),
+            pool_bytes: pool_bytes(self, Some(length_bytes)),
             rbd: rbd::restore(target, request.create, &manifest)?,
         });
         if septet_volume::discard_abandoned(Path::new(target)) {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use septet_format::Process;
 use septet_ipc::message::{Damage, Progress, Status};
 use septet_ipc::{AgentKind, Begin, Failure};
-use septet_store::Counts;
+use septet_repository::Counts;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,6 +25,11 @@ pub trait Runner {
     /// The process whose life shows whether a backup is still being made.
     fn process(&self) -> Process {
         septet_repository::current_process()
+    }
+
+    /// The least size of each pool of slots: the block in work stays in the cache.
+    fn pool_bytes_min(&self) -> u64 {
+        32 << 20
     }
 
     /// What the host's clock shows.
@@ -80,7 +85,7 @@ pub struct Usage {
 impl Report {
     /// What all processes of the run have made of objects and requests.
     pub fn counts(&self) -> Counts {
-        self.agents.iter().fold(septet_store::counts(), |Counts { objects, requests }, agent| Counts {
+        self.agents.iter().fold(septet_repository::counts(), |Counts { objects, requests }, agent| Counts {
             objects: objects + agent.objects,
             requests: requests + agent.requests,
         })

@@ -11,10 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use septet_format::VolumeName;
 use septet_ipc::Compression;
-use septet_repository::Repository;
+use septet_repository::{Repository, Trial, try_store};
 use uuid::Uuid;
 
-use crate::smoke_store::store_steps;
 use crate::words::{number_of, size, words};
 use crate::{BackupRequest, Compare, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
 
@@ -77,7 +76,10 @@ struct Test<'a> {
 impl Test<'_> {
     fn steps(&self, observer: &mut dyn Observer) -> anyhow::Result<()> {
         if self.repo.contains("://") {
-            store_steps(&self.repo, self.volume.as_str(), observer)?;
+            try_store(&self.repo, self.volume.as_str(), &mut |trial| match trial {
+                Trial::Passed { step, result } => observer.passed(step, result),
+                Trial::Note(note) => observer.note(note),
+            })?;
         }
         let disk = self.scratch.join("disk");
         let mut content = sample();
@@ -148,8 +150,8 @@ impl Test<'_> {
 
     fn find_nothing(&self) -> anyhow::Result<String> {
         let repository = Repository::open(&self.repo)?;
-        let left = repository.store().list(&septet_format::keys::volume_prefix(&self.volume))?;
-        ensure!(left.is_empty(), "{} objects were not deleted, {} among them", left.len(), left[0].key);
+        let left = repository.objects_of(&self.volume)?;
+        ensure!(left.is_empty(), "{} objects were not deleted, {} among them", left.len(), left[0]);
         Ok("clean".to_owned())
     }
 
@@ -172,7 +174,7 @@ fn text(path: &Path) -> String {
 }
 
 /// Runs a step and tells of it as it passes.
-pub(crate) fn step(
+fn step(
     observer: &mut dyn Observer,
     name: &str,
     run: impl FnOnce(&mut dyn Observer) -> anyhow::Result<String>,

@@ -105,7 +105,7 @@ impl Engine<'_> {
             backups,
             block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
             streams: streams(&self.repository, request.streams),
-            pool_bytes: pool_bytes(&self.repository, Some(bytes)),
+            pool_bytes: pool_bytes(self, Some(bytes)),
             sample: request.sample,
         });
         self.runner.run(&begin, observer).map_err(|error| failed(error, "nothing was changed"))
@@ -176,8 +176,8 @@ impl Verified {
         report: Report,
         sample: Option<Sample>,
     ) -> anyhow::Result<()> {
-        let part = sample
-            .map(|Sample { ppm, round }| audit::Sample::new(repository.store().part_rules().read_bytes, ppm, round));
+        let part =
+            sample.map(|Sample { ppm, round }| audit::Sample::new(repository.part_rules().read_bytes, ppm, round));
         if part.is_some() {
             self.look(repository, volume, manifests, part.as_ref())?;
         } else {

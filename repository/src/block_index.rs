@@ -7,7 +7,7 @@ use crate::entries::Entries;
 use crate::rebuild::{Mended, mend};
 use crate::table::Table;
 use crate::{Repository, Result, TableKind};
-use septet_format::{BlockHash, Geometry, Location, Manifest, keys};
+use septet_format::{BackupId, BlockHash, Geometry, Location, Manifest, VolumeName, keys};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,11 +84,16 @@ impl BlockIndex {
         &self.geometry
     }
 
-    /// The key of a segment by its row, as [`Location::segment`] has it.
-    pub fn segment_key(&self, row: u32) -> Option<String> {
+    /// A segment by its row, as [`Location::segment`] has it: whose it is, and its number.
+    pub fn segment(&self, row: u32) -> Option<(&VolumeName, &BackupId, u32)> {
         let row = self.rows.get(usize::try_from(row).ok()?)?;
         let source = &self.manifest.sources[row.source];
-        Some(keys::segment(&source.volume, &source.backup, row.number))
+        Some((&source.volume, &source.backup, row.number))
+    }
+
+    /// The key of a segment by its row.
+    pub(crate) fn segment_key(&self, row: u32) -> Option<String> {
+        self.segment(row).map(|(volume, backup, number)| keys::segment(volume, backup, number))
     }
 
     /// Where a block lies and what it must be; nothing for a block that reads as zeros, or that lies

@@ -112,6 +112,11 @@ pub enum RepositoryError {
 pub type Result<T, E = RepositoryError> = std::result::Result<T, E>;
 
 impl RepositoryError {
+    /// Whether the store has no more room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind() == StoreErrorKind::NoSpace)
+    }
+
     /// Whether an object that should be there and whole isn't.
     pub fn is_damage(&self) -> bool {
         match self {

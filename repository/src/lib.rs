@@ -14,6 +14,7 @@ mod clean;
 pub mod conclude;
 mod entries;
 mod error;
+mod objects;
 mod parallel;
 pub mod pending;
 mod process;
@@ -23,6 +24,7 @@ mod repository;
 pub mod resume;
 mod segment;
 mod table;
+mod trial;
 
 #[cfg(test)]
 mod sample;
@@ -32,7 +34,10 @@ pub use block_reader::BackupReader;
 pub use catalog::Listing;
 pub use clean::{Cleaned, clean};
 pub use error::{RepositoryError, Result};
+pub use objects::{SegmentSink, SegmentUpload};
 pub use process::{current as current_process, machine};
 pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
+pub use septet_store::{Counts, PartRules, counts, needs_to_read, needs_to_write, wants_credentials};
 pub use table::TableKind;
+pub use trial::{FailedTrial, Trial, Unfit, try_store};

@@ -58,8 +58,8 @@ impl Repository {
         Ok(Repository { store, info })
     }
 
-    /// Where its objects lie.
-    pub fn store(&self) -> &Arc<dyn Store> {
+    /// Where its objects lie: nobody outside of this crate puts or reads any by itself.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 

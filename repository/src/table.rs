@@ -18,6 +18,16 @@ pub enum TableKind {
     Map,
 }
 
+impl TableKind {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checksums => "checksums",
+            Self::Map => "map",
+        }
+    }
+}
+
 /// A table whose directory has been read and proven.
 pub(crate) struct Table {
     repository: Repository,

@@ -49,6 +49,11 @@ impl Runner for Simulated {
         self.process.clone()
     }
 
+    /// So small that a run costs little, and large enough that nobody waits for a slot.
+    fn pool_bytes_min(&self) -> u64 {
+        2 << 20
+    }
+
     fn now(&self) -> Timestamp {
         self.now
     }

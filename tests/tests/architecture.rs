@@ -39,9 +39,9 @@ const PURE: [&str; 2] = ["septet-format", "septet-ipc"];
 const OF_VOLUMES: [&str; 3] = ["septet-format", "septet-ipc", "septet-volume"];
 const OF_IMAGES: [&str; 5] =
     ["septet-agent-reader", "septet-agent-volumewriter", "septet-format", "septet-ipc", "septet-volume"];
-const OF_REPOSITORIES: [&str; 4] = ["septet-format", "septet-ipc", "septet-repository", "septet-store"];
-const BELOW_THE_ENGINE: [&str; 6] =
-    ["septet-format", "septet-ipc", "septet-repository", "septet-sandbox", "septet-store", "septet-volume"];
+const OF_REPOSITORIES: [&str; 3] = ["septet-format", "septet-ipc", "septet-repository"];
+const BELOW_THE_ENGINE: [&str; 5] =
+    ["septet-format", "septet-ipc", "septet-repository", "septet-sandbox", "septet-volume"];
 /// It is each of the agents, by name.
 const OF_THE_COMMAND_LINE: [&str; 16] = [
     "septet-agent-backupreader",

@@ -3,16 +3,16 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use septet_format::{STORE_ALIGN, padded};
+use septet_format::{BackupId, STORE_ALIGN, VolumeName, padded};
 use septet_ipc::{Command, Context, Failure, NewSlot, Pool, Worker};
-use septet_store::{Store, StoreError};
+use septet_repository::{Repository, RepositoryError};
 
 /// Reading this much that nobody wants is cheaper than a second request.
 const GAP_BYTES_MAX: u64 = 64 << 10;
 
 /// The longest run for a store and a pool.
-pub(crate) fn run_bytes_max(store: &dyn Store, pool: &Pool, streams: u32) -> u64 {
-    store.part_rules().read_bytes.min(pool.bytes() / u64::from(streams.max(1)))
+pub(crate) fn run_bytes_max(repository: &Repository, pool: &Pool, streams: u32) -> u64 {
+    repository.part_rules().read_bytes.min(pool.bytes() / u64::from(streams.max(1)))
 }
 
 /// The pool that stored blocks are read into: each stream may have a run in its hands while another
@@ -72,17 +72,17 @@ pub(crate) struct Fetched {
 
 /// Reads a run by one request.
 pub(crate) fn fetch(
-    store: &dyn Store,
+    repository: &Repository,
     pool: &Arc<Pool>,
-    key: &str,
+    segment: (&VolumeName, &BackupId, u32),
     run: &[Wanted],
     worker: &Worker<'_>,
-) -> Result<Result<Fetched, StoreError>, Failure> {
+) -> Result<Result<Fetched, RepositoryError>, Failure> {
     let start_bytes = run.first().map_or(0, |block| block.offset_bytes);
     let end_bytes = run.last().map_or(0, Wanted::end_bytes);
     let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;
     let mut slot = worker.take(pool, len)?;
-    let read = worker.outside(|| store.read_at(key, start_bytes, &mut slot.bytes_mut()[..len]));
+    let read = worker.outside(|| repository.read_segment(segment, start_bytes, &mut slot.bytes_mut()[..len]));
     Ok(read.map(|()| Fetched { slot, start_bytes }))
 }
 

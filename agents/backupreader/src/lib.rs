@@ -30,11 +30,11 @@ impl Agent for Backupreader {
     const SHARED_OBJECTS: usize = 1;
 
     fn needs(begin: &Begin) -> Needs {
-        septet_store::needs_to_read(begin.repo())
+        septet_repository::needs_to_read(begin.repo())
     }
 
     fn store_counts() -> (u64, u64) {
-        septet_store::counts().into()
+        septet_repository::counts().into()
     }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {

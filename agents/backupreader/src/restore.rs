@@ -25,7 +25,7 @@ impl Restore {
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
         let index = open(&repository, manifest, job.keep_going)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
-        let shelf = Shelf::new(fetch::run_bytes_max(&**repository.store(), &pool, job.streams));
+        let shelf = Shelf::new(fetch::run_bytes_max(&repository, &pool, job.streams));
         Ok(Self { repository, index, pool, shelf, keep_going: job.keep_going })
     }
 
@@ -81,11 +81,11 @@ impl Restore {
 
     fn read_run(&self, run: Vec<Wanted>, worker: &Worker<'_>) -> Result<(), Failure> {
         let row = run.first().map_or(0, |block| block.segment);
-        let key = self
+        let segment = self
             .index
-            .segment_key(row)
+            .segment(row)
             .ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
-        match fetch(&**self.repository.store(), &self.pool, &key, &run, worker)? {
+        match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| {
                     let slot = Some(slot.filled(block.stored_bytes as usize));
@@ -96,10 +96,7 @@ impl Restore {
             }
             // One block that can't be read must not take its neighbours with it.
             Err(_) if run.len() > 1 => run.into_iter().try_for_each(|block| self.read_run(vec![block], worker)),
-            Err(error) => {
-                let error = RepositoryError::from(error);
-                run.into_iter().try_for_each(|block| self.damaged(block.command, &error, worker))
-            }
+            Err(error) => run.into_iter().try_for_each(|block| self.damaged(block.command, &error, worker)),
         }
     }
 

@@ -13,7 +13,7 @@ use septet_format::{
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::test_support::{restore_job, results, verify_job};
 use septet_ipc::{Item, Pool, RestoreJob, VerifyJob};
-use septet_repository::Repository;
+use septet_repository::{Repository, SegmentSink, TableKind};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,7 +71,9 @@ impl Place {
         let (tail, hash) = index.encode(live_bytes);
         object.extend_from_slice(&tail);
         let segment = SegmentRef { number: 0, bytes: object.len() as u64, hash, live_bytes };
-        repository.store().put(&keys::segment(&volume(), &backup(), 0), object.into()).unwrap();
+        let upload = SegmentSink::open(&repository.url()).unwrap().new_segment(&volume(), &backup(), 0).unwrap();
+        upload.put_part(0, 0, vec![object.into()]).unwrap();
+        upload.finish().unwrap();
         commit(&repository, geometry, segment, &places);
         Self { folder, segment, places }
     }
@@ -118,7 +120,7 @@ impl Place {
 
 /// Writes the tables and the manifest.
 fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, places: &[Option<Location>]) {
-    let put = |key: &str, entry_bytes: u32, entries: Vec<u8>| {
+    let put = |kind: TableKind, entry_bytes: u32, entries: Vec<u8>| {
         let table = encode_table(entry_bytes, geometry.blocks(), |first, into| {
             let start = usize::try_from(first).unwrap() * entry_bytes as usize;
             into.copy_from_slice(&entries[start..][..into.len()]);
@@ -126,7 +128,7 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
         })
         .unwrap();
         let reference = table.reference(0);
-        repository.store().put(key, table.object.into()).unwrap();
+        repository.put_table(&volume(), &backup(), 0, kind, table.object.into()).unwrap();
         reference
     };
     let hash = |(block, place): (usize, &Option<Location>)| match place {
@@ -135,8 +137,8 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
     };
     let checksums = places.iter().enumerate().flat_map(hash).collect();
     let map = places.iter().flat_map(|place| Location::encode(place.as_ref())).collect();
-    let checksums = put(&keys::checksums(&volume(), &backup(), 0), CHECKSUM_ENTRY_BYTES, checksums);
-    let map = put(&keys::map(&volume(), &backup(), 0), MAP_ENTRY_BYTES, map);
+    let checksums = put(TableKind::Checksums, CHECKSUM_ENTRY_BYTES, checksums);
+    let map = put(TableKind::Map, MAP_ENTRY_BYTES, map);
     let manifest = Manifest {
         format: FORMAT_VERSION,
         needs_to_read: Features::of_this_version(),

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, SourceBackup, keys};
+use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, SourceBackup};
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Pool, State, VerifyJob, Work, Worker};
 use septet_repository::audit::Sample;
@@ -27,8 +27,8 @@ impl Verify {
     pub(crate) fn begin(job: &VerifyJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
-        let run_bytes_max = fetch::run_bytes_max(&**repository.store(), &pool, job.streams);
-        let stretch_bytes = repository.store().part_rules().read_bytes;
+        let run_bytes_max = fetch::run_bytes_max(&repository, &pool, job.streams);
+        let stretch_bytes = repository.part_rules().read_bytes;
         let sample = job.sample.map(|sample| Sample::new(stretch_bytes, sample.ppm, sample.round));
         Ok(Self { repository, job: job.clone(), pool, run_bytes_max, sample })
     }
@@ -100,8 +100,8 @@ impl Verify {
         worker: &Worker<'_>,
         entry: &dyn Fn(u64) -> Option<&'a IndexEntry>,
     ) -> Result<(), Failure> {
-        let key = keys::segment(&name.volume, &name.backup, name.number);
-        match fetch(&**self.repository.store(), &self.pool, &key, &run, worker)? {
+        let segment = (&name.volume, &name.backup, name.number);
+        match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| worker.send(checked_block(block, slot, entry)))?;
                 worker.step();
@@ -110,13 +110,8 @@ impl Verify {
             Err(_) if run.len() > 1 => {
                 run.into_iter().try_for_each(|block| self.read_run(name, vec![block], worker, entry))
             }
-            Err(error) => {
-                let error = RepositoryError::from(error);
-                if !error.is_damage() {
-                    return Err(Failure::store(error));
-                }
-                run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string())))
-            }
+            Err(error) if !error.is_damage() => Err(Failure::store(error)),
+            Err(error) => run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string()))),
         }
     }
 }

@@ -4,12 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use septet_format::{
-    BackupId, BlockHash, Codec, Geometry, IndexEntry, STORE_ALIGN, SegmentIndex, VolumeName, keys, padded,
-};
+use septet_format::{BackupId, BlockHash, Codec, Geometry, IndexEntry, STORE_ALIGN, SegmentIndex, VolumeName, padded};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Command, Failure, Work, Worker};
-use septet_store::{Store, StoreError, StoreErrorKind, Upload};
+use septet_repository::{RepositoryError, SegmentSink, SegmentUpload};
 use uuid::Uuid;
 
 /// Segments of a large volume grow to this, where objects should be few: the index of one stays small,
@@ -27,7 +25,7 @@ pub(crate) struct Part {
 /// A segment, until its last part is written.
 pub(crate) struct Segment {
     number: u32,
-    upload: Box<dyn Upload>,
+    upload: SegmentUpload,
     parts: Mutex<Parts>,
 }
 
@@ -85,7 +83,7 @@ impl Gather {
     /// Gives the block its place: its command with that, and the part that is full with it, if it is.
     pub(crate) fn add(
         &mut self,
-        store: &dyn Store,
+        segments: &SegmentSink,
         work: Work,
         worker: &Worker<'_>,
     ) -> Result<(Command, Option<Part>), Failure> {
@@ -93,7 +91,7 @@ impl Gather {
         let entry = self.entry(&work.command)?;
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.open(store, worker)?,
+            None => self.open(segments, worker)?,
         };
         let command = open.add(entry, work)?;
         if open.end_bytes >= self.segment_bytes {
@@ -126,11 +124,10 @@ impl Gather {
         self.open.take().map(|open| self.seal_segment(open)).transpose()
     }
 
-    fn open(&mut self, store: &dyn Store, worker: &Worker<'_>) -> Result<OpenSegment, Failure> {
+    fn open(&mut self, segments: &SegmentSink, worker: &Worker<'_>) -> Result<OpenSegment, Failure> {
         worker.step_aside();
         let number = self.next_number;
-        let key = keys::segment(&self.volume, &self.backup, number);
-        let upload = worker.outside(|| store.upload(&key)).map_err(failed)?;
+        let upload = worker.outside(|| segments.new_segment(&self.volume, &self.backup, number)).map_err(failed)?;
         self.next_number = number.checked_add(1).ok_or_else(|| Failure::store("too many segments in one backup"))?;
         Ok(OpenSegment {
             segment: Arc::new(Segment { number, upload, parts: Mutex::default() }),
@@ -242,6 +239,6 @@ impl Segment {
     }
 }
 
-fn failed(error: StoreError) -> Failure {
-    Failure::storing(error.kind() == StoreErrorKind::NoSpace, error)
+fn failed(error: RepositoryError) -> Failure {
+    Failure::storing(error.is_full(), error)
 }

@@ -11,12 +11,12 @@
 mod gather;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use septet_ipc::agent::Weight;
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};
-use septet_store::{Access, Store};
+use septet_repository::SegmentSink;
 
 use crate::gather::{Gather, Part};
 
@@ -24,9 +24,9 @@ use crate::gather::{Gather, Part};
 /// none, a full backup to an S3 server on the same two cores had 183 MiB of copies in memory at a time.
 const PATIENCE_WHILE_WRITING: Duration = Duration::from_secs(5);
 
-/// The agent: the store, and the segment in the making.
+/// The agent: where segments go, and the one in the making.
 pub struct Datawriter {
-    store: Arc<dyn Store>,
+    segments: SegmentSink,
     parts_in_flight: usize,
     gather: Mutex<Gather>,
     /// How many parts are being written.
@@ -38,22 +38,22 @@ impl Agent for Datawriter {
     const PATIENCE: Option<Duration> = Some(Duration::from_millis(20));
 
     fn needs(begin: &Begin) -> Needs {
-        septet_store::needs_to_write(begin.repo())
+        septet_repository::needs_to_write(begin.repo())
     }
 
     fn store_counts() -> (u64, u64) {
-        septet_store::counts().into()
+        septet_repository::counts().into()
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
             return Err(Failure::protocol("datawriter has a place in a backup only"));
         };
-        let store = septet_store::open(&job.repo, Access::Existing).map_err(Failure::store)?;
-        let rules = store.part_rules();
+        let segments = SegmentSink::open(&job.repo).map_err(Failure::store)?;
+        let rules = segments.part_rules();
         let part_bytes = rules.part_bytes.min(usize::try_from(job.pool_bytes / 4).map_err(Failure::protocol)?);
         Ok(Self {
-            store,
+            segments,
             parts_in_flight: rules.parts_in_flight.max(1),
             gather: Mutex::new(Gather::new(job, part_bytes as u64, rules.objects_max)?),
             writing: AtomicUsize::new(0),
@@ -72,7 +72,7 @@ impl Agent for Datawriter {
         if work.command.state != State::Data || work.slot.is_none() {
             return worker.send(work);
         }
-        let (command, part) = self.gather().add(&*self.store, work, worker)?;
+        let (command, part) = self.gather().add(&self.segments, work, worker)?;
         // It has its place, and that is all the others need: the slot stays until the part is
         // written, and `end` does not pass here before the segment is whole.
         worker.send(Work { command, slot: None })?;

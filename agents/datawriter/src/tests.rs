@@ -1,6 +1,8 @@
 //! The datawriter against a real directory: blocks get their places, segments are whole, slots come home.
 
-use septet_format::{BlockHash, Codec, SegmentIndex, SegmentRef, SourceBackup, keys};
+use std::sync::Arc;
+
+use septet_format::{BlockHash, Codec, SegmentIndex, SegmentRef, SourceBackup};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::test_support::{backup_job, results};
 use septet_ipc::{BackupJob, Item, Pool};
@@ -66,6 +68,11 @@ impl Backup {
         results(|worker| self.agent.end(worker)).unwrap()
     }
 
+    fn read_first_segment(&self, into: &mut [u8]) {
+        let segment = (&self.job.volume, &self.job.backup, 0);
+        self.repository.read_segment(segment, 0, into).unwrap();
+    }
+
     /// The segment that `line` speaks of, as the store has it: checked by its own index.
     fn index(&self, line: &SegmentLine) -> SegmentIndex {
         let segment = SegmentRef { number: line.number, bytes: line.bytes, hash: line.hash, live_bytes: 0 };
@@ -99,11 +106,7 @@ fn blocks_lie_one_behind_the_other_in_the_order_in_which_they_came() {
         index.entries.iter().map(|entry| (entry.block, entry.offset_bytes, entry.stored_bytes)).collect();
     assert_eq!(entries, vec![(7, 0, 5000), (3, 8192, 100)]);
     let mut stored = [0; 8292];
-    backup
-        .repository
-        .store()
-        .read_at(&keys::segment(&backup.job.volume, &backup.job.backup, 0), 0, &mut stored)
-        .unwrap();
+    backup.read_first_segment(&mut stored);
     assert!(stored[..5000] == [7; 5000] && stored[5000..8192] == [0; 3192] && stored[8192..] == [3; 100]);
 }
 
@@ -121,8 +124,7 @@ fn what_is_gathered_is_let_go_when_nothing_comes_and_is_stored_all_the_same() {
     assert_eq!(backup.pool.taken(), 1);
     backup.index(done(&backup.ended()).unwrap());
     let mut stored = [0; 9 * 8192];
-    let key = keys::segment(&backup.job.volume, &backup.job.backup, 0);
-    backup.repository.store().read_at(&key, 0, &mut stored).unwrap();
+    backup.read_first_segment(&mut stored);
     for (block, stored) in (0..).zip(stored.chunks(8192)) {
         assert!(stored[..5000] == [block; 5000] && stored[5000..] == [0; 3192], "block {block}");
     }
@@ -170,7 +172,7 @@ fn what_is_not_stored_passes_and_makes_no_segment() {
         );
     }
     assert!(backup.ended().is_empty());
-    assert!(backup.repository.store().list("v/").unwrap().is_empty());
+    assert!(backup.repository.objects_of(&backup.job.volume).unwrap().is_empty());
 }
 
 #[test]

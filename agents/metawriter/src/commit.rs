@@ -6,11 +6,11 @@ use std::io;
 use bytes::Bytes;
 use septet_format::{
     CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, Features, MAP_ENTRY_BYTES, Manifest, SegmentRef, Source, SourceBackup,
-    TableRef, encode_table, keys,
+    TableRef, encode_table,
 };
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{Compression, Failure, Worker};
-use septet_store::StoreErrorKind;
+use septet_ipc::{BackupJob, Compression, Failure, Worker};
+use septet_repository::TableKind;
 
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
@@ -20,14 +20,12 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
-    let (volume, backup, attempt) = (&agent.job.volume, &agent.job.backup, agent.job.attempt);
-    let checksums =
-        put_table(agent, worker, keys::checksums(volume, backup, attempt), CHECKSUM_ENTRY_BYTES, |first, into| {
-            tables.checksums.read(first, into)
-        })?;
-    let map = put_table(agent, worker, keys::map(volume, backup, attempt), MAP_ENTRY_BYTES, |first, into| {
-        rows.read(&tables.map, first, into)
+    let backup = &agent.job.backup;
+    let checksums = put_table(agent, worker, TableKind::Checksums, CHECKSUM_ENTRY_BYTES, |first, into| {
+        tables.checksums.read(first, into)
     })?;
+    let map =
+        put_table(agent, worker, TableKind::Map, MAP_ENTRY_BYTES, |first, into| rows.read(&tables.map, first, into))?;
     let sources = sources(agent, &rows, own);
     let own = sources.iter().filter(|source| source.backup == *backup).flat_map(|source| &source.segments);
     let segments_bytes: u64 = own.map(|segment| segment.bytes).sum();
@@ -38,7 +36,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
         repository: agent.repository.id(),
         volume: agent.job.volume.clone(),
         backup: agent.job.backup.clone(),
-        generation: attempt,
+        generation: agent.job.attempt,
         parent: agent.job.parent.clone(),
         sequence: agent.job.sequence,
         created: agent.created,
@@ -125,7 +123,7 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
 fn put_table(
     agent: &Metawriter,
     worker: &Worker<'_>,
-    key: String,
+    kind: TableKind,
     entry_bytes: u32,
     read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
 ) -> Result<TableRef, Failure> {
@@ -133,11 +131,12 @@ fn put_table(
         worker.step();
         read(first, into).map_err(io::Error::other)
     })
-    .map_err(|error| Failure::store(error).doing(format!("encoding {key}")))?;
-    let reference = table.reference(agent.job.attempt);
+    .map_err(|error| Failure::store(error).doing(format!("encoding the {}", kind.name())))?;
+    let BackupJob { volume, backup, attempt, .. } = &agent.job;
+    let reference = table.reference(*attempt);
     worker
-        .outside(|| agent.repository.store().put(&key, Bytes::from(table.object)))
-        .map_err(|error| Failure::storing(error.kind() == StoreErrorKind::NoSpace, error))?;
+        .outside(|| agent.repository.put_table(volume, backup, *attempt, kind, Bytes::from(table.object)))
+        .map_err(|error| Failure::storing(error.is_full(), error))?;
     worker.step();
     Ok(reference)
 }

@@ -43,11 +43,11 @@ impl Agent for Metawriter {
     const SHARED_OBJECTS: usize = 3;
 
     fn needs(begin: &Begin) -> Needs {
-        septet_store::needs_to_write(begin.repo())
+        septet_repository::needs_to_write(begin.repo())
     }
 
     fn store_counts() -> (u64, u64) {
-        septet_store::counts().into()
+        septet_repository::counts().into()
     }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {

@@ -5,7 +5,7 @@
 //! that dies half-way leaves only objects that nobody names, and the next one finds them. What may
 //! go is decided in `septet_repository::reclaim`.
 
-use septet_format::{Manifest, keys};
+use septet_format::Manifest;
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
@@ -22,11 +22,11 @@ impl Agent for S3worker {
     const KIND: AgentKind = AgentKind::S3worker;
 
     fn needs(begin: &Begin) -> Needs {
-        septet_store::needs_to_write(begin.repo())
+        septet_repository::needs_to_write(begin.repo())
     }
 
     fn store_counts() -> (u64, u64) {
-        septet_store::counts().into()
+        septet_repository::counts().into()
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
@@ -48,7 +48,7 @@ impl Agent for S3worker {
         match message {
             Message::Scan => self.scan(worker),
             Message::Delete(keys) => {
-                worker.outside(|| self.repository.store().delete(&keys)).map_err(Failure::store)?;
+                worker.outside(|| self.repository.delete_garbage(&keys)).map_err(Failure::store)?;
                 worker.tell(Message::Deleted(keys))
             }
             other => worker.tell(other),
@@ -60,9 +60,7 @@ impl S3worker {
     /// Ends the backups' existence, and answers with all that has become garbage by it.
     fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let doomed = self.doomed()?;
-        let manifests: Vec<String> =
-            self.job.backups.iter().map(|backup| keys::manifest(&self.job.volume, backup, 0)).collect();
-        self.repository.store().delete(&manifests).map_err(Failure::store)?;
+        self.repository.delete_manifests(&self.job.volume, &self.job.backups).map_err(Failure::store)?;
         let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(Failure::store)?;
         let garbage = reclaim::plan(&survey, &doomed);
         let mut batches = 0;
@@ -93,6 +91,7 @@ impl S3worker {
 mod tests {
     use septet_ipc::test_support::{delete_job, results};
     use septet_ipc::{Item, State};
+    use septet_repository::TableKind;
     use tempfile::TempDir;
 
     use super::*;
@@ -101,12 +100,10 @@ mod tests {
     fn agent(backups: &[&str]) -> (S3worker, TempDir) {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let repo = folder.path().to_str().unwrap().to_owned();
-        let store = Repository::open_or_create(&repo).unwrap();
+        let repository = Repository::open_or_create(&repo).unwrap();
         for backup in backups {
-            store
-                .store()
-                .put(&keys::map(&"v".parse().unwrap(), &backup.parse().unwrap(), 0), b"map"[..].into())
-                .unwrap();
+            let (volume, backup) = ("v".parse().unwrap(), backup.parse().unwrap());
+            repository.put_table(&volume, &backup, 0, TableKind::Map, b"map"[..].into()).unwrap();
         }
         let job = DeleteJob { repo, ..delete_job() };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)

@@ -87,5 +87,5 @@ fn spawn(mut command: Command, kind: AgentKind, stdin: OwnedFd, stdout: OwnedFd)
 fn sees_credentials(kind: AgentKind, begin: &Begin) -> bool {
     let stores =
         matches!(kind, AgentKind::Datawriter | AgentKind::Metawriter | AgentKind::Backupreader | AgentKind::S3worker);
-    stores && septet_store::wants_credentials(begin.repo())
+    stores && septet_repository::wants_credentials(begin.repo())
 }

@@ -26,7 +26,7 @@ pub(super) fn check(begin: &Begin, sandboxing: Sandboxing) -> Result<Option<Stri
 }
 
 fn lacking(begin: &Begin) -> Option<String> {
-    let of_profile = || septet_store::needs_to_read(begin.repo()).is_unheld();
+    let of_profile = || septet_repository::needs_to_read(begin.repo()).is_unheld();
     missing().or_else(|| {
         of_profile().then(|| {
             "an AWS profile names a credential_process, which may need anything: give the keys in the environment"

@@ -1,0 +1,105 @@
+//! What agents and commands do with single objects of a repository: nobody else knows its store, or its keys.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use septet_format::{BackupId, VolumeName, keys};
+use septet_store::{Access, PartRules, Store, Upload};
+
+use crate::{Repository, Result, TableKind};
+
+/// Where the segments of a backup that is being made go. To open it reads nothing: whoever started the run has opened
+/// the repository.
+pub struct SegmentSink(Arc<dyn Store>);
+
+impl SegmentSink {
+    /// Opens the repository's place by path or URL.
+    pub fn open(url: &str) -> Result<Self> {
+        Ok(Self(septet_store::open(url, Access::Existing)?))
+    }
+
+    /// How its store would like segments to be cut.
+    pub fn part_rules(&self) -> PartRules {
+        self.0.part_rules()
+    }
+
+    /// Begins a segment.
+    pub fn new_segment(&self, volume: &VolumeName, backup: &BackupId, number: u32) -> Result<SegmentUpload> {
+        Ok(SegmentUpload(self.0.upload(&keys::segment(volume, backup, number))?))
+    }
+}
+
+/// A segment on its way into the repository, in parts; dropped unfinished, it leaves nothing.
+pub struct SegmentUpload(Box<dyn Upload>);
+
+impl SegmentUpload {
+    /// Part `number` (0, 1, 2 …) holds the bytes from `offset_bytes` on; see [`Upload::put_part`].
+    pub fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<()> {
+        Ok(self.0.put_part(number, offset_bytes, body)?)
+    }
+
+    /// Makes the segment visible, durably.
+    pub fn finish(&self) -> Result<()> {
+        Ok(self.0.finish()?)
+    }
+}
+
+impl Repository {
+    /// Where it is, as [`open`](Self::open) takes it; holds no secrets.
+    pub fn url(&self) -> String {
+        self.store().url()
+    }
+
+    /// How its store would like segments to be cut and read.
+    pub fn part_rules(&self) -> PartRules {
+        self.store().part_rules()
+    }
+
+    /// What a user should know of how uploads are guarded on their way; none if all is well.
+    pub fn upload_note(&self) -> Result<Option<String>> {
+        Ok(self.store().note()?)
+    }
+
+    /// Fills `into` from a segment's bytes, from `offset_bytes` on. They are not proven by this.
+    pub fn read_segment(
+        &self,
+        (volume, backup, number): (&VolumeName, &BackupId, u32),
+        offset_bytes: u64,
+        into: &mut [u8],
+    ) -> Result<()> {
+        Ok(self.store().read_at(&keys::segment(volume, backup, number), offset_bytes, into)?)
+    }
+
+    /// Writes a table of a backup that is being made.
+    pub fn put_table(
+        &self,
+        volume: &VolumeName,
+        backup: &BackupId,
+        attempt: u32,
+        kind: TableKind,
+        table: Bytes,
+    ) -> Result<()> {
+        let key = match kind {
+            TableKind::Checksums => keys::checksums(volume, backup, attempt),
+            TableKind::Map => keys::map(volume, backup, attempt),
+        };
+        Ok(self.store().put(&key, table)?)
+    }
+
+    /// Ends the existence of backups. What only they needed is garbage then: see [`reclaim`](crate::reclaim).
+    pub fn delete_manifests(&self, volume: &VolumeName, backups: &[BackupId]) -> Result<()> {
+        let manifests: Vec<String> = backups.iter().map(|backup| keys::manifest(volume, backup, 0)).collect();
+        Ok(self.store().delete(&manifests)?)
+    }
+
+    /// Removes objects that a [plan](crate::reclaim::plan) has found to be garbage.
+    pub fn delete_garbage(&self, keys: &[String]) -> Result<()> {
+        Ok(self.store().delete(keys)?)
+    }
+
+    /// The keys of all objects of a volume.
+    pub fn objects_of(&self, volume: &VolumeName) -> Result<Vec<String>> {
+        let objects = self.store().list(&keys::volume_prefix(volume))?;
+        Ok(objects.into_iter().map(|object| object.key).collect())
+    }
+}

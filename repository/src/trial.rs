@@ -1,0 +1,143 @@
+//! The smoke test of a store: each kind of request that backups need, one after the other.
+//!
+//! What they leave lies under a prefix of the test's own and is removed in any case.
+
+use bytes::Bytes;
+use septet_store::{Access, Store, StoreError, StoreErrorKind};
+
+/// The least that S3 takes for a part that is not the last.
+const PART_BYTES: usize = 5 << 20;
+
+/// What a trial of a store came to so far.
+#[derive(Debug)]
+pub enum Trial<'a> {
+    /// A step has passed.
+    Passed {
+        /// Its name.
+        step: &'a str,
+        /// What it did.
+        result: &'a str,
+    },
+    /// Something that the user should know.
+    Note(&'a str),
+}
+
+/// Why a store is not fit for a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// A request failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A request did something else than it should.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// The step of a trial that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}")]
+pub struct FailedTrial {
+    step: &'static str,
+    #[source]
+    cause: Unfit,
+}
+
+type Tried = std::result::Result<String, Unfit>;
+
+/// Tries the store at `url`, in keys below `name`; `tell` hears of each step as it passes.
+///
+/// # Errors
+/// The step that failed, and why.
+pub fn try_store(url: &str, name: &str, tell: &mut dyn FnMut(Trial)) -> std::result::Result<(), FailedTrial> {
+    let store =
+        septet_store::open(url, Access::Create).map_err(|error| FailedTrial { step: "open", cause: error.into() })?;
+    let key = |what: &str| format!("{name}/{what}");
+    let tried = steps(&*store, &key("small"), &key("large"), &format!("{name}/"), tell);
+    if tried.is_err() {
+        // What could not be written needs not be removed, and the first error is the one to read.
+        let _ = store.delete(&[key("small"), key("large")]);
+        let _ = store.abort_unfinished(&format!("{name}/"));
+    }
+    tried
+}
+
+fn steps(
+    store: &dyn Store,
+    small: &str,
+    large: &str,
+    prefix: &str,
+    tell: &mut dyn FnMut(Trial),
+) -> std::result::Result<(), FailedTrial> {
+    let body = Bytes::from_static(b"septet smoke test");
+    let mut step = |step: &'static str, run: &dyn Fn() -> Tried| {
+        let result = run().map_err(|cause| FailedTrial { step, cause })?;
+        tell(Trial::Passed { step, result: &result });
+        Ok(())
+    };
+    step("put", &|| {
+        store.put(small, body.clone())?;
+        Ok(format!("{} bytes", body.len()))
+    })?;
+    step("ranged get", &|| {
+        let mut part = [0; 5];
+        store.read_at(small, 7, &mut part)?;
+        ensure(part == body[7..12], || "bytes 7..12 are not those that were put".to_owned())?;
+        Ok("5 bytes".to_owned())
+    })?;
+    step("multipart", &|| multipart(store, large))?;
+    step("conditional put", &|| conditional(store, small, &body))?;
+    step("list", &|| {
+        let found: Vec<String> = store.list(prefix)?.into_iter().map(|object| object.key).collect();
+        let right = found == [large, small];
+        ensure(right, || format!("the list shows {found:?} instead of the two objects that were put"))?;
+        Ok(format!("{} objects", found.len()))
+    })?;
+    step("delete", &|| {
+        store.delete(&[small.to_owned(), large.to_owned()])?;
+        let left = store.list(prefix)?;
+        ensure(left.is_empty(), || format!("{} of the objects are still listed", left.len()))?;
+        let unfinished = store.abort_unfinished(prefix)?;
+        ensure(unfinished == 0, || format!("{unfinished} unfinished uploads were left"))?;
+        Ok("2 objects".to_owned())
+    })?;
+    let note = store.note().map_err(|error| FailedTrial { step: "how uploads are guarded", cause: error.into() })?;
+    note.iter().for_each(|note| tell(Trial::Note(note)));
+    Ok(())
+}
+
+/// Two parts, the last one first.
+fn multipart(store: &dyn Store, key: &str) -> Tried {
+    let content: Vec<u8> = (0..=250).cycle().take(PART_BYTES + 1000).collect();
+    let (first, last) = content.split_at(PART_BYTES);
+    let upload = store.upload(key)?;
+    upload.put_part(1, PART_BYTES as u64, vec![Bytes::copy_from_slice(last)])?;
+    upload.put_part(0, 0, vec![Bytes::copy_from_slice(first)])?;
+    upload.finish()?;
+    let read = store.get(key, content.len() as u64)?;
+    ensure(read == content, || "an object of two parts does not read as it was written".to_owned())?;
+    Ok("2 parts, the last one first".to_owned())
+}
+
+/// If two runs put the same key, exactly one must succeed: that keeps two runs of one backup apart.
+fn conditional(store: &dyn Store, taken: &str, body: &Bytes) -> Tried {
+    let wrong = |why: &str| Err(Unfit::Wrong(why.to_owned()));
+    match store.put_if_absent(taken, Bytes::from_static(b"another")) {
+        Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
+        Ok(()) => {
+            return wrong(
+                "the server ignores If-None-Match: of two runs that write one backup the later would win unnoticed; \
+                 upgrade the server, or never let two runs have one --id",
+            );
+        }
+    }
+    let read = store.get(taken, 1000)?;
+    if read != body[..] {
+        return wrong("a put that was refused has changed the object");
+    }
+    Ok("the second writer is told".to_owned())
+}
+
+fn ensure(good: bool, why: impl FnOnce() -> String) -> std::result::Result<(), Unfit> {
+    if good { Ok(()) } else { Err(Unfit::Wrong(why())) }
+}
