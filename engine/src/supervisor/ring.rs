@@ -43,7 +43,7 @@ pub(crate) fn start(
     let mut members: Vec<Member> = Vec::new();
     let mut ends = agents.iter().zip(upstream.drain(..).zip(downstream.drain(..)));
     let started = ends.try_for_each(|(&kind, (stdin, stdout))| {
-        let child = spawn(command(kind, begin, global), kind, stdin, stdout)
+        let child = spawn(command(kind, begin, settings), kind, stdin, stdout)
             .map_err(|error| if ceph::speaks(kind, begin) { ceph::not_started(&error) } else { error })?;
         members.push(Member::new(kind, child));
         Ok(())

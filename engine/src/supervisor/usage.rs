@@ -16,16 +16,6 @@ const SAMPLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// More than `/proc/PID/status` has before the fields that are looked for; all of it is 1.5 KiB.
 const STATUS_BYTES_MAX: usize = 4096;
 
-/// What a run took.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Usage {
-    /// User and system time of all processes, seconds.
-    pub(crate) cpu_seconds: f64,
-    /// The largest sum of all processes' own memory and the program's text once, and all shared
-    /// memory once, bytes.
-    pub(crate) memory_peak_bytes: u64,
-}
-
 /// Measures a run from its start on.
 pub(crate) struct Meter {
     cpu_at_start: f64,
