@@ -66,7 +66,7 @@ impl Engine<'_> {
         let report = self
             .runner
             .run(&begin, observer)
-            .map_err(|error| failed(error, "what is not deleted yet goes with the next delete of this volume"))?;
+            .map_err(|error| failed(error, "the next delete of this volume removes the rest"))?;
         sources.iter().for_each(|source| rbd::tidy(self, volume, source, None, observer));
         Ok(report.progress.objects)
     }

@@ -62,7 +62,7 @@ impl ImportDiffRequest {
 /// Lays a stream out in a folder; the backup that is to be made of it.
 fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Result<BackupRequest> {
     let name = request.file.display().to_string();
-    let what = || format!("{name} is no difference that can be imported");
+    let what = || format!("{name} cannot be imported");
     let mut reader = Reader::new(BufReader::with_capacity(1 << 20, input(&request.file)?)).with_context(what)?;
     let head = reader.head().clone();
     let parent = find_parent(repo, &request.volume, &head, request.parent.as_ref())?;
@@ -113,17 +113,15 @@ fn find_parent(
 ) -> anyhow::Result<Option<Manifest>> {
     let Some(from) = &head.from else {
         if let Some(parent) = named {
-            bail!("the stream is a whole image and continues nothing: leave --parent {parent} out");
+            bail!("the stream is a whole image and continues no backup: leave --parent {parent} out");
         }
         return Ok(None);
     };
     let Some(parent) = named.cloned().or_else(|| from.parse().ok()) else {
-        bail!("the stream continues the snapshot {from}: say with --parent which backup that is");
+        bail!("the stream continues the snapshot {from}: name its backup with --parent");
     };
     let found = Repository::open(repo)?.manifest(volume, &parent);
-    found
-        .map(Some)
-        .with_context(|| format!("the stream continues the snapshot {from}; --parent says which backup that is"))
+    found.map(Some).with_context(|| format!("the stream continues the snapshot {from}; name its backup with --parent"))
 }
 
 /// The volume in the making.
@@ -192,7 +190,7 @@ impl Layout {
 
     fn no_room(&self, error: &std::io::Error) -> anyhow::Error {
         let folder = self.spool.folder().display();
-        anyhow::anyhow!("{folder}: the stream can't be laid out there: {}; set TMPDIR to another place", words(error))
+        anyhow::anyhow!("{folder}: cannot write the stream there: {}; set TMPDIR to another place", words(error))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn identify(source: &str, request: &BackupRequest, timeout: Duration)
     let mut command = Command::new(ceph::program());
     let lines = answer(command.args(["identify", source]), timeout).map_err(anyhow::Error::msg)?;
     let origin = lines.iter().map(|line| serde_json::from_str(line)).next().transpose();
-    origin.with_context(|| format!("{} gave an answer that makes no sense", ceph::program().display()))
+    origin.with_context(|| format!("{} gave an invalid answer", ceph::program().display()))
 }
 
 /// What the reader is told of an image; none for any other source.
@@ -50,7 +50,7 @@ pub(super) fn job(
     }
     let base = parent.and_then(backed_up);
     if parent.is_some() && base.is_none() {
-        observer.note("the last backup was not made of an RBD image: all of it is read and compared");
+        observer.note("the last backup was not made from an RBD image: the whole image is read and compared");
     }
     Some(Box::new(RbdBackup { audit_ppm: request.audit_ppm, base, origin, spool: None }))
 }
@@ -68,7 +68,7 @@ pub(super) fn restore(target: &str, create: bool, manifest: &Manifest) -> Result
         return Ok(Some(Box::new(RbdRestore { create, origin: backed_up(manifest) })));
     }
     if create {
-        return Err(BadRequest(format!("{target}: --create is for rbd:POOL/IMAGE; a new file is made without it")));
+        return Err(BadRequest(format!("{target}: --create is for rbd:POOL/IMAGE; a new file does not need it")));
     }
     Ok(None)
 }
@@ -103,7 +103,7 @@ pub(super) fn tidy(
         Ok(notes) => notes.iter().for_each(|text| observer.note(text)),
         // One cause is told once.
         Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
-        Err(why) => observer.note(&format!("snapshots of earlier backups stay until the next one: {why}")),
+        Err(why) => observer.note(&format!("the next backup removes the snapshots of earlier ones: {why}")),
     }
 }
 

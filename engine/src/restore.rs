@@ -75,7 +75,7 @@ impl Engine<'_> {
             rbd: rbd::restore(target, request.create, &manifest)?,
         });
         if septet_volume::discard_abandoned(Path::new(target)) {
-            observer.note(&format!("removed the unfinished file that an interrupted restore to {target} had left"));
+            observer.note(&format!("removed the partial file of an interrupted restore to {target}"));
         }
         let is_new = !RbdUrl::is_meant(target) && !Path::new(target).exists();
         observer.begins(&Doing::Restore { volume: &manifest.volume, backup: &manifest.backup });
@@ -133,7 +133,7 @@ fn check_target(target: &str, repo: &str, manifest: &Manifest, overwrite: bool) 
         anyhow::bail!("{target} is inside the repository: a restore there would destroy what it restores from");
     }
     if !overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
-        anyhow::bail!("{target} is the very volume that this backup was made from: add --overwrite to write over it");
+        anyhow::bail!("{target} is the volume that this backup was made from: add --overwrite to overwrite it");
     }
     Ok(())
 }

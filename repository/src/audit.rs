@@ -102,11 +102,11 @@ impl Audit {
                     blocks.push((location.segment, block));
                 }
                 (_, Err(cause)) => nowhere.push((block, Arc::from(cause.to_string()))),
-                _ => nowhere.push((block, "its map has it and its checksums say that it is zeros".into())),
+                _ => nowhere.push((block, "its map names it, but its checksums say that it is zeros".into())),
             }
         }
         let unmapped = self.checksums.stored().map(|(block, _)| block).filter(|block| self.map.get(*block) == [0; 12]);
-        let reason: Arc<str> = "its checksums have it and its map does not".into();
+        let reason: Arc<str> = "its checksums name it, but its map does not".into();
         nowhere.extend(unmapped.map(|block| (block, reason.clone())));
         nowhere.into_iter().for_each(|(block, reason)| self.fail(block, &reason));
         blocks.sort_unstable();
@@ -120,7 +120,7 @@ impl Audit {
             (Some(reason), _) => return self.fail_all(blocks, &row.named(reason)),
             (_, Err(reason)) => return self.fail_all(blocks, reason),
         };
-        let elsewhere: Arc<str> = format!("{}: its index has another block, or none, at this place", row.key).into();
+        let elsewhere: Arc<str> = format!("{}: its index has no such block at this place", row.key).into();
         for (_, block) in blocks {
             let block = u64::from(*block);
             match self.location(block, row, index) {

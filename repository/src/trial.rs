@@ -135,7 +135,7 @@ fn conditional(store: &dyn Store, taken: &str, body: &Bytes) -> Tried {
     if read != body[..] {
         return wrong("a put that was refused has changed the object");
     }
-    Ok("the second writer is told".to_owned())
+    Ok("the second writer is refused".to_owned())
 }
 
 fn ensure(good: bool, why: impl FnOnce() -> String) -> std::result::Result<(), Unfit> {

@@ -34,10 +34,10 @@ fn what_exists_is_not_written_over_unasked() {
 fn the_source_itself_is_not_written_over_unasked() {
     let site = Site::new(MIB);
     let outcome = restore(&site, &site.source, &[]);
-    assert_fails(&outcome, 1, "is the very volume that this backup was made from: add --overwrite to write over it");
+    assert_fails(&outcome, 1, "is the volume that this backup was made from: add --overwrite to overwrite it");
     let link = site.scratch.path("link");
     std::os::unix::fs::symlink(&site.source, &link).expect("a link");
-    assert_fails(&restore(&site, &link, &[]), 1, "is the very volume that this backup was made from");
+    assert_fails(&restore(&site, &link, &[]), 1, "is the volume that this backup was made from");
     assert_bytes(&site.source, &site.content);
 }
 

@@ -164,16 +164,16 @@ fn what_can_t_be_imported_or_exported_is_said_in_one_line() {
         let file = scratch.file("stream", stream);
         repo.septet(["import-diff", "--volume", "vol"]).arg(file).args(args).fails(1, text);
     };
-    import(b"#!/bin/sh and so on", &[], "does not begin as what `rbd export-diff` writes");
-    import(b"rbd diff v1\ns", &[], "ends in the middle");
-    import(b"rbd diff v1\ne", &[], "the image's size is not said");
+    import(b"#!/bin/sh and so on", &[], "it is not a stream of `rbd export-diff`");
+    import(b"rbd diff v1\ns", &[], "it is incomplete");
+    import(b"rbd diff v1\ne", &[], "the image's size is repeated");
     import(b"rbd diff v1\nq", &[], "unknown kind 'q'");
     let from = [&b"rbd diff v1\nf\x07\0\0\0nowhere"[..], b"s\0\x10\0\0\0\0\0\0e"].concat();
     import(&from, &[], "continues the snapshot nowhere");
     let huge = [&b"rbd diff v1\ns"[..], &[0xff; 8], b"e"].concat();
-    import(&huge, &[], "no difference that can be imported");
+    import(&huge, &[], "cannot be imported");
     let cut =
         [&b"rbd diff v1\ns\0\x10\0\0\0\0\0\0w"[..], &0u64.to_le_bytes(), &4096u64.to_le_bytes(), b"too short"].concat();
-    import(&cut, &[], "ends in the middle");
-    assert!(repo.septet(["show", "vol@latest"]).ok().stdout.contains('a'), "nothing half-made is there");
+    import(&cut, &[], "it is incomplete");
+    assert!(repo.septet(["show", "vol@latest"]).ok().stdout.contains('a'), "nothing incomplete is there");
 }

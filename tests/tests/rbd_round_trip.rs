@@ -164,7 +164,7 @@ fn files_become_images_and_images_files() {
     assert!(image.content(None) == content, "the image differs");
     // Of one volume, though the source is another: read and compared.
     let backed = ceph.known_to(repo.backup_command(&image.url())).args(["--id", "image", "--volume", "vol"]).ok();
-    assert!(backed.stdout.contains("was not made of an RBD image"), "{}", backed.stdout);
+    assert!(backed.stdout.contains("was not made from an RBD image"), "{}", backed.stdout);
     assert_eq!(backed.summary()["blocks"]["data"], 0, "{}", backed.stdout);
     repo.assert_restores("image", &content);
 }

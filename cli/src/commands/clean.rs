@@ -15,7 +15,7 @@ pub(crate) fn run(args: &args::Clean, global: &Global) -> anyhow::Result<Outcome
     let cleaned = CleanRequest { volume: args.volume.clone() }.carry_out(&repository, &mut reporter)?;
     let line = match (cleaned.interrupted.len(), cleaned.objects) {
         (0, 0) => "nothing to clean".to_owned(),
-        (backups, objects) => format!("cleaned up after {backups} interrupted backups, and {objects} other objects"),
+        (backups, objects) => format!("removed {backups} interrupted backups and {objects} other objects"),
     };
     let named = cleaned.interrupted.iter().map(|(volume, backup)| format!("{volume}/{backup}"));
     let interrupted: Vec<String> = named.collect();

@@ -59,7 +59,7 @@ fn lines(made: &Made, seconds: f64) -> Vec<String> {
         counted(own_objects(manifest), report.counts().requests),
     ];
     if *taken_over_bytes > 0 {
-        lines.insert(2, format!("of that, {} were stored by the run that was interrupted", size(*taken_over_bytes)));
+        lines.insert(2, format!("of that, the interrupted run stored {}", size(*taken_over_bytes)));
     }
     lines
 }

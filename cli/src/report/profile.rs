@@ -53,7 +53,7 @@ fn binding(agents: &[&Status]) -> Option<String> {
         _ => "the store",
     };
     let percent = 100.0 * taken(most);
-    Some(format!("what binds: {}, {percent:.0} % of its workers' time in its hands, mostly {what}", most.agent))
+    Some(format!("limited by {}: {percent:.0} % of its workers' time, mostly {what}", most.agent))
 }
 
 fn share(ms: u64, agent: &Status) -> f64 {

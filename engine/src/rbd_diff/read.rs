@@ -12,19 +12,19 @@ const NAME_BYTES_MAX: u32 = 4096;
 /// Why a stream can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadStream {
-    #[error("it does not begin as what `rbd export-diff` writes: \"rbd diff v1\" or \"rbd diff v2\"")]
+    #[error("it is not a stream of `rbd export-diff`: it must begin with \"rbd diff v1\" or \"rbd diff v2\"")]
     Banner,
-    #[error("it ends in the middle: export it again")]
+    #[error("it is incomplete: export it again")]
     Cut,
     #[error("it can't be read: {0}")]
     Io(String),
     #[error("a record of the unknown kind {0:?}")]
     Unknown(char),
-    #[error("the image's size is not said before its data, or twice")]
+    #[error("the image's size is repeated or not before its data")]
     Size,
-    #[error("the name of a snapshot is no text, or longer than {NAME_BYTES_MAX} bytes")]
+    #[error("the name of a snapshot is not text, or longer than {NAME_BYTES_MAX} bytes")]
     Name,
-    #[error("a record's length is not what its kind has")]
+    #[error("a record's length does not fit its kind")]
     Length,
     #[error("bytes {}..{} lie beyond the image's {bytes} bytes", range.start, range.end)]
     Beyond { range: Range<u64>, bytes: u64 },

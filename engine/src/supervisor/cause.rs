@@ -24,7 +24,7 @@ pub(crate) fn first_cause(members: &[Member]) -> Failure {
     let any = |member: &Member| member.failure.clone();
     let first = members.iter().find_map(killed).or_else(|| members.iter().find_map(own));
     let first = first.or_else(|| members.iter().find_map(died)).or_else(|| members.iter().find_map(any));
-    first.unwrap_or_else(|| Failure::new(FailureKind::Peer, "an agent stopped without a word"))
+    first.unwrap_or_else(|| Failure::new(FailureKind::Peer, "an agent ended without giving a reason"))
 }
 
 fn death(kind: AgentKind, exit: ExitStatus, last_words: Option<&str>) -> Failure {

@@ -19,9 +19,9 @@ pub(super) fn check(begin: &Begin, sandboxing: Sandboxing) -> Result<Option<Stri
     match (sandboxing, lacking(begin)) {
         (Sandboxing::Off, _) | (_, None) => Ok(None),
         (Sandboxing::Required, Some(why)) => {
-            Err(RunError::Sandbox(format!("{why}; --require-sandbox goes without nothing")))
+            Err(RunError::Sandbox(format!("{why}; --require-sandbox does not run without it")))
         }
-        (Sandboxing::BestEffort, Some(why)) => Ok(Some(format!("the agents are not fully locked in: {why}"))),
+        (Sandboxing::BestEffort, Some(why)) => Ok(Some(format!("the agents are not fully sandboxed: {why}"))),
     }
 }
 
@@ -29,7 +29,7 @@ fn lacking(begin: &Begin) -> Option<String> {
     let of_profile = || septet_repository::needs_to_read(begin.repo()).is_unheld();
     missing().or_else(|| {
         of_profile().then(|| {
-            "an AWS profile names a credential_process, which may need anything: give the keys in the environment"
+            "an AWS profile names a credential_process, which has unknown needs: give the keys in the environment"
                 .to_owned()
         })
     })
