@@ -124,7 +124,8 @@ fn a_real_file_system_and_what_rbd_bench_writes() {
     let ceph = Ceph::shared();
     let scratch = Scratch::on_disk();
     let file = scratch.hole("ext4.img", 192 * MIB);
-    septet_tests::command("mkfs.ext4", ["-q", "-d", "/usr/include", file.to_str().unwrap()]);
+    let files = septet_tests::debian::root().join("usr/share");
+    septet_tests::command("mkfs.ext4", ["-q", "-d", files.to_str().unwrap(), file.to_str().unwrap()]);
     let image = ceph.name();
     ceph.rbd(&["import", &file.to_string_lossy(), image.name()]);
     image.rbd(&["bench", "--io-type", "write", "--io-size", "4K", "--io-total", "4M", "--io-pattern", "rand"]);

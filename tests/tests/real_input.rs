@@ -18,9 +18,7 @@ fn use_it(mount: &Mount) {
     let mut passwd = fs::read(path("etc/passwd")).unwrap();
     passwd.extend(b"user:x:1000:1000::/home/user:/bin/sh\n");
     fs::write(path("etc/passwd"), passwd).unwrap();
-    fs::rename(path("etc/hostname"), path("etc/hostname.old"))
-        .or_else(|_| fs::rename(path("etc/fstab"), path("etc/fstab.old")))
-        .unwrap();
+    fs::rename(path("etc/hostname"), path("etc/hostname.old")).unwrap();
     let programs: Vec<_> = fs::read_dir(path("usr/bin")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let mut files: Vec<_> = programs.into_iter().filter(|path| path.symlink_metadata().unwrap().is_file()).collect();
     files.sort();
@@ -59,7 +57,7 @@ fn life_of_a_debian(sector_bytes: u32) {
     let full = repo.backup(device.path(), &["--volume", "debian", "--id", "full"]);
     assert_eq!((full.bytes_volume, full.parent), (debian::IMAGE_BYTES, None));
     assert!(
-        full.blocks.data > 200 && full.bytes_stored < full.blocks.data << 20,
+        full.blocks.data > 100 && full.bytes_stored < full.blocks.data << 20,
         "{:?}, {} stored",
         full.blocks,
         full.bytes_stored

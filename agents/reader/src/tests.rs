@@ -88,10 +88,19 @@ fn a_volume_that_shrinks_is_named_and_leaves_no_slot_out() {
 }
 
 #[test]
-fn a_volume_that_grew_ends_well() {
+fn a_volume_that_grows_is_read_as_long_as_it_was_when_the_backup_began() {
     let volume = volume();
     let reader = begun(volume.path()).unwrap();
+    let bytes = reader.source.bytes();
     volume.as_file().set_len(10 * BLOCK).unwrap();
+    volume.as_file().write_all_at(&[9; 100], bytes).unwrap();
+    let blocks = handled(&reader, 3 * BLOCK, 1000, State::Data).unwrap();
+    assert_eq!(shape(&blocks), vec![(3 * BLOCK, 1000, State::Data)]);
+    assert!(blocks[0].bytes().unwrap() == [7; 1000], "what was appended is in the last block");
+    let answers = handled(&reader, 0, bytes, State::Map).unwrap();
+    assert_eq!(answers.iter().map(|work| work.command.size).sum::<u64>(), bytes);
+    assert!(handled(&reader, 4 * BLOCK, BLOCK, State::Data).is_err(), "it was not there when the backup began");
+    drop(blocks);
     results(|worker| reader.end(worker)).unwrap();
 }
 

@@ -16,16 +16,32 @@ const FILLED_PERCENT: u64 = 92;
 const ENTRY_BYTES: u64 = 512;
 const FILESYSTEM_BLOCK_BYTES: u64 = 4096;
 
+/// An image of at most this size is filled from the minimal root, which is made in a minute.
+const SMALL: Size = Size(128 << 20);
+
+/// The Debian root for an image of `size`, which `tests/debian` makes at first use and keeps under `target/`.
+fn debian(size: Size) -> anyhow::Result<PathBuf> {
+    let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/debian"));
+    let kind = if size <= SMALL { "small" } else { "large" };
+    let output = Command::new(script).arg(kind).output().with_context(|| script.display().to_string())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+}
+
 /// Makes an ext4 image of `size` at `path`.
 ///
 /// # Errors
-/// No `mkfs.ext4` (Debian: e2fsprogs), or no space.
+/// No `mkfs.ext4` (Debian: e2fsprogs), no Debian root and none can be made, or no space.
 pub(super) fn image(path: &Path, size: Size) -> anyhow::Result<()> {
+    image_of(&debian(size)?, path, size)
+}
+
+fn image_of(debian: &Path, path: &Path, size: Size) -> anyhow::Result<()> {
     let root = path.with_extension("root");
     remove(&root)?;
     fs::create_dir(&root)?;
     let mut room = Room { bytes: size.0 / 100 * FILLED_PERCENT, entries: 0 };
-    room.fill(Path::new("/usr"), &root.join("usr"))?;
+    room.fill(&debian.join("usr"), &root.join("usr"))?;
     // mkfs writes into a file that is there: begin with none.
     let _ = fs::remove_file(path);
     mkfs(path, &root, size, room.entries)?;
@@ -88,13 +104,17 @@ mod tests {
 
     #[test]
     fn an_image_is_a_sound_file_system_that_is_nearly_full() {
-        let path = tempfile::tempdir().unwrap().keep().join("image");
-        image(&path, Size(64 << 20)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (debian, path) = (dir.path().join("debian"), dir.path().join("image"));
+        fs::create_dir_all(debian.join("usr/bin")).unwrap();
+        for number in 0..100 {
+            fs::write(debian.join(format!("usr/bin/{number}")), vec![number; 1 << 20]).unwrap();
+        }
+        image_of(&debian, &path, Size(64 << 20)).unwrap();
         let sound = Command::new("/sbin/e2fsck").args(["-fn"]).arg(&path).output().unwrap();
         assert!(sound.status.success(), "{}", String::from_utf8_lossy(&sound.stdout));
         let file = fs::File::open(&path).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 64 << 20);
         assert!(crate::extents::tests::total(&crate::extents::data(&file).unwrap()) > 40 << 20);
-        fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The volumes for all measurements. They are made once and kept.
 //!
 //! Four kinds, each as it is, with 1 % and with 7 % of its blocks changed. They follow from a
-//! seed alone (the Debian image: from this machine's /usr too), so that a figure can be had again.
+//! seed alone (the Debian image: from what `tests/debian` makes), so that a figure can be had again.
 
 mod change;
 mod debian;
