@@ -131,7 +131,7 @@ fn a_restore_that_is_killed_leaves_no_half_file_and_the_next_one_says_what_it_re
     assert_gone(&agents);
     assert_eq!(files(&directory), [".target.septet-partial"]);
     let outcome = restore(&site, &target, &[]).exits(0);
-    assert!(notes(&outcome).contains("removed the unfinished file that an interrupted restore to"), "{outcome:?}");
+    assert!(notes(&outcome).contains("removed the partial file of an interrupted restore to"), "{outcome:?}");
     assert_eq!(files(&directory), ["target"]);
     site.assert_as_before();
 }
