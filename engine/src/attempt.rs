@@ -8,7 +8,6 @@ use septet_repository::conclude::{self, Left};
 use septet_repository::pending;
 use septet_repository::resume::{self, Interrupted};
 
-use crate::error::Interrupted as Stopped;
 use crate::words::{number_of, size};
 use crate::{Doing, Engine, Made, Observer, Report, RunError, rbd};
 
@@ -128,14 +127,5 @@ fn told(left: Left, marker: &Pending, error: RunError, observer: &mut dyn Observ
             "the same command goes on with it"
         }
     };
-    failed(error, interrupted)
-}
-
-/// The error of a run, as the commands report it; `interrupted` says what an interruption left.
-pub(super) fn failed(error: RunError, interrupted: &str) -> anyhow::Error {
-    match error {
-        RunError::Interrupted => Stopped(interrupted.to_owned()).into(),
-        RunError::Failed(failure) => failure.into(),
-        other @ (RunError::Start(_) | RunError::Sandbox(_)) => other.into(),
-    }
+    error.with_what_is_left(interrupted)
 }

@@ -6,7 +6,6 @@ use septet_format::{BackupId, VolumeName};
 use septet_ipc::{Begin, DeleteJob};
 use septet_repository::pending;
 
-use crate::attempt::failed;
 use crate::{BadRequest, Doing, Engine, Observer, rbd};
 
 /// Deletes backups.
@@ -66,7 +65,7 @@ impl Engine<'_> {
         let report = self
             .runner
             .run(&begin, observer)
-            .map_err(|error| failed(error, "the next delete of this volume removes the rest"))?;
+            .map_err(|error| error.with_what_is_left("the next delete of this volume removes the rest"))?;
         sources.iter().for_each(|source| rbd::tidy(self, volume, source, None, observer));
         Ok(report.progress.objects)
     }

@@ -7,7 +7,6 @@ use septet_ipc::message::Damage;
 use septet_ipc::{Begin, RestoreJob};
 use septet_volume::RbdUrl;
 
-use crate::attempt::failed;
 use crate::backup::{pool_bytes, streams};
 use crate::observer::Watched;
 use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place, rbd};
@@ -94,16 +93,16 @@ fn given_up(request: &RestoreRequest, is_new: bool, error: RunError, observer: &
     septet_volume::discard_abandoned(Path::new(target));
     if request.create {
         observer.note("what was restored may be left in an image IMAGE.septet-partial: the next restore removes it");
-        return failed(error, "no image of that name was made");
+        return error.with_what_is_left("no image of that name was made");
     }
     if is_new {
-        return failed(error, "nothing half-made was left behind");
+        return error.with_what_is_left("nothing half-made was left behind");
     }
     let left = format!("{target} is partly written: restore it again before it is used");
     if observer.at_work && !matches!(error, RunError::Interrupted) {
         observer.note(&left);
     }
-    failed(error, &left)
+    error.with_what_is_left(&left)
 }
 
 fn length(request: &RestoreRequest, manifest: &Manifest) -> anyhow::Result<u64> {

@@ -8,7 +8,8 @@ use septet_repository::Counts;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::Observer;
+use crate::error::Interrupted;
+use crate::observer::Observer;
 use crate::words::words;
 
 /// Runs jobs, on a host with a clock.
@@ -99,14 +100,25 @@ pub enum RunError {
     #[error("interrupted")]
     Interrupted,
     /// An agent failed: the first cause.
-    #[error("{0}")]
-    Failed(Failure),
+    #[error(transparent)]
+    Failed(#[from] Failure),
     /// The agents could not be started, or not be waited for.
     #[error("starting the agents: {0}")]
     Start(String),
     /// The agents can't be locked in as it is required.
     #[error("{0}")]
     Sandbox(String),
+}
+
+impl RunError {
+    /// The error of a request whose run this ended; `left` says what an interruption means for what it was at.
+    pub(crate) fn with_what_is_left(self, left: &str) -> anyhow::Error {
+        match self {
+            Self::Interrupted => Interrupted(left.to_owned()).into(),
+            Self::Failed(failure) => failure.into(),
+            other @ (Self::Start(_) | Self::Sandbox(_)) => other.into(),
+        }
+    }
 }
 
 impl From<std::io::Error> for RunError {

@@ -11,7 +11,6 @@ use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::Repository;
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
 
-use crate::attempt::failed;
 use crate::backup::{pool_bytes, streams};
 use crate::{Doing, Engine, Observer, Report};
 
@@ -108,7 +107,7 @@ impl Engine<'_> {
             pool_bytes: pool_bytes(self, Some(bytes)),
             sample: request.sample,
         });
-        self.runner.run(&begin, observer).map_err(|error| failed(error, "nothing was changed"))
+        self.runner.run(&begin, observer).map_err(|error| error.with_what_is_left("nothing was changed"))
     }
 }
 

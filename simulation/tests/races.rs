@@ -53,6 +53,9 @@ fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
         (OneId, Force) => &["was deleted while it was being made", "the upload was finished or aborted"],
         // What is deleted while it is read is not there.
         (Restore, DeleteNewest) => &["there is no backup vol/b3", "it is not there"],
+        // Of two deletions of one backup, the later finds none.
+        (DeleteNewest, DeleteNewest) => &["there is no backup vol/b3"],
+        (DeleteOlder, DeleteOlder) => &["there is no backup vol/b2"],
         _ => &[],
     }
 }

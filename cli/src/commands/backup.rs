@@ -2,8 +2,9 @@
 
 use septet_engine::{BackupRequest, Compare, Supervisor, back_up, repository_within, volume};
 
+use super::convert::{ceph, compression, ppm};
 use super::made::print;
-use super::{ceph, compression, metadata, ppm};
+use super::metadata;
 use crate::args::{self, Global};
 use crate::error::Outcome;
 use crate::report::Reporter;

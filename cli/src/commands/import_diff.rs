@@ -2,7 +2,7 @@
 
 use septet_engine::{ImportDiffRequest, Supervisor, repository_within};
 
-use super::compression;
+use super::convert::compression;
 use super::made::print;
 use crate::args::{self, Global};
 use crate::error::Outcome;

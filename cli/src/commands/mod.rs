@@ -2,6 +2,7 @@
 
 mod backup;
 mod clean;
+mod convert;
 mod delete;
 mod export_diff;
 mod import_diff;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use septet_engine::{Interrupt, Sandboxing, Settings, Supervisor};
 
 use crate::agents;
-use crate::args::{Arguments, Ceph, Command, Compression, Global};
+use crate::args::{Arguments, Command, Global};
 use crate::error::{Outcome, exit_status};
 use crate::report::failed;
 use crate::signals;
@@ -72,26 +73,6 @@ fn settings(global: &Global) -> Settings {
     Settings { timeout: global.timeout, sandboxing }
 }
 
-fn ceph(args: &Ceph) -> septet_engine::CephAccess {
-    septet_engine::CephAccess { conf: args.ceph_conf.clone(), user: args.ceph_user.clone() }
-}
-
-fn compression(args: Compression) -> septet_ipc::Compression {
-    match args {
-        Compression::Lz4 => septet_ipc::Compression::Lz4,
-        Compression::None => septet_ipc::Compression::None,
-    }
-}
-
-/// Percent as parts in a million, rounded up: a little is not nothing.
-fn ppm(percent: f64) -> u32 {
-    let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]
-    {
-        ppm as u32
-    }
-}
-
 fn speaks_json(command: &Command) -> bool {
     match command {
         Command::Backup(args) => args.json,
@@ -103,17 +84,5 @@ fn speaks_json(command: &Command) -> bool {
         Command::Show(args) => args.json,
         Command::ImportDiff(args) => args.json,
         Command::ExportDiff(_) | Command::Rebuild(_) | Command::Smoke(_) | Command::Agent { .. } => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentage_becomes_parts_in_a_million() {
-        for (percent, parts) in [(0.0, 0), (1.0, 10_000), (0.000_001, 1), (100.0, 1_000_000)] {
-            assert_eq!(ppm(percent), parts);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use septet_engine::{Engine, RestoreRequest, Restored, Supervisor, repository_within, volume};
 use serde_json::{Value, json};
 
-use super::ceph;
+use super::convert::ceph;
 use crate::args::{self, Global};
 use crate::error::Outcome;
 use crate::report::{Reporter, print_line, rate, size};

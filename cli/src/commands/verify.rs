@@ -5,7 +5,7 @@ use septet_engine::{DamagedBackup, Engine, Supervisor, Verified, VerifyRequest, 
 use septet_ipc::Sample;
 use serde_json::{Value, json};
 
-use super::ppm;
+use super::convert::ppm;
 use crate::args::{self, Global};
 use crate::error::Outcome;
 use crate::report::{Reporter, number_of, print_line, size};

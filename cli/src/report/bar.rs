@@ -31,7 +31,7 @@ impl Bar {
 
     pub(crate) fn say(&self, text: &str) {
         if self.0.is_hidden() {
-            super::complain(text);
+            super::lines::complain(text);
         } else {
             self.0.println(text);
         }

@@ -4,6 +4,7 @@
 //! reader that went away (a closed pipe) is no error.
 
 mod bar;
+mod lines;
 mod profile;
 
 use std::io::Write;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::args::Global;
 use bar::Bar;
+pub(crate) use lines::{complain, print_line};
 pub(crate) use septet_engine::{number_of, size};
 
 /// How a command speaks.
@@ -126,16 +128,6 @@ fn in_words(doing: &Doing) -> String {
         Doing::Verify { volume, .. } => format!("verifying {volume}"),
         Doing::Delete { volume, .. } => format!("deleting from {volume}"),
     }
-}
-
-/// Prints a line of results; that nobody reads it is no error.
-pub(crate) fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Prints a line that is no result.
-pub(crate) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints why a command failed, in one line.

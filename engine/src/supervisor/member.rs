@@ -16,6 +16,10 @@ const LINE_BYTES_MAX: u64 = 64 << 10;
 /// How often is looked whether a process has ended, where the kernel can't say when.
 const WITHOUT_PIDFD: Duration = Duration::from_millis(2);
 
+/// How long killed processes may take to go: one in a system call that can't be interrupted stays
+/// until that returns, and must not hold up the rest.
+pub(crate) const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What an agent said on its standard error.
 #[derive(Debug)]
 pub(crate) enum Heard {

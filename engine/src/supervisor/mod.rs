@@ -22,16 +22,13 @@ use septet_ipc::{Begin, Event, Failure};
 use crate::{Observer, Report, RunError, Runner, Settings, pipeline};
 use cause::first_cause;
 pub use interrupt::Interrupt;
-use member::{Heard, Member};
+use member::{Heard, Member, REAP_TIMEOUT};
 use usage::Meter;
 
 /// How often the supervisor looks at what sends it no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the others may still tell their side when one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
-/// How long killed processes may take to go: one in a system call that can't be interrupted stays
-/// until that returns, and must not hold up the rest.
-const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs jobs: each agent is a process.
 #[derive(Debug, Default)]

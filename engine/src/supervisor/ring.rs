@@ -14,8 +14,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use septet_ipc::agent::{SANDBOX_VARIABLE, SUPERVISOR_VARIABLE};
 use septet_ipc::{AgentKind, Begin, Message, message};
 
-use super::member::{Heard, Member};
-use super::{REAP_TIMEOUT, ceph, sandbox};
+use super::member::{Heard, Member, REAP_TIMEOUT};
+use super::{ceph, sandbox};
 use crate::Settings;
 
 /// What every agent may see of the environment; those that store with credentials see all of it, since these
