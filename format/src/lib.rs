@@ -48,8 +48,8 @@ pub use segment::{
     FOOTER_BYTES, Footer, IndexEntry, READ_ALIGN, SEGMENT_BYTES_MAX, STORE_ALIGN, SegmentIndex, crc32, padded,
 };
 pub use table::{
-    CHECKSUM_ENTRY_BYTES, EncodedTable, MAP_ENTRY_BYTES, TABLE_CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES_MAX,
-    TABLE_CHUNK_ENTRIES_MIN, TABLE_HEADER_BYTES, TableDirectory, TableHeader, encode_table,
+    CHECKSUM_ENTRY_BYTES, EncodedTable, MAP_ENTRY_BYTES, PackedChunk, TABLE_CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES_MAX,
+    TABLE_CHUNK_ENTRIES_MIN, TABLE_HEADER_BYTES, TableDirectory, TableEncoder, TableFront, TableHeader, encode_table,
 };
 
 /// The format that this crate writes, and the newest that it reads.

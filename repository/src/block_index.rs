@@ -3,17 +3,12 @@
 //! Opening reads the headers and directories of the two tables, which the manifest's roots prove. Chunks are
 //! read, and proven, when a block of theirs is asked for, and the last few are kept. May be shared by threads.
 
-use crate::entries::Entries;
+use crate::cached_table::{CachedTable, Origin};
+use crate::parallel::both;
 use crate::rebuild::{Mended, mend};
-use crate::table::Table;
 use crate::{Repository, Result, TableKind};
 use septet_format::{BackupId, BlockHash, Geometry, Location, Manifest, VolumeName, keys};
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// How many decoded chunks of each table are kept: 6 MiB for both.
-const CHUNKS_KEPT_MAX: usize = 8;
 
 /// The blocks of one backup.
 pub struct BlockIndex {
@@ -44,9 +39,9 @@ struct Row {
 impl BlockIndex {
     /// Opens a backup's tables and holds them against the manifest.
     pub fn open(repository: &Repository, manifest: Manifest) -> Result<Self> {
-        let checksums = CachedTable::open(repository, &manifest, TableKind::Checksums)?;
-        let map = CachedTable::open(repository, &manifest, TableKind::Map)?;
-        Self::with_tables(repository, manifest, checksums, map)
+        let open = |kind| CachedTable::open(repository, &manifest, kind);
+        let (map, checksums) = both(|| open(TableKind::Map), || open(TableKind::Checksums));
+        Self::with_tables(repository, manifest, checksums?, map?)
     }
 
     /// The same with what the segments' own indexes know in the place of a table that is damaged or lost;
@@ -151,93 +146,5 @@ impl BlockIndex {
 
     fn map_key(&self) -> String {
         self.manifest.map_key()
-    }
-}
-
-/// A table and its chunks used last, the newest in front.
-struct CachedTable {
-    origin: Origin,
-    chunks: Mutex<VecDeque<Arc<Chunk>>>,
-}
-
-/// Where a table's chunks are.
-enum Origin {
-    Object(Box<Table>),
-    Checksums(Entries<32>),
-    Map(Entries<12>),
-}
-
-impl Origin {
-    fn chunk(&self, entry: u64) -> Result<Chunk> {
-        let ((entries, content), entry_bytes) = match self {
-            Self::Object(table) => {
-                let directory = table.directory();
-                let number = directory.chunk_of(entry);
-                let entry_bytes = directory.header().entry_bytes() as usize;
-                let content = table.read_chunk(number)?;
-                return Ok(Chunk { entries: directory.entries_of(number), entry_bytes, content });
-            }
-            Self::Checksums(entries) => (entries.chunk(entry), 32),
-            Self::Map(entries) => (entries.chunk(entry), 12),
-        };
-        Ok(Chunk { entries, entry_bytes, content: content.map(<[u8]>::to_vec) })
-    }
-}
-
-/// A chunk's entries; packed in `content`, unless they are all zero.
-struct Chunk {
-    entries: Range<u64>,
-    entry_bytes: usize,
-    content: Option<Vec<u8>>,
-}
-
-impl Chunk {
-    /// The packed entry, if it isn't zero for want of a chunk.
-    fn entry(&self, entry: u64) -> Option<&[u8]> {
-        let at = usize::try_from(entry.checked_sub(self.entries.start)?).ok()?.checked_mul(self.entry_bytes)?;
-        self.content.as_ref()?.get(at..at + self.entry_bytes)
-    }
-
-    /// For each entry from `first` on, whether it isn't zero.
-    fn stored_from(&self, first: u64) -> impl Iterator<Item = bool> {
-        (first..self.entries.end)
-            .map(|entry| self.entry(entry).is_some_and(|packed| packed.iter().any(|byte| *byte != 0)))
-    }
-}
-
-impl CachedTable {
-    fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
-        let table = Table::open(repository, manifest, kind)?;
-        Ok(Self::new(Origin::Object(Box::new(table))))
-    }
-
-    fn new(origin: Origin) -> Self {
-        CachedTable { origin, chunks: Mutex::default() }
-    }
-
-    fn entry<const BYTES: usize>(&self, entry: u64) -> Result<[u8; BYTES]> {
-        let chunk = self.chunk_of(entry)?;
-        Ok(chunk.entry(entry).and_then(|packed| packed.try_into().ok()).unwrap_or([0; BYTES]))
-    }
-
-    fn chunk_of(&self, entry: u64) -> Result<Arc<Chunk>> {
-        {
-            let mut chunks = self.chunks();
-            let found = chunks.iter().position(|chunk| chunk.entries.contains(&entry));
-            if let Some(chunk) = found.and_then(|at| chunks.remove(at)) {
-                chunks.push_front(chunk.clone());
-                return Ok(chunk);
-            }
-        }
-        // Unlocked while reading: two threads may read the same chunk, and none waits for another's.
-        let chunk = Arc::new(self.origin.chunk(entry)?);
-        let mut chunks = self.chunks();
-        chunks.push_front(chunk.clone());
-        chunks.truncate(CHUNKS_KEPT_MAX);
-        Ok(chunk)
-    }
-
-    fn chunks(&self) -> MutexGuard<'_, VecDeque<Arc<Chunk>>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@
 pub mod audit;
 mod block_index;
 mod block_reader;
+mod cached_table;
 mod catalog;
 mod clean;
 pub mod conclude;
@@ -25,6 +26,7 @@ pub mod resume;
 mod segment;
 mod table;
 mod trial;
+mod table_writer;
 
 #[cfg(test)]
 mod sample;

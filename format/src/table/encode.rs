@@ -1,93 +1,190 @@
-//! Packs a table, holding only its compressed form and one chunk.
+//! Packs a table chunk by chunk: whoever stores it needs no more in memory than its directory and some chunks.
 
 use std::io;
+use std::ops::Range;
 
 use super::directory::Chunk;
 use super::{TABLE_CHUNK_ENTRIES, TableHeader};
 use crate::codec::Codec;
 use crate::error::Result;
 use crate::hash::BlockHash;
-use crate::layout::{table_chunk, table_header};
+use crate::layout::table_chunk;
 use crate::manifest::TableRef;
 use crate::segment::crc32;
 
-/// A table object, and what a manifest says of it.
+/// A chunk as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedChunk {
+    stored: Vec<u8>,
+    codec: Codec,
+    crc32: u32,
+    hash: BlockHash,
+}
+
+impl PackedChunk {
+    /// Packs the entries of one chunk; `None` if all of them are zero, since such a chunk is not stored.
+    pub fn pack(entries: &[u8]) -> Option<Self> {
+        if is_zero(entries) {
+            return None;
+        }
+        let mut stored = vec![0; lz4_flex::block::get_maximum_output_size(entries.len())];
+        let codec = match lz4_flex::block::compress_into(entries, &mut stored) {
+            Ok(bytes) if bytes < entries.len() => {
+                stored.truncate(bytes);
+                Codec::Lz4
+            }
+            _ => {
+                stored.clear();
+                stored.extend_from_slice(entries);
+                Codec::Raw
+            }
+        };
+        Some(Self { crc32: crc32(&stored), hash: BlockHash::of(entries), stored, codec })
+    }
+
+    /// The stored bytes.
+    pub fn stored(&self) -> &[u8] {
+        &self.stored
+    }
+}
+
+/// A table in the making. The stored bytes of its chunks follow one another from
+/// [`data_offset_bytes`](Self::data_offset_bytes) on; what lies before them is known at the end.
+#[derive(Clone, Debug)]
+pub struct TableEncoder {
+    header: TableHeader,
+    directory: Vec<u8>,
+    end_bytes: u64,
+}
+
+/// What is known of a table when all of its chunks are packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFront {
+    /// Header and directory: the object's first bytes.
+    pub front: Vec<u8>,
+    /// The object's length.
+    pub bytes: u64,
+    /// The hash over the shape and the hashes of the decoded chunks.
+    pub root: BlockHash,
+}
+
+impl TableEncoder {
+    /// Begins a table.
+    ///
+    /// # Errors
+    /// `InvalidGeometry` if no table can have such entries or so many of them.
+    pub fn new(entry_bytes: u32, entries: u64) -> Result<Self> {
+        Self::in_chunks(TABLE_CHUNK_ENTRIES, entry_bytes, entries)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "BLOCKS_MAX bounds the directory to 12 MiB")]
+    pub(super) fn in_chunks(chunk_entries: u32, entry_bytes: u32, entries: u64) -> Result<Self> {
+        let header = TableHeader::new(entry_bytes, entries)?.in_chunks(chunk_entries);
+        let directory = Vec::with_capacity(header.directory_bytes() as usize);
+        Ok(Self { end_bytes: header.data_offset_bytes(), header, directory })
+    }
+
+    /// How many chunks the table has.
+    pub fn chunks(&self) -> u64 {
+        self.header.chunks()
+    }
+
+    /// The entries of a chunk.
+    pub fn entries_of(&self, chunk: u64) -> Range<u64> {
+        let first = chunk * u64::from(self.header.chunk_entries_max());
+        first..first + u64::from(self.header.chunk_entries(chunk))
+    }
+
+    /// The length of a chunk's entries.
+    pub fn chunk_bytes(&self, chunk: u64) -> usize {
+        self.header.chunk_bytes(chunk) as usize
+    }
+
+    /// Where the first chunk's stored bytes begin.
+    pub fn data_offset_bytes(&self) -> u64 {
+        self.header.data_offset_bytes()
+    }
+
+    /// Adds the next chunk: its stored bytes follow those of the one before it.
+    ///
+    /// # Panics
+    /// If the table has all of its chunks already.
+    #[expect(clippy::cast_possible_truncation, reason = "a decoded chunk is 1 MiB at most")]
+    pub fn push(&mut self, chunk: Option<&PackedChunk>) {
+        assert!((self.directory.len() as u64) < self.header.directory_bytes(), "a chunk beyond the table's end");
+        let Some(PackedChunk { stored, codec, crc32, hash }) = chunk else {
+            self.directory.extend_from_slice(&[0; table_chunk::BYTES]);
+            return;
+        };
+        let stored_bytes = stored.len() as u32;
+        let (offset_bytes, codec, crc32, hash) = (self.end_bytes, *codec, *crc32, *hash);
+        self.directory.extend_from_slice(&Chunk { offset_bytes, stored_bytes, codec, crc32, hash }.encode());
+        self.end_bytes += u64::from(stored_bytes);
+    }
+
+    /// Ends the table.
+    ///
+    /// # Panics
+    /// If a chunk is missing.
+    pub fn finish(self) -> TableFront {
+        assert!(self.directory.len() as u64 == self.header.directory_bytes(), "a table without all of its chunks");
+        let mut front = self.header.encode(&self.directory).to_vec();
+        front.extend_from_slice(&self.directory);
+        TableFront { front, bytes: self.end_bytes, root: self.header.root(&self.directory) }
+    }
+}
+
+/// A packed table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedTable {
-    /// The object.
+    /// The object's bytes.
     pub object: Vec<u8>,
-    /// Its root.
+    /// The hash over its shape and the hashes of its decoded chunks, as its manifest names it.
     pub root: BlockHash,
 }
 
 impl EncodedTable {
-    /// What a manifest says of it, if it is put under the key of this generation.
+    /// What a manifest says of the table, written for this generation.
     pub fn reference(&self, generation: u32) -> TableRef {
         TableRef { generation, bytes: self.object.len() as u64, root: self.root }
     }
 }
 
-/// Packs `entries` entries of `entry_bytes` each into a table object.
+/// Packs a table of `entries` entries in memory, as the whole object and its root.
 ///
-/// `read(first, memory)` is called once for each chunk, in order, and fills `memory`, which comes
-/// zeroed, with the entries from `first` on. The compressed object is in memory as a whole: 44 MiB for
-/// both tables of 1 TiB at worst.
+/// `read` is called once for each chunk, in order, with the number of the chunk's first entry; it
+/// fills the memory it is given, which starts as zeros.
+///
+/// # Errors
+/// `InvalidGeometry` if there can be no such table, and what `read` says.
 pub fn encode_table(
     entry_bytes: u32,
     entries: u64,
     read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
 ) -> Result<EncodedTable> {
-    encode_in_chunks(TABLE_CHUNK_ENTRIES, entry_bytes, entries, read)
+    encode(TableEncoder::new(entry_bytes, entries)?, read)
 }
 
-/// The same in chunks of so many entries.
-#[expect(clippy::cast_possible_truncation, reason = "BLOCKS_MAX bounds the directory to 12 MiB")]
-pub(super) fn encode_in_chunks(
-    chunk_entries: u32,
-    entry_bytes: u32,
-    entries: u64,
+pub(super) fn encode(
+    mut encoder: TableEncoder,
     mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
 ) -> Result<EncodedTable> {
-    let header = TableHeader::new(entry_bytes, entries)?.in_chunks(chunk_entries);
-    let mut object = vec![0; header.data_offset_bytes() as usize];
-    let mut memory = vec![0; header.chunk_bytes(0) as usize];
-    let mut scratch = vec![0; lz4_flex::block::get_maximum_output_size(memory.len())];
-    let mut directory_at = table_header::BYTES;
-    for number in 0..header.chunks() {
-        let memory = &mut memory[..header.chunk_bytes(number) as usize];
+    let mut chunks = Vec::new();
+    let mut memory = vec![0; encoder.chunk_bytes(0)];
+    for number in 0..encoder.chunks() {
+        let memory = &mut memory[..encoder.chunk_bytes(number)];
         memory.fill(0);
-        read(number * u64::from(chunk_entries), memory)?;
-        if !is_zero(memory) {
-            let chunk = append(&mut object, memory, &mut scratch);
-            object[directory_at..][..table_chunk::BYTES].copy_from_slice(&chunk.encode());
-        }
-        directory_at += table_chunk::BYTES;
+        read(encoder.entries_of(number).start, memory)?;
+        let chunk = PackedChunk::pack(memory);
+        encoder.push(chunk.as_ref());
+        chunks.extend(chunk.into_iter().flat_map(|chunk| chunk.stored));
     }
-    let directory = &object[table_header::BYTES..directory_at];
-    let (front, root) = (header.encode(directory), header.root(directory));
-    object[..table_header::BYTES].copy_from_slice(&front);
+    let TableFront { front: mut object, root, .. } = encoder.finish();
+    object.append(&mut chunks);
     Ok(EncodedTable { object, root })
 }
 
-/// Appends one chunk to the object, in the shorter of its two forms.
-#[expect(clippy::cast_possible_truncation, reason = "a decoded chunk is 1 MiB at most")]
-fn append(object: &mut Vec<u8>, entries: &[u8], scratch: &mut [u8]) -> Chunk {
-    let (codec, stored) = match lz4_flex::block::compress_into(entries, scratch) {
-        Ok(bytes) if bytes < entries.len() => (Codec::Lz4, &scratch[..bytes]),
-        _ => (Codec::Raw, entries),
-    };
-    let chunk = Chunk {
-        offset_bytes: object.len() as u64,
-        stored_bytes: stored.len() as u32,
-        codec,
-        crc32: crc32(stored),
-        hash: BlockHash::of(entries),
-    };
-    object.extend_from_slice(stored);
-    chunk
-}
-
-/// Sixty-four bytes at a time, which the compiler turns into wide instructions.
 fn is_zero(bytes: &[u8]) -> bool {
+    // Without a branch a byte, so that the compiler looks at many at a time.
     bytes.chunks(64).all(|some| some.iter().fold(0, |all, byte| all | byte) == 0)
 }

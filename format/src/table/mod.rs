@@ -12,7 +12,7 @@ mod encode;
 mod header;
 
 pub use directory::TableDirectory;
-pub use encode::{EncodedTable, encode_table};
+pub use encode::{EncodedTable, PackedChunk, TableEncoder, TableFront, encode_table};
 pub use header::TableHeader;
 
 /// The length of a table's header: what to fetch first.

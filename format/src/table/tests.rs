@@ -200,12 +200,13 @@ fn chunks_of_other_lengths_are_read() {
     for chunk_entries in [TABLE_CHUNK_ENTRIES_MIN, 1024, TABLE_CHUNK_ENTRIES_MAX] {
         let entries = 70_000;
         let all = sparse(12, entries, &[(3, 1), (1500, 2), (65_537, 3), (69_999, 4)]);
-        let EncodedTable { object, root } = encode::encode_in_chunks(chunk_entries, 12, entries, |first, memory| {
-            let start = usize::try_from(first).unwrap() * 12;
-            memory.copy_from_slice(&all[start..start + memory.len()]);
-            Ok(())
-        })
-        .unwrap();
+        let EncodedTable { object, root } =
+            encode::encode(TableEncoder::in_chunks(chunk_entries, 12, entries).unwrap(), |first, memory| {
+                let start = usize::try_from(first).unwrap() * 12;
+                memory.copy_from_slice(&all[start..start + memory.len()]);
+                Ok(())
+            })
+            .unwrap();
         let directory = TableDirectory::decode_object(&object, 12, entries, root).unwrap();
         assert_eq!(directory.chunks(), entries.div_ceil(u64::from(chunk_entries)));
         assert!(unpack(&object, root, 12, entries).unwrap() == all);
