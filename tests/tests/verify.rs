@@ -110,17 +110,29 @@ fn objects_cut_short_and_removed() {
         ("vol/b1/map-0", whole_1.clone()),
         ("vol/b1/checksums-0", whole_1),
     ];
+    let nothing = Damage::new();
     for (key, expected) in cases {
         let bytes = sample.read(key);
         let cuts = [0, 1, bytes.len() / 2, bytes.len().saturating_sub(4096), bytes.len() - 1];
         let mut damaged: Vec<_> =
             cuts.map(|end| (format!("{key} cut to {end} bytes"), Some(bytes[..end].to_vec()))).into();
         damaged.push((format!("{key} removed"), None));
-        damaged.push((format!("{key} with zeros behind it"), Some([&bytes[..], &[0; 4096]].concat())));
-        for (why, new) in damaged {
+        let longer = (format!("{key} with zeros behind it"), Some([&bytes[..], &[0; 4096]].concat()));
+        // A segment is found from its end; what lies behind a table is no part of it.
+        let harmless = if key.contains("/segments/") {
+            damaged.push(longer);
+            None
+        } else {
+            Some(longer)
+        };
+        for (why, new, expected) in damaged
+            .into_iter()
+            .map(|(why, new)| (why, new, &expected))
+            .chain(harmless.into_iter().map(|(why, new)| (why, new, &nothing)))
+        {
             sample.with(&[(key, new)], || {
                 let found = sample.verify();
-                assert_eq!(found, expected, "{why}");
+                assert_eq!(found, *expected, "{why}");
                 sample.check_restores(&found, &why);
             });
         }
