@@ -6,8 +6,8 @@
 use crate::cached_table::{CachedTable, Origin};
 use crate::parallel::both;
 use crate::rebuild::{Mended, mend};
-use crate::{Repository, Result, TableKind};
-use septet_format::{BackupId, BlockHash, Geometry, Location, Manifest, VolumeName, keys};
+use crate::{Repository, RepositoryError, Result, TableKind};
+use septet_format::{BackupId, BlockHash, FormatError, Geometry, Location, Manifest, VolumeName, keys};
 use std::ops::Range;
 
 /// The blocks of one backup.
@@ -51,6 +51,17 @@ impl BlockIndex {
         let Mended { checksums, map, what } = mend(repository, &manifest)?;
         let (checksums, map) = (CachedTable::new(Origin::Checksums(checksums)), CachedTable::new(Origin::Map(map)));
         Ok((Self::with_tables(repository, manifest, checksums, map)?, what))
+    }
+
+    /// Whether the error is that one of the two tables, or a chunk of it, is damaged or missing: then
+    /// [`open_mended`](Self::open_mended) may know what it held.
+    pub fn is_of_table(&self, error: &RepositoryError) -> bool {
+        let of = |key: &str| key == self.manifest.map_key() || key == self.manifest.checksums_key();
+        match error {
+            RepositoryError::Object { key, cause: FormatError::Damaged { what: "table", .. }, .. } => of(key),
+            RepositoryError::Store(error) => of(error.key()),
+            _ => false,
+        }
     }
 
     fn with_tables(
@@ -136,11 +147,11 @@ impl BlockIndex {
         location.check(self.geometry.len_bytes(block), row.bytes).map_err(|cause| self.map_error(cause))
     }
 
-    fn map_error(&self, cause: septet_format::FormatError) -> crate::RepositoryError {
+    fn map_error(&self, cause: septet_format::FormatError) -> RepositoryError {
         self.repository.object_error(&self.map_key(), cause)
     }
 
-    fn damaged(&self, why: String) -> crate::RepositoryError {
+    fn damaged(&self, why: String) -> RepositoryError {
         self.repository.damaged(&self.map_key(), "map", why)
     }
 

@@ -25,8 +25,8 @@ mod repository;
 pub mod resume;
 mod segment;
 mod table;
-mod trial;
 mod table_writer;
+mod trial;
 
 #[cfg(test)]
 mod sample;
@@ -42,4 +42,5 @@ pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
 pub use septet_store::{Counts, PartRules, counts, needs_to_read, needs_to_write, wants_credentials};
 pub use table::TableKind;
+pub use table_writer::NewTable;
 pub use trial::{FailedTrial, Trial, Unfit, try_store};

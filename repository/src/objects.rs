@@ -6,7 +6,7 @@ use bytes::Bytes;
 use septet_format::{BackupId, VolumeName, keys};
 use septet_store::{Access, PartRules, Store, Upload};
 
-use crate::{Repository, Result, TableKind};
+use crate::{Repository, Result};
 
 /// Where the segments of a backup that is being made go. To open it reads nothing: whoever started the run has opened
 /// the repository.
@@ -68,22 +68,6 @@ impl Repository {
         into: &mut [u8],
     ) -> Result<()> {
         Ok(self.store().read_at(&keys::segment(volume, backup, number), offset_bytes, into)?)
-    }
-
-    /// Writes a table of a backup that is being made.
-    pub fn put_table(
-        &self,
-        volume: &VolumeName,
-        backup: &BackupId,
-        attempt: u32,
-        kind: TableKind,
-        table: Bytes,
-    ) -> Result<()> {
-        let key = match kind {
-            TableKind::Checksums => keys::checksums(volume, backup, attempt),
-            TableKind::Map => keys::map(volume, backup, attempt),
-        };
-        Ok(self.store().put(&key, table)?)
     }
 
     /// Ends the existence of backups. What only they needed is garbage then: see [`reclaim`](crate::reclaim).

@@ -4,9 +4,9 @@
 //! the parts) is kept until the end; all others go out as they are full, several at a time.
 
 use crate::parallel::parallel;
-use crate::{Repository, RepositoryError, Result};
+use crate::{Repository, RepositoryError, Result, TableKind};
 use bytes::Bytes;
-use septet_format::{PackedChunk, TableEncoder, TableFront, TableRef};
+use septet_format::{BackupId, PackedChunk, TableEncoder, TableFront, TableRef, VolumeName};
 use septet_store::{PIECE_ALIGN_BYTES, Upload};
 
 /// How many chunks are packed at once.
@@ -17,13 +17,15 @@ const PARTS_AT_ONCE_MAX: usize = 4;
 /// What is written: a table's name, and its shape.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTable<'a> {
-    /// The object.
-    pub key: &'a str,
+    /// The volume.
+    pub volume: &'a VolumeName,
+    /// The backup.
+    pub backup: &'a BackupId,
     /// The generation that it is written for, as it stands in its name.
     pub generation: u32,
-    /// The length of an entry, bytes.
-    pub entry_bytes: u32,
-    /// How many entries it has.
+    /// Which table.
+    pub kind: TableKind,
+    /// How many entries it has: one for each block.
     pub entries: u64,
 }
 
@@ -38,10 +40,12 @@ impl Repository {
         read: impl Fn(u64, &mut [u8]) -> Result<(), E> + Sync,
         step: impl Fn(),
     ) -> Result<TableRef, E> {
-        let wrong = |cause| E::from(self.object_error(table.key, cause));
-        let mut encoder = TableEncoder::new(table.entry_bytes, table.entries).map_err(wrong)?;
+        let NewTable { volume, backup, generation, kind, entries } = table;
+        let key = kind.key(volume, backup, generation);
+        let wrong = |cause| E::from(self.object_error(&key, cause));
+        let mut encoder = TableEncoder::new(kind.entry_bytes(), entries).map_err(wrong)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut parts = Parts::new(self, table.key, encoder.data_offset_bytes());
+        let mut parts = Parts::new(self, &key, encoder.data_offset_bytes());
         let mut next = 0;
         while next < encoder.chunks() {
             let batch: Vec<u64> = (next..encoder.chunks().min(next + CHUNKS_AT_ONCE)).collect();
@@ -60,7 +64,7 @@ impl Repository {
         let TableFront { front, bytes, root } = encoder.finish();
         parts.finish(&front)?;
         step();
-        Ok(TableRef { generation: table.generation, bytes, root })
+        Ok(TableRef { generation, bytes, root })
     }
 }
 
@@ -214,10 +218,12 @@ mod tests {
     #[test]
     fn a_table_in_parts_is_the_one_that_is_packed_in_memory() {
         let sample = Sample::new();
+        let (volume, backup) = (sample.volume.clone(), "b1".parse().unwrap());
         let part_bytes = sample.repository.store().part_rules().part_bytes as u64;
         // None, less than a part, about a part, and several rounds of parts.
         for entries in [0, 1, 40_000, part_bytes / 32, (2 * PARTS_AT_ONCE_MAX as u64 + 1) * part_bytes / 32 + 7] {
-            let table = NewTable { key: "vol/b1/checksums-3", generation: 3, entry_bytes: 32, entries };
+            let table =
+                NewTable { volume: &volume, backup: &backup, generation: 3, kind: TableKind::Checksums, entries };
             let named = sample.repository.put_table(table, read, || {}).unwrap();
             let in_memory = encode_table(32, entries, |first, into| {
                 read(first, into).unwrap();
@@ -225,17 +231,19 @@ mod tests {
             });
             let in_memory = in_memory.unwrap();
             assert_eq!(named, in_memory.reference(3), "{entries} entries");
-            assert!(sample.read(table.key) == in_memory.object, "{entries} entries");
+            assert!(sample.read("vol/b1/checksums-3") == in_memory.object, "{entries} entries");
         }
     }
 
     #[test]
     fn what_fails_to_be_read_leaves_no_object() {
         let sample = Sample::new();
-        let table = NewTable { key: "vol/b1/map-0", generation: 0, entry_bytes: 12, entries: 100_000 };
+        let (volume, backup) = (sample.volume.clone(), "b1".parse().unwrap());
+        let table =
+            NewTable { volume: &volume, backup: &backup, generation: 0, kind: TableKind::Map, entries: 100_000 };
         let fail = |_: u64, _: &mut [u8]| Err(RepositoryError::InvalidName("enough".to_owned()));
         let error = sample.repository.put_table(table, fail, || {}).unwrap_err();
         assert_eq!(error.to_string(), "enough");
-        assert!(sample.repository.store().len(table.key).is_err());
+        assert!(sample.repository.store().len("vol/b1/map-0").is_err());
     }
 }

@@ -7,6 +7,7 @@
 mod fetch;
 mod restore;
 mod shelf;
+mod tables;
 mod verify;
 
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};

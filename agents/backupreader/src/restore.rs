@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use septet_format::{Geometry, Manifest};
-use septet_ipc::agent::note;
-use septet_ipc::{AgentKind, Command, Context, Failure, Pool, RestoreJob, State, Work, Worker};
-use septet_repository::{BlockIndex, Repository, RepositoryError};
+use septet_format::Geometry;
+use septet_ipc::{Command, Context, Failure, Pool, RestoreJob, State, Work, Worker};
+use septet_repository::{Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch};
 use crate::shelf::Shelf;
+use crate::tables::Tables;
 
 /// The backup that is restored.
 pub(crate) struct Restore {
     repository: Repository,
-    index: BlockIndex,
+    tables: Tables,
     pub(crate) pool: Arc<Pool>,
     shelf: Shelf,
     keep_going: bool,
@@ -23,19 +23,20 @@ impl Restore {
     pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
         let repository = Repository::open(&job.repo).map_err(Failure::store)?;
         let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
-        let index = open(&repository, manifest, job.keep_going)?;
+        let tables = Tables::open(&repository, manifest, job.keep_going)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         let shelf = Shelf::new(fetch::run_bytes_max(&repository, &pool, job.streams));
-        Ok(Self { repository, index, pool, shelf, keep_going: job.keep_going })
+        Ok(Self { repository, tables, pool, shelf, keep_going: job.keep_going })
     }
 
     /// Says what an extent consists of: what is stored, and what reads as zeros.
     pub(crate) fn map(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
-        let geometry = self.index.geometry();
+        let geometry = self.tables.geometry();
         command.whole_blocks(geometry)?;
         let mut offset = command.offset;
         while offset < command.end() {
-            let extent = self.index.next_extent(geometry.block_at(offset)).map_err(|error| failure(&error))?;
+            let block = geometry.block_at(offset);
+            let extent = self.tables.ask(|index| index.next_extent(block))?.map_err(|error| failure(&error))?;
             let extent = extent.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
             let end = end_bytes(geometry, extent.blocks.end).min(command.end());
             let state = if extent.stored { State::Present } else { State::Hole };
@@ -48,14 +49,14 @@ impl Restore {
 
     /// Reads the blocks of an extent, or as many of others that lie between them.
     pub(crate) fn read(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
-        let geometry = self.index.geometry();
+        let geometry = self.tables.geometry();
         command.whole_blocks(geometry)?;
         let mut wanted = Vec::new();
         let mut offset = command.offset;
         while offset < command.end() {
             let block = geometry.block_at(offset);
             let size = u64::from(geometry.len_bytes(block));
-            match self.index.locate(block) {
+            match self.tables.ask(|index| index.locate(block))? {
                 Ok(Some((location, hash))) => {
                     let mut command = Command::new(offset, size, State::Data);
                     command.hash = Some(hash);
@@ -81,10 +82,9 @@ impl Restore {
 
     fn read_run(&self, run: Vec<Wanted>, worker: &Worker<'_>) -> Result<(), Failure> {
         let row = run.first().map_or(0, |block| block.segment);
-        let segment = self
-            .index
-            .segment(row)
-            .ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
+        let index = self.tables.index();
+        let segment =
+            index.segment(row).ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
         match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| {
@@ -112,29 +112,10 @@ impl Restore {
     }
 }
 
-/// Opens the backup's tables; if one is damaged, and all that is whole is wanted, what the segments know.
-fn open(repository: &Repository, manifest: Manifest, keep_going: bool) -> Result<BlockIndex, Failure> {
-    match BlockIndex::open(repository, manifest.clone()) {
-        Err(error) if error.is_damage() && keep_going => {
-            let mended = BlockIndex::open_mended(repository, manifest);
-            let (index, what) = mended.map_err(|cause| Failure::damaged(format!("{error}; {cause}")))?;
-            let said = format!("{error}: its {what} was put together from the segments' own indexes");
-            note(AgentKind::Backupreader, said);
-            Ok(index)
-        }
-        opened => opened.map_err(|error| tables_failure(&error)),
-    }
-}
-
 fn end_bytes(geometry: &Geometry, block: u64) -> u64 {
     if block >= geometry.blocks() { geometry.volume_bytes() } else { geometry.offset_bytes(block) }
 }
 
-fn failure(error: &RepositoryError) -> Failure {
+pub(crate) fn failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
-}
-
-/// Checksums or map can't be used; unlike blocks, they can be made anew.
-fn tables_failure(error: &RepositoryError) -> Failure {
-    if error.is_damage() { Failure::damaged(format!("{error}; `septet rebuild` may help")) } else { failure(error) }
 }

@@ -6,14 +6,13 @@
 use std::path::PathBuf;
 
 use septet_format::{
-    BackupId, BlockCounts, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, FORMAT_VERSION, Features, Geometry, IndexEntry,
-    Location, MAP_ENTRY_BYTES, Machine, Manifest, STORE_ALIGN, SegmentIndex, SegmentRef, Source, SourceBackup,
-    VolumeName, encode_table, keys,
+    BackupId, BlockCounts, BlockHash, Codec, FORMAT_VERSION, Features, Geometry, IndexEntry, Location, Machine,
+    Manifest, STORE_ALIGN, SegmentIndex, SegmentRef, Source, SourceBackup, VolumeName, keys,
 };
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::test_support::{restore_job, results, verify_job};
 use septet_ipc::{Item, Pool, RestoreJob, VerifyJob};
-use septet_repository::{Repository, SegmentSink, TableKind};
+use septet_repository::{NewTable, Repository, RepositoryError, SegmentSink, TableKind};
 use tempfile::TempDir;
 
 use super::*;
@@ -120,16 +119,14 @@ impl Place {
 
 /// Writes the tables and the manifest.
 fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, places: &[Option<Location>]) {
-    let put = |kind: TableKind, entry_bytes: u32, entries: Vec<u8>| {
-        let table = encode_table(entry_bytes, geometry.blocks(), |first, into| {
-            let start = usize::try_from(first).unwrap() * entry_bytes as usize;
-            into.copy_from_slice(&entries[start..][..into.len()]);
-            Ok(())
-        })
-        .unwrap();
-        let reference = table.reference(0);
-        repository.put_table(&volume(), &backup(), 0, kind, table.object.into()).unwrap();
-        reference
+    let put = |kind: TableKind, entry_bytes: u64, content: Vec<u8>| {
+        let read = |first: u64, into: &mut [u8]| {
+            let start = usize::try_from(first * entry_bytes).unwrap();
+            into.copy_from_slice(&content[start..][..into.len()]);
+            Ok::<_, RepositoryError>(())
+        };
+        let (volume, backup, entries) = (&volume(), &backup(), geometry.blocks());
+        repository.put_table(NewTable { volume, backup, generation: 0, kind, entries }, read, || {}).unwrap()
     };
     let hash = |(block, place): (usize, &Option<Location>)| match place {
         Some(_) => *BlockHash::of(&content(block as u64)).as_bytes(),
@@ -137,8 +134,8 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
     };
     let checksums = places.iter().enumerate().flat_map(hash).collect();
     let map = places.iter().flat_map(|place| Location::encode(place.as_ref())).collect();
-    let checksums = put(TableKind::Checksums, CHECKSUM_ENTRY_BYTES, checksums);
-    let map = put(TableKind::Map, MAP_ENTRY_BYTES, map);
+    let checksums = put(TableKind::Checksums, 32, checksums);
+    let map = put(TableKind::Map, 12, map);
     let manifest = Manifest {
         format: FORMAT_VERSION,
         needs_to_read: Features::of_this_version(),

@@ -1,16 +1,13 @@
 //! The end of a backup: checksums, map, and the manifest with which it exists.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
-use bytes::Bytes;
-use septet_format::{
-    CHECKSUM_ENTRY_BYTES, FORMAT_VERSION, Features, MAP_ENTRY_BYTES, Manifest, SegmentRef, Source, SourceBackup,
-    TableRef, encode_table,
-};
+use septet_format::{FORMAT_VERSION, Features, Manifest, SegmentRef, Source, SourceBackup, TableRef};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{BackupJob, Compression, Failure, Worker};
-use septet_repository::TableKind;
+use septet_ipc::{Compression, Failure, Worker};
+use septet_repository::{NewTable, RepositoryError, TableKind};
 
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
@@ -20,14 +17,9 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
     let tables = &agent.tables;
     let own = own_segments(counted.segments)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
-    let backup = &agent.job.backup;
-    let checksums = put_table(agent, worker, TableKind::Checksums, CHECKSUM_ENTRY_BYTES, |first, into| {
-        tables.checksums.read(first, into)
-    })?;
-    let map =
-        put_table(agent, worker, TableKind::Map, MAP_ENTRY_BYTES, |first, into| rows.read(&tables.map, first, into))?;
+    let (checksums, map) = put_tables(agent, &rows, worker)?;
     let sources = sources(agent, &rows, own);
-    let own = sources.iter().filter(|source| source.backup == *backup).flat_map(|source| &source.segments);
+    let own = sources.iter().filter(|source| source.backup == agent.job.backup).flat_map(|source| &source.segments);
     let segments_bytes: u64 = own.map(|segment| segment.bytes).sum();
     let manifest = Manifest {
         format: FORMAT_VERSION,
@@ -120,23 +112,34 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
     sources
 }
 
-fn put_table(
-    agent: &Metawriter,
-    worker: &Worker<'_>,
-    kind: TableKind,
-    entry_bytes: u32,
-    read: impl Fn(u64, &mut [u8]) -> Result<(), Failure>,
-) -> Result<TableRef, Failure> {
-    let table = encode_table(entry_bytes, agent.geometry.blocks(), |first, into| {
-        worker.step();
-        read(first, into).map_err(io::Error::other)
-    })
-    .map_err(|error| Failure::store(error).doing(format!("encoding the {}", kind.name())))?;
-    let BackupJob { volume, backup, attempt, .. } = &agent.job;
-    let reference = table.reference(*attempt);
-    worker
-        .outside(|| agent.repository.put_table(volume, backup, *attempt, kind, Bytes::from(table.object)))
-        .map_err(|error| Failure::storing(error.is_full(), error))?;
-    worker.step();
-    Ok(reference)
+/// Stores both tables, at the same time.
+fn put_tables(agent: &Metawriter, rows: &Rows, worker: &Worker<'_>) -> Result<(TableRef, TableRef), Failure> {
+    let (tables, job) = (&agent.tables, &agent.job);
+    let (volume, backup, generation) = (&job.volume, &job.backup, job.attempt);
+    let checksums =
+        NewTable { volume, backup, generation, kind: TableKind::Checksums, entries: agent.geometry.blocks() };
+    let map = NewTable { kind: TableKind::Map, ..checksums };
+    let (checksums, map) = thread::scope(|scope| {
+        let read = |first, into: &mut [u8]| tables.checksums.read(first, into).map_err(NotStored);
+        let checksums = scope.spawn(move || agent.repository.put_table(checksums, read, || worker.step()));
+        let read = |first, into: &mut [u8]| rows.read(&tables.map, first, into).map_err(NotStored);
+        let map = worker.outside(|| agent.repository.put_table(map, read, || worker.step()));
+        (worker.outside(|| checksums.join()).unwrap_or_else(|panic| resume_unwind(panic)), map)
+    });
+    Ok((checksums.map_err(NotStored::failure)?, map.map_err(NotStored::failure)?))
+}
+
+/// Why a table was not stored, whichever side it came from.
+struct NotStored(Failure);
+
+impl NotStored {
+    fn failure(self) -> Failure {
+        self.0
+    }
+}
+
+impl From<RepositoryError> for NotStored {
+    fn from(error: RepositoryError) -> Self {
+        Self(Failure::storing(error.is_full(), error))
+    }
 }

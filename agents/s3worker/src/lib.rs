@@ -91,7 +91,7 @@ impl S3worker {
 mod tests {
     use septet_ipc::test_support::{delete_job, results};
     use septet_ipc::{Item, State};
-    use septet_repository::TableKind;
+    use septet_repository::{NewTable, TableKind};
     use tempfile::TempDir;
 
     use super::*;
@@ -103,7 +103,8 @@ mod tests {
         let repository = Repository::open_or_create(&repo).unwrap();
         for backup in backups {
             let (volume, backup) = ("v".parse().unwrap(), backup.parse().unwrap());
-            repository.put_table(&volume, &backup, 0, TableKind::Map, b"map"[..].into()).unwrap();
+            let map = NewTable { volume: &volume, backup: &backup, generation: 0, kind: TableKind::Map, entries: 0 };
+            repository.put_table(map, |_, _| Ok::<_, RepositoryError>(()), || {}).unwrap();
         }
         let job = DeleteJob { repo, ..delete_job() };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)
