@@ -8,7 +8,7 @@ use septet_repository::{Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch};
 use crate::shelf::Shelf;
-use crate::tables::Tables;
+use crate::tables::{Tables, failure};
 
 /// The backup that is restored.
 pub(crate) struct Restore {
@@ -114,8 +114,4 @@ impl Restore {
 
 fn end_bytes(geometry: &Geometry, block: u64) -> u64 {
     if block >= geometry.blocks() { geometry.volume_bytes() } else { geometry.offset_bytes(block) }
-}
-
-pub(crate) fn failure(error: &RepositoryError) -> Failure {
-    if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
 }

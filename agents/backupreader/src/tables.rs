@@ -11,8 +11,6 @@ use septet_ipc::agent::note;
 use septet_ipc::{AgentKind, Failure};
 use septet_repository::{BlockIndex, Repository, RepositoryError};
 
-use crate::restore::failure;
-
 /// The two tables of a backup.
 pub(crate) struct Tables {
     repository: Repository,
@@ -88,4 +86,9 @@ fn mend(repository: &Repository, manifest: Manifest, error: &RepositoryError) ->
 /// Checksums or map can't be used; unlike blocks, they can be made anew.
 fn table_failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(format!("{error}; `septet rebuild` may help")) } else { failure(error) }
+}
+
+/// Damage is told from all else that can go wrong.
+pub(crate) fn failure(error: &RepositoryError) -> Failure {
+    if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
 }
