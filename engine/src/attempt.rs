@@ -2,11 +2,11 @@
 //! is made of a run that failed: another in another way, or something that the next command goes on with.
 
 use anyhow::Context;
-use septet_format::{Manifest, Pending, Source};
+use septet_format::{Manifest, Pending, Source, keys};
 use septet_ipc::{BackupJob, Begin, Failure, FailureKind, Resume};
 use septet_repository::conclude::{self, Left};
 use septet_repository::pending;
-use septet_repository::resume::{self, Interrupted};
+use septet_repository::resume::Interrupted;
 
 use crate::words::{number_of, size};
 use crate::{Doing, Engine, Made, Observer, Report, RunError, rbd};
@@ -19,6 +19,8 @@ pub(super) struct Attempt<'a> {
     pub(super) snapshot: Option<String>,
     /// What a run that died has left of it.
     pub(super) interrupted: Option<Interrupted>,
+    /// The marker of our own run that failed and is followed by one that does it in another way.
+    pub(super) failed: Option<Pending>,
     /// Whether the parent was chosen for the user: then another choice is as good.
     pub(super) free_parent: bool,
 }
@@ -34,19 +36,18 @@ impl Attempt<'_> {
                 Ok(report) => return Ok(self.made(conclude::finish(&self.engine.repository, &marker)?, report)),
                 Err(error) => error,
             };
-            let other_way = self.other_way(&error);
-            let kept = other_way.is_none() && self.can_go_on(&error);
-            let left = conclude::give_up(&self.engine.repository, &marker, kept)
-                .with_context(|| format!("{error}; and then clearing away what it left"))?;
-            match (left, other_way) {
-                (Left::Nothing, Some(note)) => self.change_way(&note, &error, observer),
-                (left, _) => return Err(told(left, &marker, error, observer)),
+            if let Some(note) = self.other_way(&error) {
+                self.change_way(marker, &note, &error, observer);
+                continue;
             }
+            let left = conclude::give_up(&self.engine.repository, &marker, self.can_go_on(&error))
+                .with_context(|| format!("{error}; and then clearing away what it left"))?;
+            return Err(told(left, &marker, error, observer));
         }
     }
 
     fn made(&self, manifest: Manifest, report: Report) -> Made {
-        let end = self.job.resume.map_or(0, |resume| resume.first_segment);
+        let end = keys::first_segment(self.job.attempt).unwrap_or(0);
         let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
         let taken_over = own.flat_map(|source| &source.segments).filter(|segment| segment.number < end);
         Made { taken_over_bytes: taken_over.map(|segment| segment.bytes).sum(), manifest, report }
@@ -64,16 +65,22 @@ impl Attempt<'_> {
             kind: self.job.source_kind.clone(),
             identity: self.job.source_identity.clone(),
         };
-        let Some(Interrupted { marker: before, unchanged }) = &self.interrupted else {
-            pending::begin(&self.engine.repository, &marker)?;
-            return Ok(marker);
-        };
-        marker.attempt = before.attempt.saturating_add(1);
-        pending::resume(&self.engine.repository, &marker)?;
-        let first_segment = resume::first_free(&self.engine.repository, volume, backup)?;
-        let read = if *unchanged { "is not read again" } else { "is read again and compared" };
-        observer.note(&format!("going on with the interrupted backup {volume}/{backup}: what is stored of it {read}"));
-        self.job.resume = Some(Resume { first_segment, unchanged: *unchanged });
+        match (&self.failed, &self.interrupted) {
+            (Some(failed), _) => {
+                marker.attempt = failed.attempt.saturating_add(1);
+                pending::start_over(repository, &marker)?;
+            }
+            (None, Some(Interrupted { marker: before, unchanged })) => {
+                marker.attempt = before.attempt.saturating_add(1);
+                pending::resume(repository, &marker)?;
+                let read = if *unchanged { "is not read again" } else { "is read again and compared" };
+                let backup = format!("{volume}/{backup}");
+                observer.note(&format!("going on with the interrupted backup {backup}: what is stored of it {read}"));
+                self.job.resume = Some(Resume { unchanged: *unchanged });
+            }
+            (None, None) => drop(pending::begin(repository, &marker)?),
+        }
+        self.job.attempt = marker.attempt;
         Ok(marker)
     }
 
@@ -98,13 +105,13 @@ impl Attempt<'_> {
         }
     }
 
-    fn change_way(&mut self, note: &str, error: &RunError, observer: &mut dyn Observer) {
+    fn change_way(&mut self, failed: Pending, note: &str, error: &RunError, observer: &mut dyn Observer) {
         observer.note(note);
         if matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::Damaged) {
             self.job.parent = None;
         }
         rbd::distrust(&mut self.job);
-        (self.job.resume, self.interrupted) = (None, None);
+        (self.job.resume, self.failed) = (None, Some(failed));
     }
 }
 
@@ -117,6 +124,10 @@ fn told(left: Left, marker: &Pending, error: RunError, observer: &mut dyn Observ
             "nothing half-made was left behind"
         }
         Left::Nothing => "nothing half-made was left behind",
+        Left::TakenOver => {
+            observer.note(&format!("another run took this one for dead, and goes on with {volume}/{backup}"));
+            "another run goes on with it"
+        }
         Left::Segments { count, bytes } => {
             observer.note(&format!(
                 "what was stored of {volume}/{backup} stays ({}, {}): the same command goes on with it, \

@@ -91,7 +91,7 @@ impl Engine<'_> {
         }
         let (volume, source) = (job.volume.clone(), job.source.clone());
         let free_parent = !matches!(request.compare, Compare::With(_));
-        let mut attempt = Attempt { engine: self, job, snapshot, interrupted, free_parent };
+        let mut attempt = Attempt { engine: self, job, snapshot, interrupted, failed: None, free_parent };
         let result = attempt.make(observer);
         rbd::tidy(self, &volume, &source, result.as_ref().err(), observer);
         result

@@ -82,7 +82,7 @@ prop_compose! {
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
         metadata in option::of(any::<String>().prop_map(|text| serde_json::json!({ "text": text }))),
         (audit_ppm, spool) in any::<(u32, Option<String>)>(),
-        resume in option::of(any::<(u32, bool)>()),
+        resume in option::of(any::<bool>()),
         (base, origin) in (option::of(origin()), option::of(origin())),
         (source_kind, source_identity, machine_id, machine_name) in any::<(String, String, String, String)>(),
         attempt: u32,
@@ -92,7 +92,7 @@ prop_compose! {
             source, source_kind, source_identity, machine: Machine { id: machine_id, name: machine_name },
             repo, repository, volume, backup, attempt, parent, sequence, block_bytes, compression, streams, pool_bytes,
             segment_bytes, volume_bytes, metadata,
-            resume: resume.map(|(first_segment, unchanged)| Resume { first_segment, unchanged }),
+            resume: resume.map(|unchanged| Resume { unchanged }),
             rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
         }
     }

@@ -1,20 +1,22 @@
 //! Which volumes and backups there are, and which one is meant by a name.
 //!
-//! A backup exists if its manifest does. One that can't be read is reported beside the others and
-//! never hides them.
+//! A backup exists if the newest generation of its manifest that can be read is no tombstone. What can't be read is
+//! reported beside the others and never hides them.
 
+use crate::contents::{Contents, Under};
+use crate::parallel::parallel;
+use crate::tombstone::{self, READS_AT_ONCE, Top};
 use crate::{Repository, RepositoryError, Result};
 use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, Record, VolumeName, keys};
 use septet_store::StoreErrorKind;
-
-use crate::parallel::parallel;
 
 /// The backups of one volume.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Those that can be read, oldest first.
     pub manifests: Vec<Manifest>,
-    /// Those that exist and can't be read, and why.
+    /// Those of which a generation that may be the newest can't be read, and why. Where an older one is a manifest that
+    /// can be read, the backup is among [`manifests`](Self::manifests), too.
     pub damaged: Vec<(BackupId, RepositoryError)>,
 }
 
@@ -44,52 +46,53 @@ impl Repository {
 
     /// All backups of a volume; none if there is no such volume.
     pub fn backups(&self, volume: &VolumeName) -> Result<Listing> {
+        self.backups_in(volume, &Contents::of_volume(self, volume)?)
+    }
+
+    /// The backups that a listing of the volume shows.
+    pub(crate) fn backups_in(&self, volume: &VolumeName, contents: &Contents) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.add_backups(volume, &mut listing)?;
+        self.add_backups(volume, contents, &mut listing)?;
         Ok(listing)
     }
 
     /// Adds those backups of a volume that aren't in the listing yet.
-    pub(crate) fn add_backups(&self, volume: &VolumeName, listing: &mut Listing) -> Result<()> {
-        let mut new = self.backup_ids(volume)?;
-        new.retain(|backup| !listing.has(backup));
-        let read = parallel(self.store().part_rules().parts_in_flight, &new, |backup| self.manifest(volume, backup));
-        for (backup, manifest) in new.into_iter().zip(read) {
-            match manifest {
-                Ok(manifest) => listing.manifests.push(manifest),
-                // Not committed, or deleted.
-                Err(RepositoryError::UnknownBackup { .. }) => {}
-                Err(error @ RepositoryError::Object { .. }) => listing.damaged.push((backup, error)),
-                Err(error) if error.is_damage() => listing.damaged.push((backup, error)),
-                Err(error) => return Err(error),
+    pub(crate) fn add_backups(&self, volume: &VolumeName, contents: &Contents, listing: &mut Listing) -> Result<()> {
+        let new = contents.backups.iter().filter(|(id, under)| !under.generations.is_empty() && !listing.has(id));
+        let new: Vec<_> = new.collect();
+        let read = parallel(READS_AT_ONCE, &new, |(backup, under)| tombstone::top(self, volume, backup, under));
+        for ((backup, _), read) in new.into_iter().zip(read) {
+            let (found, errors) = read?;
+            // A damaged generation above a tombstone may have been a tombstone, too.
+            listing.damaged.extend(errors.into_iter().next().map(|(_, error)| (backup.clone(), error)));
+            if let Top::Manifest(manifest) = found {
+                listing.manifests.push(*manifest);
             }
         }
         listing.sort();
         Ok(())
     }
 
-    /// The ids under which a volume has objects, with a manifest or without, sorted.
-    pub(crate) fn backup_ids(&self, volume: &VolumeName) -> Result<Vec<BackupId>> {
-        let names = self.store().list_children(&keys::volume_prefix(volume))?;
-        Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
     /// Reads one manifest; it must be this repository's, this volume's and this backup's.
     pub fn manifest(&self, volume: &VolumeName, backup: &BackupId) -> Result<Manifest> {
-        match self.record(volume, backup, 0)? {
-            Record::Backup(manifest) => Ok(manifest),
-            Record::Tombstone(_) => Err(self.unknown(format!("{volume}/{backup}"))),
+        let under = Under::list(self, volume, backup)?;
+        match tombstone::top(self, volume, backup, &under)? {
+            (Top::Manifest(manifest), _) => Ok(*manifest),
+            (_, errors) => {
+                let error = errors.into_iter().next().map(|(_, error)| error);
+                Err(error.unwrap_or_else(|| self.unknown(format!("{volume}/{backup}"))))
+            }
         }
     }
 
     /// Reads one generation of a backup's manifest, or the tombstone in its place; it must be this
-    /// repository's, this volume's and this backup's.
-    pub(crate) fn record(&self, volume: &VolumeName, backup: &BackupId, generation: u32) -> Result<Record> {
+    /// repository's, this volume's and this backup's. `None` if the key is free.
+    pub(crate) fn record(&self, volume: &VolumeName, backup: &BackupId, generation: u32) -> Result<Option<Record>> {
         let key = keys::manifest(volume, backup, generation);
-        let bytes = self.store().get(&key, MANIFEST_BYTES_MAX as u64).map_err(|error| match error.kind() {
-            StoreErrorKind::NotFound => self.unknown(format!("{volume}/{backup}")),
-            _ => error.into(),
-        })?;
+        let bytes = match self.store().get(&key, MANIFEST_BYTES_MAX as u64) {
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
+            got => got?,
+        };
         let record = Record::decode(&bytes).map_err(|cause| self.object_error(&key, cause))?;
         let owner = record.repository();
         self.ensure(owner == self.id(), &key, "manifest", || format!("it belongs to the repository {owner}"))?;
@@ -97,7 +100,7 @@ impl Repository {
         self.ensure(name == (volume, backup, generation), &key, "manifest", || {
             format!("it is that of {}", keys::manifest(name.0, name.1, name.2))
         })?;
-        Ok(record)
+        Ok(Some(record))
     }
 
     /// The volume's newest backup that can be read.
@@ -142,12 +145,11 @@ impl Repository {
         }
     }
 
-    /// Whether the backup's manifest is there.
+    /// Whether the backup exists, readable or not.
     pub fn exists(&self, volume: &VolumeName, backup: &BackupId) -> Result<bool> {
-        match self.store().len(&keys::manifest(volume, backup, 0)) {
-            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
-            found => Ok(found.map(|_| true)?),
-        }
+        let under = Under::list(self, volume, backup)?;
+        let (found, errors) = tombstone::top(self, volume, backup, &under)?;
+        Ok(!errors.is_empty() || matches!(found, Top::Manifest(_)))
     }
 
     fn unknown(&self, name: impl Into<String>) -> RepositoryError {
@@ -237,6 +239,28 @@ mod tests {
         assert!(listing.damaged.iter().all(|(_, error)| error.is_damage()));
         assert!(said(&sample, "b1").contains("manifest"));
         assert_eq!(sample.repository.resolve("b1").unwrap().1.as_str(), "b1");
+    }
+
+    #[test]
+    fn a_tombstone_is_no_backup_and_a_damaged_generation_is_told_of() {
+        let mut sample = Sample::new();
+        let b1 = sample.backup("b1", None, &[1]);
+        sample.backup("b2", None, &[1]);
+        sample.delete("b2");
+        let listing = sample.repository.backups(&sample.volume).unwrap();
+        assert!(ids(&listing) == ["b1"] && listing.damaged.is_empty() && !listing.has(&"b2".parse().unwrap()));
+        assert!(said(&sample, "b2").contains("no backup b2"), "{}", said(&sample, "b2"));
+        sample.repository.commit(&Manifest { generation: 3, seconds: 7.0, ..b1 }).unwrap();
+        assert_eq!(sample.repository.find("b1").unwrap().generation, 3);
+        sample.flip("vol/b1/manifest-3.json", 40);
+        let listing = sample.repository.backups(&sample.volume).unwrap();
+        assert_eq!((ids(&listing), listing.manifests[0].generation), (vec!["b1"], 0));
+        assert_eq!(listing.damaged[0].0.as_str(), "b1");
+        assert!(listing.damaged[0].1.to_string().contains("manifest-3.json"));
+        assert_eq!(sample.repository.find("b1").unwrap().generation, 0);
+        sample.delete("b1");
+        let left = ["vol/b1/manifest-4.json", "vol/b2/manifest-1.json"];
+        assert_eq!(sample.keys(), left, "what is damaged goes, too");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The end of a run that made a backup: it is kept, taken back, or left for another run to go on with.
 
-use crate::{Repository, RepositoryError, Result, pending, reclaim, resume};
-use septet_format::{Manifest, Pending, keys};
+use crate::contents::{Contents, Under};
+use crate::tombstone::{self, Ended};
+use crate::{Repository, RepositoryError, Result, pending, resume};
+use septet_format::{Manifest, Pending, Record, keys};
 use septet_store::ObjectInfo;
 
 /// What a run that failed has left.
@@ -18,28 +20,23 @@ pub enum Left {
         /// Their lengths together.
         bytes: u64,
     },
+    /// What another run works with: it took this one for dead.
+    TakenOver,
 }
 
-/// Ends a run whose backup is committed: what its map does not name goes, and then its markers.
+/// Ends a run whose backup is committed: what its manifest does not name goes, and then its markers.
 ///
-/// `Deleted` if somebody has taken a marker away meanwhile. Whoever does that removes the marker, and then
-/// the manifest if it is there; here the manifest came first and then the look at the marker: so one of
-/// both sees the other, and the backup is taken back.
+/// The commit has succeeded, so nobody had ended this attempt before it, and nobody can any more. `Deleted` if
+/// somebody has deleted the backup since.
 pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
-    let Pending { volume, backup, .. } = marker;
-    let wanted = pending::is_wanted(repository, marker)?;
-    let manifest = match repository.manifest(volume, backup) {
-        Err(RepositoryError::UnknownBackup { .. }) => None,
-        manifest => Some(manifest?).filter(|_| wanted),
-    };
-    let Some(manifest) = manifest else {
-        repository.store().delete(&[keys::manifest(volume, backup, 0)])?;
+    let Pending { volume, backup, attempt, .. } = marker;
+    let Some(Record::Backup(manifest)) = repository.record(volume, backup, *attempt)? else {
         pending::remove(repository, marker)?;
-        reclaim::run(repository, volume, &[])?;
         return Err(RepositoryError::Deleted { volume: volume.clone(), backup: backup.clone() });
     };
-    if marker.attempt > 0 {
-        repository.store().delete(&resume::surplus(repository, &manifest)?)?;
+    if *attempt > 0 {
+        let under = Under::list(repository, volume, backup)?;
+        repository.store().delete(&resume::surplus(&manifest, &under))?;
     }
     pending::remove(repository, marker)?;
     Ok(manifest)
@@ -47,24 +44,56 @@ pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
 
 /// Ends a run that failed: what it has left goes, unless it is to be `kept` and is worth going on with.
 pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<Left> {
-    let prefix = keys::backup_prefix(&marker.volume, &marker.backup);
+    let Pending { volume, backup, attempt, .. } = marker;
+    let prefix = keys::backup_prefix(volume, backup);
     let store = repository.store();
-    store.abort_unfinished(&prefix)?;
-    let objects = store.list(&prefix)?;
-    let is =
-        |object: &ObjectInfo, wanted: fn(&keys::Key) -> bool| keys::parse(&object.key).is_some_and(|key| wanted(&key));
-    let of_kind = |wanted| objects.iter().filter(move |object| is(object, wanted));
-    let whole = of_kind(|key| matches!(key, keys::Key::Manifest { .. })).next().is_some();
-    let segments: Vec<_> = of_kind(|key| matches!(key, keys::Key::Segment { .. })).collect();
-    if !whole && kept && !segments.is_empty() {
-        let bytes = segments.iter().map(|segment| segment.bytes).sum();
-        return Ok(Left::Segments { count: segments.len(), bytes });
+    let contents = Contents::new(store.list(&prefix)?);
+    let under = contents.backups.get(backup).cloned().unwrap_or_default();
+    if has_committed(repository, marker, &under)? {
+        pending::remove(repository, marker)?;
+        return Ok(Left::Whole);
     }
-    if !whole {
-        // The markers last: while they are there, the next run finds what is left.
-        let rest = objects.iter().filter(|object| !is(object, |key| matches!(key, keys::Key::Pending { .. })));
-        store.delete(&rest.map(|object| object.key.clone()).collect::<Vec<_>>())?;
+    if under.attempts.last().is_some_and(|last| last > attempt) {
+        return Ok(Left::TakenOver);
     }
+    if kept && !under.is_closed(*attempt) && !under.segments.is_empty() {
+        store.abort_unfinished(&prefix)?;
+        let segments = contents.objects.iter().filter(|object| is_segment(object));
+        return Ok(Left::Segments { count: under.segments.len(), bytes: segments.map(|segment| segment.bytes).sum() });
+    }
+    match end(repository, marker, &under)? {
+        Ended::TakenOver | Ended::Exists => return Ok(Left::TakenOver),
+        Ended::Abandoned => store.abort_unfinished(&prefix)?,
+    };
+    // Nobody else needs what lies under this id, for there was nothing under it when its first attempt began.
+    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
+    store.delete(&segments.chain(under.tables.iter().cloned()).collect::<Vec<_>>())?;
     pending::remove(repository, marker)?;
-    Ok(if whole { Left::Whole } else { Left::Nothing })
+    Ok(Left::Nothing)
+}
+
+/// Whether this very attempt has committed. What can't be read may be its manifest.
+fn has_committed(repository: &Repository, marker: &Pending, under: &Under) -> Result<bool> {
+    if !under.generations.contains(&marker.attempt) {
+        return Ok(false);
+    }
+    match repository.record(&marker.volume, &marker.backup, marker.attempt) {
+        Err(error) if tombstone::is_unreadable(&error) => Ok(true),
+        record => Ok(matches!(record?, Some(Record::Backup(_)))),
+    }
+}
+
+/// Ends the attempt. A run that has ended and has no tables has not sent its manifest either, and needs no tombstone.
+fn end(repository: &Repository, marker: &Pending, under: &Under) -> Result<Ended> {
+    let Pending { volume, backup, attempt, .. } = marker;
+    let is_own =
+        |key: &String| *key == keys::map(volume, backup, *attempt) || *key == keys::checksums(volume, backup, *attempt);
+    if under.generations.is_empty() && *attempt == 0 && !under.tables.iter().any(is_own) {
+        return Ok(Ended::Abandoned);
+    }
+    tombstone::abandon(repository, (volume, backup), *attempt, under)
+}
+
+fn is_segment(object: &ObjectInfo) -> bool {
+    matches!(keys::parse(&object.key), Some(keys::Key::Segment { .. }))
 }

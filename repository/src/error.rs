@@ -94,6 +94,34 @@ pub enum RepositoryError {
         /// The backup.
         backup: BackupId,
     },
+    /// Another run has taken this one for dead, and goes on with its work.
+    #[error("process {pid} on {host} took this run for dead, and goes on with backup {volume}/{backup}")]
+    TakenOver {
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+        /// Where the other run is.
+        host: String,
+        /// Its supervisor.
+        pid: u32,
+    },
+    /// There are as many attempts or generations as there can be.
+    #[error("backup {volume}/{backup} has no room for another attempt: make a new one")]
+    TooManyAttempts {
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+    },
+    /// What lies under the backup's id was never the same twice.
+    #[error("others keep changing backup {volume}/{backup}: try again later")]
+    Busy {
+        /// The volume.
+        volume: VolumeName,
+        /// The backup.
+        backup: BackupId,
+    },
     /// What is left of a backup is not enough to make a lost table of it anew.
     #[error("cannot rebuild the {what} of {volume}/{backup}: {why}; nothing was written")]
     NotRebuilt {

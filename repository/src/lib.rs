@@ -3,7 +3,7 @@
 //! A [`Repository`] finds and commits backups; a [`BlockIndex`] says where any block of one backup
 //! lies, and a [`BackupReader`] reads it. [`pending`] marks a backup in the making, and [`reclaim`]
 //! decides what may be deleted: the two together keep a backup and a deletion that run at the same
-//! time from hurting each other. [`audit`] tells which ranges of a volume some damage hits, and
+//! time from hurting each other. `tombstone` decides which attempts at a backup can't commit any more. [`audit`] tells which ranges of a volume some damage hits, and
 //! [`rebuild`] makes lost tables anew; [`resume`] goes on with what a run that died has left. Whatever is read is checked before it is believed.
 
 pub mod audit;
@@ -13,6 +13,7 @@ mod cached_table;
 mod catalog;
 mod clean;
 pub mod conclude;
+mod contents;
 mod entries;
 mod error;
 mod objects;
@@ -26,6 +27,7 @@ pub mod resume;
 mod segment;
 mod table;
 mod table_writer;
+mod tombstone;
 mod trial;
 
 #[cfg(test)]

@@ -70,12 +70,6 @@ impl Repository {
         Ok(self.store().read_at(&keys::segment(volume, backup, number), offset_bytes, into)?)
     }
 
-    /// Ends the existence of backups. What only they needed is garbage then: see [`reclaim`](crate::reclaim).
-    pub fn delete_manifests(&self, volume: &VolumeName, backups: &[BackupId]) -> Result<()> {
-        let manifests: Vec<String> = backups.iter().map(|backup| keys::manifest(volume, backup, 0)).collect();
-        Ok(self.store().delete(&manifests)?)
-    }
-
     /// Removes objects that a [plan](crate::reclaim::plan) has found to be garbage.
     pub fn delete_garbage(&self, keys: &[String]) -> Result<()> {
         Ok(self.store().delete(keys)?)

@@ -1,23 +1,30 @@
-//! The marker of a backup in the making: who makes it, and on which parent.
+//! The markers of a backup in the making: who makes it, and on which parent.
 //!
-//! It is written before all other objects of the backup and removed after the manifest is written,
-//! or after everything else is removed. [`begin`] also keeps the first half of the agreement with
-//! deletion that [`reclaim`] explains: first the marker, then the look at the parent.
+//! An attempt's marker is written before all other objects of the attempt, and removed after the manifest is written,
+//! or after everything else is removed. [`begin`] also keeps the first half of the agreement with deletion that
+//! [`reclaim`] explains: first the marker, then the look at the parent.
 //!
-//! A run that resumes a dead one's backup adds a marker of the next number ([`resume`]): each is put
-//! only if it is absent, so of several runs one goes on. The highest says who is at it now; a backup
-//! is wanted as long as all of them are there. Whoever clears up after the dead removes the markers
-//! *first*, then looks at what is left: so it sees the marker of a run that saw the dead one's.
+//! A run that takes over attempt *k* puts the marker of attempt *k* + 1 ([`resume`]). Each is put only if it is absent,
+//! so of several runs one goes on. Then it puts a tombstone under the key that attempt *k* would commit, and only then
+//! works. So attempt *k*, should it still live, fails when it commits. All that it writes until then has names of its
+//! own: tables carry the attempt in their names, and segments have numbers from *k* × 2²⁰ on.
+//!
+//! Whoever clears up after a dead run puts such a tombstone, too, and removes objects only afterwards, the markers
+//! last. So a wrong verdict about who is dead costs work and never data.
 
+use crate::contents::{Contents, Under};
+use crate::parallel::parallel;
 use crate::process;
 use crate::reclaim::{self, Survey};
+use crate::tombstone::{self, Ended, LOOKS_MAX, READS_AT_ONCE};
 use crate::{Repository, RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::keys::{self, Key};
-use septet_format::{BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Process, Source, VolumeName};
+use septet_format::keys;
+use septet_format::{
+    BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Process, Record, Source, TombstoneReason, VolumeName,
+};
 use septet_store::StoreErrorKind;
-use std::collections::BTreeMap;
 
 /// The markers of one volume.
 #[derive(Debug, Default)]
@@ -61,14 +68,25 @@ pub fn begin(repository: &Repository, marker: &Pending) -> Result<Option<Manifes
     })
 }
 
-/// Goes on with the backup of a run that is known to be dead: `marker` is that run's successor. What
-/// it was uploading is given up. The same promises as of [`begin`]; `Withdrawn` if what was left has
-/// been cleared away in the meantime.
+/// Goes on with the backup of a run that is taken for dead: `marker` is that run's successor. That run can't commit
+/// any more, and what it was uploading is given up. The same promises as of [`begin`]; `Withdrawn` if that run has
+/// committed, or somebody else has ended it meanwhile.
 pub fn resume(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
     create(repository, marker)?;
     check_resumed(repository, marker).inspect_err(|_| {
         let _ = remove_own(repository, marker);
     })
+}
+
+/// The same where nothing of what was stored is of use: it goes. The caller has ended the run before, its own, and
+/// `marker` is that run's successor.
+pub fn start_over(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+    let parent = resume(repository, marker)?;
+    let Pending { volume, backup, .. } = marker;
+    let under = Under::list(repository, volume, backup)?;
+    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
+    repository.store().delete(&segments.chain(under.tables).collect::<Vec<_>>())?;
+    Ok(parent)
 }
 
 /// Writes the marker, unless there is one for this id: then the error says whose.
@@ -89,24 +107,26 @@ fn check_begun(repository: &Repository, marker: &Pending) -> Result<Option<Manif
     let Pending { volume, backup, .. } = marker;
     let taken = |why| Err(RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why });
     let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
-    let has = |key: String| objects.iter().any(|object| object.key == key);
-    if has(keys::manifest(volume, backup, 0)) {
-        return taken("exists already");
-    }
-    // Writing over what a deleted backup of this id has left would destroy the backups that need it.
-    if objects.len() > usize::from(has(marker.key())) {
-        return taken("was deleted, or never finished, and parts of it are still there");
+    if objects.iter().any(|object| object.key != marker.key()) {
+        // Writing over what a deleted backup of this id has left would destroy the backups that need it.
+        return taken(match repository.exists(volume, backup)? {
+            true => "exists already",
+            false => "was deleted, or never finished, and parts of it are still there",
+        });
     }
     parent_of(repository, marker)
 }
 
+/// The parent first: an attempt that nobody goes on with must not be ended.
 fn check_resumed(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
-    let Pending { volume, backup, .. } = marker;
-    if repository.exists(volume, backup)? || !is_wanted(repository, marker)? {
-        return Err(RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() });
-    }
+    let Pending { volume, backup, attempt, .. } = marker;
+    let withdrawn = || RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() };
+    let before = attempt.checked_sub(1).ok_or_else(withdrawn)?;
+    let parent = parent_of(repository, marker)?;
+    let under = Under::list(repository, volume, backup)?;
+    tombstone::take_over(repository, before, marker, &under)?;
     repository.store().abort_unfinished(&keys::backup_prefix(volume, backup))?;
-    parent_of(repository, marker)
+    Ok(parent)
 }
 
 fn parent_of(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
@@ -119,50 +139,84 @@ fn parent_of(repository: &Repository, marker: &Pending) -> Result<Option<Manifes
     }
 }
 
-/// Removes the marker, and those of the runs that it resumed: the backup is committed, or nothing is
-/// left of it.
+/// Removes the marker, and those of the runs that it took over: the backup is committed, or nothing is left of it.
 pub fn remove(repository: &Repository, marker: &Pending) -> Result<()> {
+    if marker.attempt == 0 {
+        return remove_own(repository, marker);
+    }
+    let under = Under::list(repository, &marker.volume, &marker.backup)?;
+    remove_up_to(repository, marker, &under)
+}
+
+fn remove_up_to(repository: &Repository, marker: &Pending, under: &Under) -> Result<()> {
     let Pending { volume, backup, attempt, .. } = marker;
-    let keys: Vec<_> = (0..=*attempt).map(|attempt| keys::pending(volume, backup, attempt)).collect();
+    let attempts = under.attempts.range(..=*attempt);
+    let keys: Vec<_> = attempts.map(|attempt| keys::pending(volume, backup, *attempt)).collect();
     Ok(repository.store().delete(&keys)?)
 }
 
 /// Removes this marker alone.
-fn remove_own(repository: &Repository, marker: &Pending) -> Result<()> {
+pub(crate) fn remove_own(repository: &Repository, marker: &Pending) -> Result<()> {
     Ok(repository.store().delete(&[marker.key()])?)
 }
 
-/// Whether nobody has taken away the marker, or one of those that it follows.
-pub fn is_wanted(repository: &Repository, marker: &Pending) -> Result<bool> {
-    let Pending { volume, backup, attempt, .. } = marker;
-    for before in 0..*attempt {
-        match repository.store().len(&keys::pending(volume, backup, before)) {
-            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(false),
-            found => found?,
-        };
+/// Fails unless this attempt may still commit, by one look at what lies under the backup's id; the error says who
+/// ended it. A run looks shortly before it commits. A tombstone that somebody puts after that look is there for a day,
+/// so a commit that is carried out later meets it.
+pub fn check_current(repository: &Repository, volume: &VolumeName, backup: &BackupId, attempt: u32) -> Result<()> {
+    let under = Under::list(repository, volume, backup)?;
+    if under.attempts.last() == Some(&attempt) && !under.is_closed(attempt) {
+        return Ok(());
     }
-    Ok(read_one(repository, volume, backup, *attempt)?.as_ref() == Some(marker))
+    Err(ended_by(repository, volume, backup, attempt, &under)?)
 }
 
-/// Whether this run and all that it resumed said that they read this very source.
-pub(crate) fn all_read(repository: &Repository, marker: &Pending, snapshot: Option<&str>) -> Result<bool> {
-    for attempt in 0..=marker.attempt {
-        let of = read_one(repository, &marker.volume, &marker.backup, attempt)?;
-        if of.is_none_or(|of| of.snapshot.as_deref() != snapshot) {
-            return Ok(false);
+/// Who ended an attempt that can't commit, as far as that is known.
+pub(crate) fn ended_by(
+    repository: &Repository,
+    volume: &VolumeName,
+    backup: &BackupId,
+    attempt: u32,
+    under: &Under,
+) -> Result<RepositoryError> {
+    let (volume, backup) = (volume.clone(), backup.clone());
+    for generation in under.generations.range(attempt..) {
+        match repository.record(&volume, &backup, *generation) {
+            Ok(Some(Record::Tombstone(found))) => {
+                let (host, pid) = (found.by.machine.name, found.by.pid);
+                return Ok(match found.reason {
+                    TombstoneReason::TakenOver => RepositoryError::TakenOver { volume, backup, host, pid },
+                    _ => RepositoryError::Deleted { volume, backup },
+                });
+            }
+            Ok(Some(Record::Backup(_))) => {
+                return Ok(RepositoryError::BackupExists { volume, backup, why: "exists already" });
+            }
+            Ok(None) => {}
+            Err(error) if tombstone::is_unreadable(&error) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(true)
+    if let Some(later) = under.attempts.last().filter(|later| **later > attempt)
+        && let Some(Pending { by, .. }) = read_one(repository, &volume, &backup, *later)?
+    {
+        return Ok(RepositoryError::TakenOver { volume, backup, host: by.machine.name, pid: by.pid });
+    }
+    Ok(RepositoryError::Deleted { volume, backup })
 }
 
 /// Reads the last marker of a backup, if there is one.
 pub fn read(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Pending>> {
-    let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
-    let numbers = objects.iter().filter_map(|object| number(&object.key));
-    numbers.map(|(_, attempt)| attempt).max().map_or(Ok(None), |last| read_one(repository, volume, backup, last))
+    let under = Under::list(repository, volume, backup)?;
+    under.attempts.last().map_or(Ok(None), |last| read_one(repository, volume, backup, *last))
 }
 
-fn read_one(repository: &Repository, volume: &VolumeName, backup: &BackupId, attempt: u32) -> Result<Option<Pending>> {
+pub(crate) fn read_one(
+    repository: &Repository,
+    volume: &VolumeName,
+    backup: &BackupId,
+    attempt: u32,
+) -> Result<Option<Pending>> {
     let key = keys::pending(volume, backup, attempt);
     let bytes = match repository.store().get(&key, JSON_BYTES_MAX as u64) {
         Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(None),
@@ -177,31 +231,24 @@ fn read_one(repository: &Repository, volume: &VolumeName, backup: &BackupId, att
 
 /// The last markers of all backups of a volume.
 pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
-    let mut last: BTreeMap<BackupId, u32> = BTreeMap::new();
-    // One request for a thousand names, instead of one for each backup, most of which have no marker.
-    for object in repository.store().list(&keys::volume_prefix(volume))? {
-        if let Some((backup, attempt)) = number(&object.key) {
-            let known = last.entry(backup).or_default();
-            *known = attempt.max(*known);
-        }
-    }
-    let mut markers = Markers::default();
-    for (backup, attempt) in last {
-        match read_one(repository, volume, &backup, attempt) {
-            Ok(marker) => markers.pending.extend(marker),
-            Err(error @ RepositoryError::Object { .. }) => markers.unreadable.push((backup, error)),
-            Err(error) if error.is_damage() => markers.unreadable.push((backup, error)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(markers)
+    Markers::in_listing(repository, volume, &Contents::of_volume(repository, volume)?)
 }
 
-/// Whose marker this is, and its number.
-fn number(key: &str) -> Option<(BackupId, u32)> {
-    match keys::parse(key)? {
-        Key::Pending { backup, attempt, .. } => Some((backup, attempt)),
-        _ => None,
+impl Markers {
+    /// The last markers of all backups that a listing of the volume shows.
+    pub(crate) fn in_listing(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Self> {
+        let last = contents.backups.iter().filter_map(|(backup, under)| Some((backup, *under.attempts.last()?)));
+        let last: Vec<_> = last.collect();
+        let read = parallel(READS_AT_ONCE, &last, |(backup, attempt)| read_one(repository, volume, backup, *attempt));
+        let mut markers = Self::default();
+        for ((backup, _), read) in last.into_iter().zip(read) {
+            match read {
+                Ok(marker) => markers.pending.extend(marker),
+                Err(error) if tombstone::is_unreadable(&error) => markers.unreadable.push((backup.clone(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(markers)
     }
 }
 
@@ -212,38 +259,62 @@ pub fn is_dead(marker: &Pending) -> bool {
 
 /// Removes what dead runs have left of a volume, but for what `spared` has, which is to be resumed; tells
 /// whose it was. Where the run had committed its backup, or others need what lies under its id, that stays.
+/// Tombstones that have served their time go as well.
 pub fn sweep(repository: &Repository, volume: &VolumeName, spared: Option<&BackupId>) -> Result<Vec<BackupId>> {
-    let dead = list(repository, volume)?.pending.into_iter();
-    let dead: Vec<Pending> = dead.filter(|marker| Some(&marker.backup) != spared && is_dead(marker)).collect();
-    if !dead.is_empty() {
-        remove_all(repository, volume, &dead)?;
-    }
-    Ok(dead.into_iter().map(|marker| marker.backup).collect())
+    let contents = Contents::of_volume(repository, volume)?;
+    let mut dead = Markers::in_listing(repository, volume, &contents)?.pending;
+    dead.retain(|marker| Some(&marker.backup) != spared && is_dead(marker));
+    let swept = clear_away(repository, volume, &contents, dead)?;
+    tombstone::expire(repository, volume, &contents)?;
+    Ok(swept)
 }
 
 /// Ends a backup in the making, whoever makes it, if there is one: what it has written so far goes as
-/// by [`sweep`]. Its run, should there still be one, fails when it finds its marker gone.
+/// by [`sweep`]. Its run, should there still be one, fails when it commits.
 pub fn discard(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<()> {
-    match read(repository, volume, backup)? {
-        Some(marker) => remove_all(repository, volume, &[marker]),
-        None => Ok(()),
+    for _ in 0..LOOKS_MAX {
+        let contents = Contents::new(repository.store().list(&keys::backup_prefix(volume, backup))?);
+        let Some(last) = contents.backups.get(backup).and_then(|under| under.attempts.last()) else { return Ok(()) };
+        let Some(marker) = read_one(repository, volume, backup, *last)? else { continue };
+        if !clear_away(repository, volume, &contents, vec![marker])?.is_empty() {
+            return Ok(());
+        }
     }
+    Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// The markers go first: from then on nobody resumes what they stand for, and whoever already does has
-/// left a marker that the survey sees. What a crash leaves behind then is found by any deletion.
-fn remove_all(repository: &Repository, volume: &VolumeName, dead: &[Pending]) -> Result<()> {
-    let prefixes: Vec<String> = dead.iter().map(|marker| keys::backup_prefix(volume, &marker.backup)).collect();
-    for prefix in &prefixes {
-        repository.store().abort_unfinished(prefix)?;
-    }
+/// Ends attempts and removes what they have left. The tombstones come first and the markers last: while a marker is
+/// there, the next sweep finds what is left. `contents` has to be seen before the markers were read. Gives those that
+/// nobody has taken over meanwhile.
+fn clear_away(
+    repository: &Repository,
+    volume: &VolumeName,
+    contents: &Contents,
+    dead: Vec<Pending>,
+) -> Result<Vec<BackupId>> {
+    let (mut cleared, mut prefixes) = (Vec::new(), Vec::new());
     for marker in dead {
-        remove(repository, marker)?;
+        let Some(under) = contents.backups.get(&marker.backup) else { continue };
+        match tombstone::abandon(repository, (volume, &marker.backup), marker.attempt, under)? {
+            Ended::TakenOver => continue,
+            Ended::Exists => {}
+            Ended::Abandoned => {
+                let prefix = keys::backup_prefix(volume, &marker.backup);
+                repository.store().abort_unfinished(&prefix)?;
+                prefixes.push(prefix);
+            }
+        }
+        cleared.push((marker, under));
     }
-    let survey = Survey::take(repository, volume)?;
-    let mut remains = reclaim::plan(&survey, &[]);
-    remains.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
-    Ok(repository.store().delete(&remains)?)
+    if !prefixes.is_empty() {
+        let mut remains = reclaim::plan(&Survey::take(repository, volume)?, &[]);
+        remains.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
+        repository.store().delete(&remains)?;
+    }
+    for (marker, under) in &cleared {
+        remove_up_to(repository, marker, under)?;
+    }
+    Ok(cleared.into_iter().map(|(marker, _)| marker.backup).collect())
 }
 
 #[cfg(test)]

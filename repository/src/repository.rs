@@ -1,6 +1,7 @@
 //! Opening a repository, making a new one, and committing a backup to it.
 
-use crate::{RepositoryError, Result};
+use crate::contents::Under;
+use crate::{RepositoryError, Result, pending};
 use bytes::Bytes;
 use jiff::Timestamp;
 use septet_format::{FormatError, JSON_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, RepositoryInfo, keys};
@@ -73,7 +74,8 @@ impl Repository {
         &self.info
     }
 
-    /// Makes a backup exist, once everything it names is there. `BackupExists` if the id is taken.
+    /// Makes a backup exist, once everything it names is there. If the key of its generation is taken, somebody else has
+    /// committed or has ended this attempt: the error says who.
     pub fn commit(&self, manifest: &Manifest) -> Result<()> {
         let key = manifest.key();
         manifest.check().map_err(|cause| self.object_error(&key, cause))?;
@@ -82,11 +84,11 @@ impl Repository {
         let why = || format!("it would have {} bytes, more than can be read: use a larger block size", body.len());
         self.ensure(body.len() <= MANIFEST_BYTES_MAX, &key, "manifest", why)?;
         match self.store.put_if_absent(&key, Bytes::from(body)) {
-            Err(error) if error.kind() == StoreErrorKind::AlreadyExists => Err(RepositoryError::BackupExists {
-                volume: manifest.volume.clone(),
-                backup: manifest.backup.clone(),
-                why: "exists already",
-            }),
+            Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {
+                let Manifest { volume, backup, generation, .. } = manifest;
+                let under = Under::list(self, volume, backup)?;
+                Err(pending::ended_by(self, volume, backup, *generation, &under)?)
+            }
             put => Ok(put?),
         }
     }

@@ -1,22 +1,20 @@
 //! What a run that died has left of its backup, and how another goes on with it.
 //!
-//! A finished segment never changes, and its own index proves whose it is and what it holds. So the
-//! next run of that backup takes the segments over as its own, and numbers its further ones after them
-//! ([`pending::resume`] sees to it that only one does). What the map of the finished backup then does
-//! not name is garbage like any other.
+//! A finished segment never changes, and its own index proves whose it is and what it holds. So the next run of that
+//! backup takes the segments over as its own ([`pending::resume`] sees to it that only one does). Its further ones have
+//! numbers that only its attempt uses. What the map of the finished backup then does not name is garbage like any other.
 
+use crate::contents::{Contents, Under};
 use crate::parallel::parallel;
-use crate::pending;
+use crate::pending::{self, Markers};
+use crate::tombstone::ATTEMPT_MAX;
 use crate::{Repository, Result};
-use septet_format::keys::{self, Key};
+use septet_format::keys::{self, SEGMENTS_PER_ATTEMPT};
 use septet_format::{BackupId, Geometry, IndexEntry, Manifest, Pending, SegmentIndex, SegmentRef, VolumeName};
+use std::collections::BTreeSet;
 
 /// How many indexes are in memory at a time.
 const INDEXES_AT_ONCE: usize = 64;
-
-/// A server may still carry out what the run that died had sent last: so many numbers are left out after those
-/// that are seen, that no segment is written over.
-const IN_FLIGHT_MAX: u32 = 64;
 
 /// A backup that can be gone on with.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,46 +34,41 @@ pub fn find(
     parent: Option<&BackupId>,
     snapshot: Option<&str>,
 ) -> Result<Option<Interrupted>> {
-    let mut dead = pending::list(repository, volume)?.pending;
+    let contents = Contents::of_volume(repository, volume)?;
+    let mut dead = Markers::in_listing(repository, volume, &contents)?.pending;
     dead.retain(|marker| {
         backup.is_none_or(|backup| *backup == marker.backup)
             && marker.parent.as_ref() == parent
+            && marker.attempt < ATTEMPT_MAX
             && pending::is_dead(marker)
     });
     dead.sort_by_key(|marker| marker.created);
     while let Some(marker) = dead.pop() {
-        // Where a marker is missing, somebody has begun to clear up.
-        if first_free(repository, volume, &marker.backup)? > 0
-            && !repository.exists(volume, &marker.backup)?
-            && pending::is_wanted(repository, &marker)?
-        {
-            let unchanged = snapshot.is_some() && pending::all_read(repository, &marker, snapshot)?;
+        let Some(under) = contents.backups.get(&marker.backup) else { continue };
+        if !under.segments.is_empty() && !under.is_closed(marker.attempt) {
+            let unchanged = snapshot.is_some() && all_read(repository, &marker, under, snapshot)?;
             return Ok(Some(Interrupted { marker, unchanged }));
         }
     }
     Ok(None)
 }
 
-/// The number of the first segment that a run which goes on with the backup may write.
-pub fn first_free(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<u32> {
-    Ok(numbers(repository, volume, backup)?.last().map_or(0, |last| last.saturating_add(1 + IN_FLIGHT_MAX)))
+/// Whether all attempts so far said that they read this very source, those whose segments are there included.
+fn all_read(repository: &Repository, marker: &Pending, under: &Under, snapshot: Option<&str>) -> Result<bool> {
+    let of_segments = under.segments.iter().map(|number| number / SEGMENTS_PER_ATTEMPT);
+    let attempts: BTreeSet<_> = of_segments.chain(under.attempts.iter().copied()).collect();
+    for attempt in attempts {
+        let of = pending::read_one(repository, &marker.volume, &marker.backup, attempt)?;
+        if of.is_none_or(|of| of.snapshot.as_deref() != snapshot) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-/// The numbers of the backup's segments, in order.
-fn numbers(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Vec<u32>> {
-    let objects = repository.store().list(&keys::segments_prefix(volume, backup))?;
-    let number = |key: &str| match keys::parse(key)? {
-        Key::Segment { number, .. } => Some(number),
-        _ => None,
-    };
-    let mut numbers: Vec<_> = objects.iter().filter_map(|object| number(&object.key)).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Takes over the segments below `end`: `take` gets each of their blocks that is a block of the volume as
-/// it is now, the newest last. Gives what a manifest says of these segments; one that is damaged, or has
-/// blocks of another size, is left out.
+/// Takes over the segments below `end`: `take` gets each of their blocks that is a block of the volume as it is now, the
+/// newest last, and the place of its segment in the result. That is what a manifest says of these segments, by their
+/// numbers; one that is damaged, or has blocks of another size, is left out.
 pub fn take_over<E: From<crate::RepositoryError>>(
     repository: &Repository,
     (volume, backup): (&VolumeName, &BackupId),
@@ -83,8 +76,8 @@ pub fn take_over<E: From<crate::RepositoryError>>(
     geometry: &Geometry,
     mut take: impl FnMut(u32, &IndexEntry) -> Result<(), E>,
 ) -> Result<Vec<SegmentRef>, E> {
-    let mut numbers = numbers(repository, volume, backup)?;
-    numbers.retain(|number| *number < end);
+    let under = Under::list(repository, volume, backup)?;
+    let numbers: Vec<_> = under.segments.range(..end).copied().collect();
     let mut taken = Vec::new();
     let at_once = repository.store().part_rules().parts_in_flight;
     for numbers in numbers.chunks(INDEXES_AT_ONCE) {
@@ -94,7 +87,8 @@ pub fn take_over<E: From<crate::RepositoryError>>(
                 read => read?,
             };
             if index.geometry.block_bytes() == geometry.block_bytes() {
-                take_index(&index, geometry, &mut take)?;
+                let at = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+                take_index(&index, geometry, |entry| take(at, entry))?;
                 taken.push(segment);
             }
         }
@@ -105,20 +99,20 @@ pub fn take_over<E: From<crate::RepositoryError>>(
 fn take_index<E>(
     index: &SegmentIndex,
     geometry: &Geometry,
-    take: &mut impl FnMut(u32, &IndexEntry) -> Result<(), E>,
+    take: impl FnMut(&IndexEntry) -> Result<(), E>,
 ) -> Result<(), E> {
     // A volume may have been cut or grown since: a block of another length is another block.
     let same = |block| geometry.len_bytes(block) == index.geometry.len_bytes(block);
-    let mut entries = index.entries.iter().filter(|entry| same(entry.block));
-    entries.try_for_each(|entry| take(index.number, entry))
+    index.entries.iter().filter(|entry| same(entry.block)).try_for_each(take)
 }
 
-/// The keys of the backup's segments that its manifest does not name: what was taken over and is of no use.
-pub(crate) fn surplus(repository: &Repository, manifest: &Manifest) -> Result<Vec<String>> {
+/// The keys of the backup's segments and tables that its manifest does not name: what earlier attempts have left and
+/// is of no use.
+pub(crate) fn surplus(manifest: &Manifest, under: &Under) -> Vec<String> {
     let Manifest { volume, backup, .. } = manifest;
-    let named = |number| {
-        manifest.segment_rows().any(|(_, source, segment)| source.backup == *backup && segment.number == number)
-    };
-    let surplus = numbers(repository, volume, backup)?.into_iter().filter(|number| !named(*number));
-    Ok(surplus.map(|number| keys::segment(volume, backup, number)).collect())
+    let own = manifest.segment_rows().filter(|(_, source, _)| source.backup == *backup);
+    let named: BTreeSet<_> = own.map(|(_, _, segment)| segment.number).collect();
+    let segments = under.segments.difference(&named).map(|number| keys::segment(volume, backup, *number));
+    let tables = [manifest.checksums_key(), manifest.map_key()];
+    segments.chain(under.tables.iter().filter(|key| !tables.contains(key)).cloned()).collect()
 }

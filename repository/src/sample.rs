@@ -229,6 +229,21 @@ impl Sample {
         self.repository.store().delete(&[key.to_owned()]).unwrap();
     }
 
+    /// Ends a backup, and removes what nobody needs any more.
+    pub(crate) fn delete(&self, backup: &str) {
+        let deleted = crate::reclaim::delete(&self.repository, &self.volume, &backup.parse().unwrap()).unwrap();
+        crate::reclaim::run(&self.repository, &self.volume, deleted.as_slice()).unwrap();
+    }
+
+    /// Makes all objects older by the store's clock.
+    pub(crate) fn let_hours_pass(&self, hours: u64) {
+        for key in self.keys() {
+            let file = std::fs::File::options().write(true).open(self.path(&key)).unwrap();
+            let before = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(before - std::time::Duration::from_secs(hours * 60 * 60)).unwrap();
+        }
+    }
+
     pub(crate) fn copy(&self, from: &str, to: &str) {
         self.repository.store().put(to, self.read(from).into()).unwrap();
     }

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use fastrand::Rng;
 use septet_engine::{
     BackupRequest, CleanRequest, Compare, DeleteRequest, Doing, Engine, Observer, RestoreRequest, TIMEOUT_DEFAULT,
     VerifyRequest,
 };
-use septet_format::{BackupId, Manifest, VolumeName, keys};
+use septet_format::{BackupId, Manifest, Record, VolumeName, keys};
 use septet_ipc::Compression;
 use septet_ipc::message::{Damage, Progress};
 use septet_repository::{BackupReader, Repository, pending};
@@ -256,7 +257,7 @@ impl Host {
         listing.manifests.into_iter().map(content).collect()
     }
 
-    /// Asserts that there is what the manifests name, and nothing else.
+    /// Asserts that there is what the manifests name, tombstones, and nothing else.
     ///
     /// # Panics
     /// If there is something else.
@@ -266,9 +267,31 @@ impl Host {
             named.extend([manifest.key(), manifest.checksums_key(), manifest.map_key()]);
             named.extend(manifest.segment_rows().map(|(_, source, row)| source.segment_key(row)));
         }
-        let there: BTreeSet<_> = self.store.list("").expect("a list").into_iter().map(|object| object.key).collect();
+        let there = self.store.list("").expect("a list").into_iter().map(|object| object.key);
+        let there: BTreeSet<_> = there.filter(|key| !self.is_tombstone(key)).collect();
         assert_eq!(there, named, "left: there; right: named by a manifest");
         assert_eq!(self.store.unfinished(), [""; 0], "uploads that nobody will finish");
+    }
+
+    /// Whether a tombstone lies under this key.
+    fn is_tombstone(&self, key: &str) -> bool {
+        if !matches!(keys::parse(key), Some(keys::Key::Manifest { .. })) {
+            return false;
+        }
+        let bytes = self.store.get(key, 1 << 20).expect("a record");
+        matches!(Record::decode(&bytes).expect("a record"), Record::Tombstone(_))
+    }
+
+    /// Asserts that a day later a cleaning takes the tombstones, too.
+    ///
+    /// # Panics
+    /// If one is left.
+    pub fn check_tombstones_expire(&self) {
+        self.store.let_time_pass(Duration::from_secs(25 * 60 * 60));
+        self.clean().expect("cleaning");
+        let keys = self.store.list("").expect("a list").into_iter().map(|object| object.key);
+        let left: Vec<_> = keys.filter(|key| self.is_tombstone(key)).collect();
+        assert_eq!(left, [""; 0], "tombstones that nobody needs");
     }
 }
 

@@ -50,7 +50,11 @@ fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
         (Resume, Resume | Incremental | OneId | Clean) => {
             &["is being made by", "has just been cleared away, or finished: start again"]
         }
-        (OneId, Force) => &["was deleted while it was being made", "the upload was finished or aborted"],
+        (OneId, Force) => &[
+            "was deleted while it was being made",
+            "was deleted, or never finished",
+            "the upload was finished or aborted",
+        ],
         // What is deleted while it is read is not there.
         (Restore, DeleteNewest) => &["there is no backup vol/b3", "it is not there"],
         // Of two deletions of one backup, the later finds none.

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -205,6 +205,10 @@ impl Store for Distant {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         self.request("LIST", "one", |store| store.is_empty())
+    }
+
+    fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        self.request("LIST", "one, for its date", |store| store.now())
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {

@@ -1,8 +1,11 @@
 //! A store in memory, for simulations. It can stop permanently after any operation: what it then holds is what a crash
-//! leaves. It can also run a hook before any operation, as another host might act. Agents open it as `memory://NAME`.
+//! leaves. It can also run a hook before any operation, as another host might act, and carry out a write long after its
+//! sender has given up ([`Memory::delay`]). Agents open it as `memory://NAME`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -19,6 +22,33 @@ pub struct Memory {
     this: Weak<Memory>,
     state: Mutex<State>,
     pause: Mutex<Option<Pause>>,
+    delay: Mutex<Delay>,
+}
+
+/// Says by its key whether a write is meant.
+type Meant = Box<dyn Fn(&str) -> bool + Send>;
+
+/// Requests that are carried out late.
+#[derive(Default)]
+struct Delay {
+    /// Which ones are.
+    of: Option<Meant>,
+    late: Vec<Late>,
+}
+
+/// A request that was sent and not carried out yet.
+struct Late {
+    key: String,
+    body: Bytes,
+    kind: LateKind,
+}
+
+#[derive(Clone, Copy)]
+enum LateKind {
+    Put,
+    PutIfAbsent,
+    /// The completion of the upload of this number.
+    Finish(u64),
 }
 
 /// A hook that runs before an operation.
@@ -30,7 +60,9 @@ struct Pause {
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, Bytes>,
+    objects: BTreeMap<String, (Bytes, SystemTime)>,
+    /// How far its clock is ahead of the beginning of time.
+    age: Duration,
     /// Uploads that are neither finished nor aborted.
     unfinished: BTreeMap<u64, String>,
     next_upload: u64,
@@ -38,6 +70,17 @@ struct State {
     changes: u64,
     stop: Option<Stop>,
     stopped: bool,
+}
+
+impl State {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + self.age
+    }
+
+    fn insert(&mut self, key: &str, body: Bytes) {
+        let now = self.now();
+        self.objects.insert(key.to_owned(), (body, now));
+    }
 }
 
 /// When a store stops.
@@ -57,6 +100,7 @@ impl Memory {
             this: this.clone(),
             state: Mutex::default(),
             pause: Mutex::default(),
+            delay: Mutex::default(),
         });
         lock(&STORES).insert(name.to_owned(), Arc::downgrade(&store));
         store
@@ -65,8 +109,61 @@ impl Memory {
     /// A new store with the same objects.
     pub fn copy(&self, name: &str) -> Arc<Self> {
         let store = Self::new(name);
-        lock(&store.state).objects = lock(&self.state).objects.clone();
+        let (objects, age) = {
+            let state = lock(&self.state);
+            (state.objects.clone(), state.age)
+        };
+        let mut state = lock(&store.state);
+        (state.objects, state.age) = (objects, age);
+        drop(state);
         store
+    }
+
+    /// Its clock stands still but for this.
+    pub fn let_time_pass(&self, time: Duration) {
+        lock(&self.state).age += time;
+    }
+
+    /// The next write of a key that is `meant`, and each further one of the same key, fails at whoever sends it, and is
+    /// carried out by [`carry_out_late`](Self::carry_out_late).
+    pub fn delay(&self, meant: impl Fn(&str) -> bool + Send + 'static) {
+        lock(&self.delay).of = Some(Box::new(meant));
+    }
+
+    /// No further request is delayed; whether one was.
+    pub fn end_delay(&self) -> bool {
+        let mut delay = lock(&self.delay);
+        delay.of = None;
+        !delay.late.is_empty()
+    }
+
+    /// Carries out what was delayed, whatever has happened since; gives the keys under which something was written.
+    pub fn carry_out_late(&self) -> Vec<String> {
+        let late = std::mem::take(&mut lock(&self.delay).late);
+        let mut state = lock(&self.state);
+        let mut written = Vec::new();
+        for Late { key, body, kind } in late {
+            let goes = match kind {
+                LateKind::Put => true,
+                LateKind::PutIfAbsent => !state.objects.contains_key(&key),
+                LateKind::Finish(number) => state.unfinished.remove(&number).is_some(),
+            };
+            if goes {
+                state.insert(&key, body);
+                written.push(key);
+            }
+        }
+        written
+    }
+
+    /// Whether this write is delayed; then it is kept.
+    fn delays(&self, key: &str, body: &Bytes, kind: LateKind) -> Result<(), StoreError> {
+        let mut delay = lock(&self.delay);
+        if delay.of.as_ref().is_none_or(|meant| !meant(key)) {
+            return Ok(());
+        }
+        delay.late.push(Late { key: key.to_owned(), body: body.clone(), kind });
+        Err(self.error(StoreErrorKind::Unavailable, key, "no answer came"))
     }
 
     /// Calls `act` before the operation that follows the next `after` operations. Reads count too.
@@ -129,7 +226,16 @@ impl Memory {
 
     /// Makes one change, or stops.
     fn change<T>(&self, key: &str, change: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
-        let mut state = self.read(key)?;
+        self.change_in(self.read(key)?, key, change)
+    }
+
+    /// The same with a state that the caller has looked at.
+    fn change_in<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        key: &str,
+        change: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, StoreError> {
         state.changes += 1;
         match state.stop {
             Some(Stop { at, applied }) if state.changes >= at => {
@@ -151,7 +257,11 @@ impl Memory {
         self.enter();
         self.check(key)?;
         let state = self.read(key)?;
-        state.objects.get(key).cloned().ok_or_else(|| self.error(StoreErrorKind::NotFound, key, "it is not there"))
+        state
+            .objects
+            .get(key)
+            .map(|(body, _)| body.clone())
+            .ok_or_else(|| self.error(StoreErrorKind::NotFound, key, "it is not there"))
     }
 
     fn check(&self, key: &str) -> Result<(), StoreError> {
@@ -191,16 +301,20 @@ impl Store for Memory {
     fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
         self.enter();
         self.check(key)?;
-        self.change(key, |state| drop(state.objects.insert(key.to_owned(), body)))
+        self.delays(key, &body, LateKind::Put)?;
+        self.change(key, |state| state.insert(key, body))
     }
 
     fn put_if_absent(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
         self.enter();
         self.check(key)?;
-        if self.read(key)?.objects.contains_key(key) {
+        self.delays(key, &body, LateKind::PutIfAbsent)?;
+        // Looking and writing are one: others may write at the same time.
+        let state = self.read(key)?;
+        if state.objects.contains_key(key) {
             return Err(self.error(StoreErrorKind::AlreadyExists, key, "the key is taken"));
         }
-        self.change(key, |state| drop(state.objects.insert(key.to_owned(), body)))
+        self.change_in(state, key, |state| state.insert(key, body))
     }
 
     fn upload(&self, key: &str) -> Result<Box<dyn Upload>, StoreError> {
@@ -212,7 +326,13 @@ impl Store for Memory {
             state.next_upload
         })?;
         let store = self.this.upgrade().ok_or_else(|| self.error(StoreErrorKind::Other, key, "it is gone"))?;
-        Ok(Box::new(MemoryUpload { store, number, key: key.to_owned(), parts: Mutex::default() }))
+        Ok(Box::new(MemoryUpload {
+            store,
+            number,
+            key: key.to_owned(),
+            parts: Mutex::default(),
+            sent: AtomicBool::new(false),
+        }))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -220,7 +340,12 @@ impl Store for Memory {
         self.check_prefix(prefix)?;
         let state = self.read(prefix)?;
         let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(objects.map(|(key, body)| ObjectInfo { key: key.clone(), bytes: body.len() as u64 }).collect())
+        let info = |(key, (body, modified)): (&String, &(Bytes, SystemTime))| ObjectInfo {
+            key: key.clone(),
+            bytes: body.len() as u64,
+            modified: Some(*modified),
+        };
+        Ok(objects.map(info).collect())
     }
 
     fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
@@ -233,6 +358,10 @@ impl Store for Memory {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.read("")?.objects.is_empty())
+    }
+
+    fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        Ok(Some(self.read("")?.now()))
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
@@ -264,6 +393,8 @@ struct MemoryUpload {
     number: u64,
     key: String,
     parts: Mutex<BTreeMap<u32, (u64, Vec<u8>)>>,
+    /// Whether its completion is on its way.
+    sent: AtomicBool,
 }
 
 impl Upload for MemoryUpload {
@@ -285,14 +416,20 @@ impl Upload for MemoryUpload {
             object.extend(body);
         }
         self.check_open()?;
+        let object = Bytes::from(object);
+        if let Err(error) = self.store.delays(&self.key, &object, LateKind::Finish(self.number)) {
+            // Whoever gives up does not abort what may be finished.
+            self.sent.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
         self.store.change(&self.key, |state| {
             state.unfinished.remove(&self.number);
-            state.objects.insert(self.key.clone(), object.into());
+            state.insert(&self.key, object);
         })
     }
 
     fn abort(&self) {
-        if lock(&self.store.state).unfinished.contains_key(&self.number) {
+        if !self.sent.load(Ordering::Relaxed) && lock(&self.store.state).unfinished.contains_key(&self.number) {
             let _ = self.store.change(&self.key, |state| state.unfinished.remove(&self.number));
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::StoreError;
 use bytes::Bytes;
+use std::time::SystemTime;
 
 /// The alignment of a part's pieces, in address and length, that allows writing them without a copy.
 pub const PIECE_ALIGN_BYTES: usize = 4096;
@@ -16,6 +17,8 @@ pub struct ObjectInfo {
     pub key: String,
     /// Its length.
     pub bytes: u64,
+    /// When it was written, by the clock of [`Store::now`]; `None` if the store does not say.
+    pub modified: Option<SystemTime>,
 }
 
 /// How a store wants large objects to be cut.
@@ -64,6 +67,9 @@ pub trait Store: Send + Sync {
 
     /// Whether the store is empty, foreign files included: only then a new repository may be created in it.
     fn is_empty(&self) -> Result<bool, StoreError>;
+
+    /// The time by the store's own clock, which sets [`ObjectInfo::modified`]. `None` if it cannot be known.
+    fn now(&self) -> Result<Option<SystemTime>, StoreError>;
 
     /// Removes objects, durably. An absent object is no error. Stops at the first object that cannot be removed.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;

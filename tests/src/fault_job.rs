@@ -2,6 +2,7 @@
 //! one of its processes was killed or stopped.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,9 +42,10 @@ impl Job {
             Self::Restore => site.repo.restore_command("vol/earlier", &site.scratch.path("target")),
             Self::Verify => site.repo.septet(["verify", "vol/earlier"]),
             Self::Delete => {
-                site.repo.backup_as("doomed", &site.source, &[]);
-                add_garbage(&site.repo.path().join("vol/doomed"));
-                site.repo.septet(["delete", "vol/doomed"])
+                let doomed = new_id("doomed");
+                site.repo.backup_as(&doomed, &site.source, &[]);
+                add_garbage(&site.repo.path().join("vol").join(&doomed));
+                site.repo.septet(["delete", &format!("vol/{doomed}")])
             }
         }
     }
@@ -71,7 +73,7 @@ impl Job {
         }
         if self == Self::Delete {
             // Whatever a broken deletion has left goes with the next one.
-            site.repo.backup_as("next", &site.source, &[]);
+            site.repo.backup_as(&new_id("next"), &site.source, &[]);
             site.remove_empty_directories();
         }
         site.settle();
@@ -93,11 +95,17 @@ impl Job {
     }
 }
 
+/// An id that no backup of this process has had: one that was deleted is not used again for a day.
+fn new_id(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Objects that go with a backup: without them its deletion is over before anybody can disturb it.
 fn add_garbage(backup: &Path) {
     for number in 1000..21_000 {
         let segment = backup.join(format!("segments/{number:06}"));
-        std::fs::hard_link(backup.join("map"), segment).expect("one more object");
+        std::fs::hard_link(backup.join("map-0"), segment).expect("one more object");
     }
 }
 

@@ -22,6 +22,7 @@ mod run;
 pub mod s3;
 mod scratch;
 pub mod soak;
+mod tombstone;
 
 pub use binary::{binary, build_rbd_binary, target_dir, workspace_dir};
 pub use ceph::{Ceph, Change, Image};
@@ -33,3 +34,4 @@ pub use processes::{Process, assert_gone, children, is_alive};
 pub use repo::{Backed, Blocks, Repo};
 pub use run::{Outcome, Running, Septet, septet};
 pub use scratch::Scratch;
+pub use tombstone::is_tombstone;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::run::{Outcome, Septet, septet};
-use crate::{Scratch, assert_bytes};
+use crate::{Scratch, assert_bytes, is_tombstone};
 
 /// A repository in a directory.
 #[derive(Debug, Clone)]
@@ -113,12 +113,30 @@ impl Repo {
         self.septet(["delete", "--json"]).args(backups).ok()
     }
 
-    /// The keys of all objects, sorted: every file's path within the repository.
+    /// The keys of all objects but tombstones, sorted: every file's path within the repository.
     pub fn objects(&self) -> Vec<String> {
+        let mut files = self.files();
+        files.retain(|key| !self.is_tombstone(key));
+        files
+    }
+
+    /// The keys of all tombstones, sorted.
+    pub fn tombstones(&self) -> Vec<String> {
+        let mut files = self.files();
+        files.retain(|key| self.is_tombstone(key));
+        files
+    }
+
+    fn files(&self) -> Vec<String> {
         let mut found = Found::default();
         found.walk(&self.path, &self.path);
         found.files.sort();
         found.files
+    }
+
+    fn is_tombstone(&self, key: &str) -> bool {
+        // It may be removed while we look.
+        is_tombstone(key, || fs::read(self.path.join(key)).unwrap_or_default())
     }
 
     /// All directories in it that are empty, sorted.

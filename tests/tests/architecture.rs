@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("septet-agent-backupreader", &OF_REPOSITORIES),
     ("septet-agent-decompressor", &PURE),
     ("septet-agent-volumewriter", &["septet-ipc", "septet-volume"]),
-    ("septet-agent-s3worker", &OF_REPOSITORIES),
+    ("septet-agent-s3worker", &["septet-ipc", "septet-repository"]),
     ("septet-engine", &BELOW_THE_ENGINE),
     ("septet", &OF_THE_COMMAND_LINE),
     ("septet-rbd", &OF_IMAGES),

@@ -84,7 +84,8 @@ fn a_forced_deletion_clears_away_what_another_host_has_left() {
     repo.backup_as("b3", &volume, &["--parent", "b1"]);
     assert!(repo.path().join("vol/b2/pending-0.json").exists(), "nobody knows whether it still runs");
     force_delete(&repo, "vol/b2");
-    assert!(!repo.path().join("vol/b2").exists());
+    assert!(!repo.objects().iter().any(|key| key.starts_with("vol/b2/")), "{:?}", repo.objects());
+    assert_eq!(repo.tombstones(), ["vol/b2/manifest-0.json"]);
     repo.assert_restores("vol/b3", &noise(1, BLOCK));
 }
 

@@ -102,13 +102,23 @@ fn an_incremental_goes_on_where_its_parent_was_deleted() {
     repo.assert_restores("b4", &content(3));
 }
 
+/// What a server carries out late of the deleted backup must not become a part of another one.
 #[test]
-fn a_deleted_id_can_be_used_again() {
+fn a_deleted_id_is_not_used_again_for_a_day() {
     let scratch = Scratch::in_memory();
     let repo = chain(&scratch);
     repo.delete(&["b3"]);
-    // b3's segment has gone; b2's, which lies in a folder without a manifest, must not be mixed up.
-    repo.backup_as("b3", &scratch.file("volume", &content(0)), &[]);
+    assert_eq!(repo.tombstones(), ["vol/b3/manifest-1.json"]);
+    let source = scratch.file("volume", &content(0));
+    let again = || repo.backup_command(&source).args(["--volume", "vol", "--id", "b3"]);
+    again().fails(1, "vol/b3 was deleted, or never finished");
+    let tombstone = repo.path().join("vol/b3/manifest-1.json");
+    let day = std::time::Duration::from_secs(25 * 60 * 60);
+    let file = std::fs::File::options().write(true).open(&tombstone).expect("a tombstone");
+    file.set_modified(std::time::SystemTime::now() - day).expect("an older tombstone");
+    repo.septet(["clean"]).ok();
+    assert_eq!(repo.tombstones(), [""; 0]);
+    again().ok();
     repo.assert_restores("b3", &content(0));
     repo.delete(&["b2"]);
     repo.assert_restores("b3", &content(0));

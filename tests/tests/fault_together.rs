@@ -24,15 +24,20 @@ fn two_backups_of_one_volume_both_succeed() {
 #[test]
 fn of_two_backups_with_one_id_one_wins_and_the_other_says_why() {
     let site = Site::new(8 * MIB);
-    for _ in 0..4 {
-        let runs = [(); 2].map(|()| site.repo.septet(site.backup(&["--id", "one"])).spawn());
+    for round in 0..4 {
+        // One that was deleted is not used again for a day.
+        let id = format!("one-{round}");
+        let runs = [(); 2].map(|()| site.repo.septet(site.backup(&["--id", &id])).spawn());
         let mut outcomes = runs.map(Running::wait);
         outcomes.sort_by_key(|outcome| outcome.status);
         assert_eq!(outcomes.each_ref().map(|outcome| outcome.status), [Some(0), Some(1)], "{outcomes:?}");
         let why = reason(&outcomes[1]);
-        let known = ["backup one is being made by process", "backup vol/one exists already: choose another"];
+        let known = [
+            format!("backup {id} is being made by process"),
+            format!("backup vol/{id} exists already: choose another"),
+        ];
         assert!(known.iter().any(|text| why.starts_with(text)), "{why}");
-        assert_eq!(site.later(), ["one"]);
+        assert_eq!(site.later(), [id]);
         site.settle();
     }
     site.assert_earlier_restores();
@@ -43,9 +48,10 @@ fn a_backup_while_its_parent_is_deleted_ends_well_or_says_why() {
     let site = Site::new(8 * MIB);
     for seed in 0..6 {
         let mut rng = Rng::new(seed);
-        site.repo.backup_as("parent", &site.source, &[]);
-        let backup = || site.repo.septet(site.backup(&["--id", "child", "--parent", "parent"])).spawn();
-        let delete = || site.repo.septet(["delete", "vol/parent"]).spawn();
+        let (parent, child) = (format!("parent-{seed}"), format!("child-{seed}"));
+        site.repo.backup_as(&parent, &site.source, &[]);
+        let backup = || site.repo.septet(site.backup(&["--id", &child, "--parent", &parent])).spawn();
+        let delete = || site.repo.septet(["delete", &format!("vol/{parent}")]).spawn();
         let wait = Duration::from_millis(rng.below(150) as u64);
         println!("seed {seed}: {wait:?}");
         let (backed_up, deleted) = if rng.below(2) == 0 {
@@ -61,14 +67,16 @@ fn a_backup_while_its_parent_is_deleted_ends_well_or_says_why() {
         deleted.exits(0);
         if backed_up.status != Some(0) {
             let why = reason(&backed_up);
-            let known =
-                ["there is no backup vol/parent in", "the parent backup vol/parent has just been deleted: start again"];
+            let known = [
+                format!("there is no backup vol/{parent} in"),
+                format!("the parent backup vol/{parent} has just been deleted: start again"),
+            ];
             assert!(known.iter().any(|text| why.starts_with(text)), "{why}");
         }
         site.repo.septet(["verify"]).ok();
         assert_no_shared_memory();
         // What the child needs of its parent is there, and goes with it.
-        site.repo.backup_as("next", &site.source, &[]);
+        site.repo.backup_as(&format!("next-{seed}"), &site.source, &[]);
         site.settle();
     }
     site.assert_earlier_restores();

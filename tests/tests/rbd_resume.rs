@@ -42,7 +42,8 @@ impl<'a> Site<'a> {
     /// How many bytes of segments are stored, in how many.
     fn stored(&self) -> (u64, usize) {
         let objects = if self.repo.path().is_dir() { self.repo.objects() } else { Vec::new() };
-        let segments: Vec<_> = objects.into_iter().filter(|key| key.contains("/segments/0")).collect();
+        let segments: Vec<_> =
+            objects.into_iter().filter(|key| key.contains("/segments/") && !key.contains("/.")).collect();
         let bytes = segments.iter().map(|key| fs::metadata(self.repo.path().join(key)).expect("a segment").len());
         (bytes.sum(), segments.len())
     }

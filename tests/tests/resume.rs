@@ -38,12 +38,12 @@ impl Site {
 
     fn segments(&self) -> Vec<String> {
         let objects = if self.repo.path().is_dir() { self.repo.objects() } else { Vec::new() };
-        objects.into_iter().filter(|key| key.contains("/segments/0")).collect()
+        objects.into_iter().filter(|key| is_segment(key)).collect()
     }
 
     /// Whether a run got to its end: its last act is the manifest, and a signal may come after that.
     fn is_whole(&self) -> bool {
-        self.repo.objects().iter().any(|key| key.ends_with("/manifest-0.json"))
+        self.repo.objects().iter().any(|key| key.contains("/manifest-"))
     }
 
     /// Starts backups until one has been hit by `hit` in the middle; how it ended, and what it had stored.
@@ -97,10 +97,15 @@ impl Site {
         let backup = format!("vol/{}", summary["backup"].as_str().expect("an id"));
         self.repo.assert_restores(&backup, &self.content);
         self.repo.septet(["verify"]).ok();
-        let ends = ["manifest-0.json", "checksums-0", "map-0", "septet.json"];
-        let others: Vec<_> = self.repo.objects().into_iter().filter(|key| !key.contains("/segments/0")).collect();
+        let ends = ["manifest", "checksums", "map", "septet.json"];
+        let others: Vec<_> = self.repo.objects().into_iter().filter(|key| !is_segment(key)).collect();
         assert_eq!(others.len(), ends.len(), "{others:?}");
     }
+}
+
+/// Whether it is a segment, of whichever attempt, and not one that is being written.
+fn is_segment(key: &str) -> bool {
+    key.split_once("/segments/").is_some_and(|(_, name)| name.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Sends an agent a signal, if it is still there.

@@ -74,7 +74,9 @@ impl Gather {
             geometry: Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
             part_bytes,
             segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
-            next_number: job.resume.map_or(0, |resume| resume.first_segment),
+            // Every attempt has numbers of its own: whatever another one still writes, it writes over nothing.
+            next_number: septet_format::keys::first_segment(job.attempt)
+                .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?,
             open: None,
             fed: Instant::now(),
         })

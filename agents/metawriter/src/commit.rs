@@ -6,22 +6,36 @@ use std::thread;
 
 use septet_format::{FORMAT_VERSION, Features, Manifest, SegmentRef, Source, SourceBackup, TableRef};
 use septet_ipc::message::SegmentLine;
-use septet_ipc::{Compression, Failure, Worker};
-use septet_repository::{NewTable, RepositoryError, TableKind};
+use septet_ipc::{BackupJob, Compression, Failure, Worker};
+use septet_repository::{NewTable, RepositoryError, TableKind, pending};
 
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
 
-/// Writes what makes the backup whole, and then that it exists.
+/// Writes what makes the backup whole, and then that it exists. Whether this attempt may still commit is looked up
+/// while the tables are written; from then on the manifest's key is what decides.
 pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<(), Failure> {
+    let BackupJob { volume, backup, attempt, .. } = &agent.job;
+    let manifest = thread::scope(|scope| {
+        let current = scope.spawn(|| pending::check_current(&agent.repository, volume, backup, *attempt));
+        let manifest = write_tables(agent, counted, worker);
+        let current = current.join().map_err(|_| Failure::protocol("looking at the backup's markers ended badly"))?;
+        current.map_err(Failure::store)?;
+        manifest
+    })?;
+    agent.repository.commit(&manifest).map_err(Failure::store)
+}
+
+/// Writes the tables; gives the manifest.
+fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<Manifest, Failure> {
     let tables = &agent.tables;
-    let own = own_segments(counted.segments)?;
+    let own = own_segments(counted.segments, tables.first_segment)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
     let (checksums, map) = put_tables(agent, &rows, worker)?;
     let sources = sources(agent, &rows, own);
     let own = sources.iter().filter(|source| source.backup == agent.job.backup).flat_map(|source| &source.segments);
     let segments_bytes: u64 = own.map(|segment| segment.bytes).sum();
-    let manifest = Manifest {
+    Ok(Manifest {
         format: FORMAT_VERSION,
         needs_to_read: Features::of_this_version(),
         needs_to_write: Features::of_this_version(),
@@ -50,8 +64,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
         map,
         sources,
         extensions: extensions(agent)?,
-    };
-    agent.repository.commit(&manifest).map_err(Failure::store)
+    })
 }
 
 /// What was read. An image's own id is known since the reader has opened it.
@@ -75,10 +88,11 @@ fn extensions(agent: &Metawriter) -> Result<BTreeMap<String, serde_json::Value>,
     Ok(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
-/// This backup's segments in the order of their numbers: none may be missing.
-fn own_segments(mut segments: Vec<SegmentLine>) -> Result<Vec<SegmentLine>, Failure> {
+/// This backup's segments in the order of their numbers: none of those that this attempt has written may be missing.
+fn own_segments(mut segments: Vec<SegmentLine>, first: u32) -> Result<Vec<SegmentLine>, Failure> {
     segments.sort_by_key(|segment| segment.number);
-    let complete = segments.iter().enumerate().all(|(at, segment)| segment.number as usize == at);
+    let written = segments.iter().filter(|segment| segment.number >= first);
+    let complete = written.zip(first..).all(|(segment, number)| segment.number == number);
     complete.then_some(segments).ok_or_else(|| Failure::protocol("a segment was not reported as complete"))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use septet_format::{BlockHash, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest};
+use septet_format::{BlockHash, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest, SegmentRef, keys};
 use septet_ipc::message::{self, SegmentLine};
 use septet_ipc::{BackupJob, Command, Context, Failure, Resume, Table};
 use septet_repository::{Repository, RepositoryError, TableKind, resume};
@@ -19,6 +19,10 @@ pub(crate) struct Tables {
     pub(crate) parent: Option<Manifest>,
     /// The first row of this backup's own segments: behind all that the parent names.
     pub(crate) own_row: u32,
+    /// The number of the first segment that this attempt writes.
+    pub(crate) first_segment: u32,
+    /// The row of that segment: behind those that are taken over.
+    first_row: u32,
     /// Up to here the parent has the same blocks, of the same lengths.
     comparable_blocks: u64,
     resume: Option<Resume>,
@@ -37,20 +41,33 @@ impl Tables {
         let map = context.table(message::TableKind::Map, geometry.blocks())?;
         let parent = job.parent.as_ref().map(|parent| repository.manifest(&job.volume, parent)).transpose();
         let parent = parent.map_err(|error| Failed::from(error).0)?;
-        let mut tables = Self { checksums, map, parent: None, own_row: 0, comparable_blocks: 0, resume: job.resume };
+        let first_segment = keys::first_segment(job.attempt)
+            .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?;
+        let mut tables = Self {
+            checksums,
+            map,
+            parent: None,
+            own_row: 0,
+            first_segment,
+            first_row: 0,
+            comparable_blocks: 0,
+            resume: job.resume,
+        };
         if let Some(parent) = parent {
             tables.load(repository, &parent, geometry)?;
             tables.own_row = u32::try_from(parent.rows()).map_err(Failure::protocol)?;
             tables.parent = Some(parent);
         }
         let segments = tables.take_over(repository, job, geometry, context)?;
+        let taken_over = u32::try_from(segments.len()).map_err(Failure::protocol)?;
+        tables.first_row = tables.own_row.checked_add(taken_over).ok_or_else(too_many)?;
         if tables.parent.is_some() || tables.resume.is_some() {
             context.announce(&tables.checksums);
         }
         Ok((tables, segments))
     }
 
-    /// Enters what a run that died had stored; the segments by their numbers, those that are of no use empty.
+    /// Enters what earlier attempts had stored; their segments, each of which has the next row.
     fn take_over(
         &self,
         repository: &Repository,
@@ -58,24 +75,20 @@ impl Tables {
         geometry: Geometry,
         context: &Context,
     ) -> Result<Vec<SegmentLine>, Failure> {
-        let Some(Resume { first_segment, unchanged }) = job.resume else { return Ok(Vec::new()) };
+        let Some(Resume { unchanged }) = job.resume else { return Ok(Vec::new()) };
         let known = unchanged.then(|| context.table(message::TableKind::Known, geometry.blocks())).transpose()?;
-        let enter = |number: u32, entry: &IndexEntry| {
+        let enter = |at: u32, entry: &IndexEntry| {
             let IndexEntry { block, hash, offset_bytes, stored_bytes, codec, .. } = *entry;
-            let segment = self.own_row.saturating_add(number);
+            let segment = self.own_row.saturating_add(at);
             let location = Location { segment, offset_bytes, stored_bytes, codec };
             self.write(block, &location, &hash)?;
             known.as_ref().map_or(Ok(()), |known| known.write(block, &[1])).map_err(Failed)
         };
         let backup = (&job.volume, &job.backup);
-        let taken = resume::take_over(repository, backup, first_segment, &geometry, enter);
-        let empty = |number| SegmentLine { number, bytes: 0, hash: BlockHash::ZERO };
-        let mut segments: Vec<_> = (0..first_segment).map(empty).collect();
-        for segment in taken.map_err(|Failed(failure)| failure)? {
-            if let Some(line) = segments.get_mut(segment.number as usize) {
-                (line.bytes, line.hash) = (segment.bytes, segment.hash);
-            }
-        }
+        let taken = resume::take_over(repository, backup, self.first_segment, &geometry, enter);
+        let line =
+            |segment: SegmentRef| SegmentLine { number: segment.number, bytes: segment.bytes, hash: segment.hash };
+        let segments = taken.map_err(|Failed(failure)| failure)?.into_iter().map(line).collect();
         if let Some(known) = &known {
             context.announce(known);
         }
@@ -155,8 +168,9 @@ impl Tables {
         let missing = || Failure::protocol("a stored block came without its place or hash");
         let hash = command.hash.ok_or_else(missing)?;
         let number = command.segment.ok_or_else(missing)?;
+        let row = number.checked_sub(self.first_segment).and_then(|at| self.first_row.checked_add(at));
         let location = Location {
-            segment: self.own_row.checked_add(number).ok_or_else(|| Failure::store("too many segments"))?,
+            segment: row.ok_or_else(too_many)?,
             offset_bytes: command.segment_offset.ok_or_else(missing)?,
             stored_bytes: u32::try_from(command.stored_bytes()).map_err(Failure::protocol)?,
             codec: command.codec.unwrap_or(Codec::Raw),
@@ -168,6 +182,10 @@ impl Tables {
         self.map.write(block, &Location::encode(Some(location))).map_err(Failed)?;
         self.checksums.write(block, hash.as_bytes()).map_err(Failed)
     }
+}
+
+fn too_many() -> Failure {
+    Failure::store("the segments' numbers are not this attempt's, or there are too many")
 }
 
 /// A failure, whichever side of the copy it came from.

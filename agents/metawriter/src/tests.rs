@@ -1,9 +1,9 @@
 //! The metawriter against a real directory: what it has heard is what the committed backup says.
 
-use septet_format::{BlockHash, Codec, Location, Manifest};
+use septet_format::{BlockHash, Codec, Location, Manifest, Pending};
 use septet_ipc::test_support::{backup_job, results};
 use septet_ipc::{Command, Item};
-use septet_repository::BlockIndex;
+use septet_repository::{BlockIndex, pending};
 use tempfile::TempDir;
 
 use super::*;
@@ -37,7 +37,15 @@ impl Place {
     }
 
     fn begin(&self, backup: &str, parent: Option<&str>) -> Metawriter {
+        // There is one of the run before, if there was one.
+        let _ = pending::create(&self.repository, &self.marker(backup, 0));
         begun(self.job(backup, parent)).unwrap()
+    }
+
+    fn marker(&self, backup: &str, attempt: u32) -> Pending {
+        let (by, name) = (septet_repository::current_process(), (&"v".parse().unwrap(), &backup.parse().unwrap()));
+        let marker = pending::marker(&self.repository, by, jiff::Timestamp::now(), name, None);
+        Pending { attempt, ..marker }
     }
 
     /// Blocks 1 and 2 are data, 0 is a hole and 3 zeros.
@@ -183,6 +191,30 @@ fn an_id_that_exists_is_not_written_over() {
     handled(&agent, extent(0, 4, State::Hole)).unwrap();
     results(|worker| agent.end(worker)).unwrap_err();
     assert_eq!(place.manifest("full"), before);
+}
+
+#[test]
+fn an_attempt_that_was_taken_over_does_not_commit_and_its_successor_does() {
+    let place = Place::new();
+    let before = place.begin("b", None);
+    pending::resume(&place.repository, &place.marker("b", 1)).unwrap();
+    let next = begun(BackupJob { attempt: 1, ..place.job("b", None) }).unwrap();
+    let first = 1 << 20;
+    handled(&before, stored(3, b"before", 0)).unwrap();
+    handled(&next, stored(3, b"next", first)).unwrap();
+    assert!(handled(&next, stored(2, b"next", 0)).is_err(), "a number of the attempt before");
+    for (agent, number) in [(&before, 0), (&next, first)] {
+        handled(agent, extent(0, 3, State::Hole)).unwrap();
+        tell(agent, number);
+    }
+    let error = results(|worker| before.end(worker)).unwrap_err().to_string();
+    assert!(error.contains("took this run for dead"), "{error}");
+    results(|worker| next.end(worker)).unwrap();
+    let manifest = place.manifest("b");
+    assert_eq!((manifest.generation, manifest.map.generation, manifest.rows()), (1, 1, 1));
+    assert_eq!(manifest.sources[0].segments[0].number, first);
+    assert_eq!(place.located("b")[3].map(|(_, hash)| hash), Some(BlockHash::of(b"next")));
+    assert!(results(|worker| before.end(worker)).is_err(), "also later");
 }
 
 #[test]

@@ -1,13 +1,12 @@
-//! `septet-s3worker` deletes: first the manifests of the backups that shall go, then whatever no
+//! `septet-s3worker` deletes: first it ends the backups that shall go by a tombstone each, then it removes whatever no
 //! backup that is left needs any more.
 //!
-//! The order is what makes it safe: without its manifest a backup does not exist, so a deletion
-//! that dies half-way leaves only objects that nobody names, and the next one finds them. What may
-//! go is decided in `septet_repository::reclaim`.
+//! The order is what makes it safe: under a tombstone a backup does not exist, so a deletion that dies half-way leaves
+//! only objects that nobody names, and the next one finds them. What may go is decided in
+//! `septet_repository::reclaim`.
 
-use septet_format::Manifest;
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
-use septet_repository::{Repository, RepositoryError, reclaim};
+use septet_repository::{Repository, reclaim};
 
 /// Objects in one request: as many as S3 takes.
 const KEYS_PER_REQUEST: usize = 1000;
@@ -59,8 +58,11 @@ impl Agent for S3worker {
 impl S3worker {
     /// Ends the backups' existence, and answers with all that has become garbage by it.
     fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
-        let doomed = self.doomed()?;
-        self.repository.delete_manifests(&self.job.volume, &self.job.backups).map_err(Failure::store)?;
+        let mut doomed = Vec::new();
+        for backup in &self.job.backups {
+            // One that another run has deleted already names nothing.
+            doomed.extend(reclaim::delete(&self.repository, &self.job.volume, backup).map_err(Failure::store)?);
+        }
         let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(Failure::store)?;
         let garbage = reclaim::plan(&survey, &doomed);
         let mut batches = 0;
@@ -68,22 +70,8 @@ impl S3worker {
             worker.tell(Message::Garbage(keys.to_vec()))?;
             batches += 1;
         }
+        reclaim::expire(&self.repository, &self.job.volume, &survey).map_err(Failure::store)?;
         worker.tell(Message::Scanned(batches))
-    }
-
-    /// The manifests that shall go, as far as they can still be read.
-    fn doomed(&self) -> Result<Vec<Manifest>, Failure> {
-        let mut doomed = Vec::new();
-        for backup in &self.job.backups {
-            match self.repository.manifest(&self.job.volume, backup) {
-                Ok(manifest) => doomed.push(manifest),
-                // A damaged manifest names nothing; a missing one was deleted by another run.
-                Err(RepositoryError::UnknownBackup { .. }) => {}
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(Failure::store(error)),
-            }
-        }
-        Ok(doomed)
     }
 }
 
@@ -104,7 +92,7 @@ mod tests {
         for backup in backups {
             let (volume, backup) = ("v".parse().unwrap(), backup.parse().unwrap());
             let map = NewTable { volume: &volume, backup: &backup, generation: 0, kind: TableKind::Map, entries: 0 };
-            repository.put_table(map, |_, _| Ok::<_, RepositoryError>(()), || {}).unwrap();
+            repository.put_table(map, |_, _| Ok::<_, septet_repository::RepositoryError>(()), || {}).unwrap();
         }
         let job = DeleteJob { repo, ..delete_job() };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)

@@ -7,7 +7,7 @@ from botocore.client import Config
 
 from cloud.processes import Service, wait_until
 from cloud.servers import answers, free_port
-from cloud.stores import ANOTHER, Store
+from cloud.stores import ANOTHER, Store, is_tombstone
 
 BUCKET, PREFIX = "backups", "cinder/"
 KEY, SECRET = "owner-key", "owner-secret"
@@ -45,10 +45,14 @@ class Seaweed(Store):
 
     def objects(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX)
-        return [found["Key"].removeprefix(PREFIX) for page in pages for found in page.get("Contents", [])]
+        keys = [found["Key"].removeprefix(PREFIX) for page in pages for found in page.get("Contents", [])]
+        return [key for key in keys if not is_tombstone(key, self._read)]
+
+    def _read(self, key: str) -> bytes:
+        return self.client.get_object(Bucket=BUCKET, Key=PREFIX + key)["Body"].read()
 
     def damage(self, key: str) -> None:
-        bytes_ = self.client.get_object(Bucket=BUCKET, Key=PREFIX + key)["Body"].read()
+        bytes_ = self._read(key)
         self.client.put_object(Bucket=BUCKET, Key=PREFIX + key, Body=bytes_.translate(ANOTHER))
 
     def take_away(self) -> None:

@@ -2,10 +2,16 @@
 
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 # For bytes.translate.
 ANOTHER = bytes(byte ^ 1 for byte in range(256))
+
+
+def is_tombstone(key: str, read: Callable[[str], bytes]) -> bool:
+    """Whether this is what a deleted backup leaves for a day."""
+    return "/manifest-" in key and read(key).startswith(b'{"manifest":{"kind":"tombstone"')
 
 
 class Store(ABC):
@@ -17,7 +23,7 @@ class Store(ABC):
 
     @abstractmethod
     def objects(self) -> list[str]:
-        """The keys of all objects."""
+        """The keys of all objects but tombstones."""
 
     @abstractmethod
     def damage(self, key: str) -> None:
@@ -46,7 +52,8 @@ class Directory(Store):
         self.environment = {}
 
     def objects(self) -> list[str]:
-        return sorted(str(path.relative_to(self.path)) for path in self.path.rglob("*") if path.is_file())
+        keys = sorted(str(path.relative_to(self.path)) for path in self.path.rglob("*") if path.is_file())
+        return [key for key in keys if not is_tombstone(key, lambda key: (self.path / key).read_bytes())]
 
     def damage(self, key: str) -> None:
         path = self.path / key

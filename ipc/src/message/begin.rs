@@ -58,7 +58,8 @@ pub struct BackupJob {
     pub volume: VolumeName,
     /// The id of the backup that is made.
     pub backup: BackupId,
-    /// Which attempt at the backup this is: the generation of what it commits.
+    /// Which attempt at the backup this is: the generation of what it commits. Its segments have numbers from
+    /// `attempt` × 2²⁰ on.
     pub attempt: u32,
     /// The backup that it is compared with; none for a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,12 +90,11 @@ pub struct BackupJob {
     pub rbd: Option<Box<RbdBackup>>,
 }
 
-/// A backup that goes on where a run that died has left it.
+/// A backup that goes on where a run that died has left it: the segments of earlier attempts are taken over, as far as
+/// they are whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
-    /// The number of the first segment that this run writes: those below are taken over, as far as they are whole.
-    pub first_segment: u32,
     /// Whether the volume is known to be as it was: then what is stored already is not read.
     pub unchanged: bool,
 }

@@ -69,7 +69,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             pool_bytes: 1,
             segment_bytes: 1,
             volume_bytes: Some(1),
-            resume: Some(Resume { first_segment: 1, unchanged: true }),
+            resume: Some(Resume { unchanged: true }),
             rbd: Some(Box::default()),
         }),
         Begin::Restore(RestoreJob {

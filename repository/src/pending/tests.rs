@@ -43,8 +43,7 @@ fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free()
     let refused = |marker: &Pending| begin(&sample.repository, marker).unwrap_err();
     assert!(matches!(refused(&of(&sample, "b4", Some("gone"))), RepositoryError::ParentGone { .. }));
     assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
-    sample.remove("vol/b1/manifest-0.json");
-    reclaim::run(&sample.repository, &sample.volume, &[]).unwrap();
+    sample.delete("b1");
     let error = refused(&of(&sample, "b1", None));
     assert!(error.to_string().contains("parts of it are still there"), "{error}");
     let markers = list(&sample.repository, &sample.volume).unwrap().pending;
@@ -65,10 +64,11 @@ fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
     }
     assert_eq!(swept(&sample), ["d1", "d2"]);
     let alive = ["map-0", "pending-0.json", "segments/000000"].map(|name| format!("vol/alive/{name}"));
-    let mut expected = [before, alive.to_vec()].concat();
+    let tombstones = ["d1", "d2"].map(|backup| format!("vol/{backup}/manifest-0.json"));
+    let mut expected = [before, alive.to_vec(), tombstones.to_vec()].concat();
     expected.sort();
     assert_eq!(sample.keys(), expected);
-    assert!(sample.has(".tmp-1", "vol/alive") && !sample.has("", "vol/d1"));
+    assert!(sample.has(".tmp-1", "vol/alive") && !sample.has(".tmp-1", "vol/d1"));
     assert!(swept(&sample).is_empty());
 }
 
@@ -86,7 +86,7 @@ fn unfinished_uploads_of_the_dead_go_and_with_them_their_directories() {
         assert!(sample.has("", &segments));
         swept(&sample);
         assert_eq!(sample.has("", &segments), lives);
-        assert_eq!(sample.has("", &format!("vol/{}", marker.backup)), lives);
+        assert_eq!(sample.has("manifest-0.json", &format!("vol/{}", marker.backup)), !lives);
     }
 }
 
@@ -106,7 +106,7 @@ fn what_others_need_under_a_dead_runs_id_stays() {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1, 3]);
     sample.backup("b2", Some("b1"), &[1, 5]);
-    sample.remove("vol/b1/manifest-0.json");
+    sample.delete("b1");
     // A run that took the deleted backup's id and died before it looked.
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
     assert_eq!(swept(&sample), ["b1"]);
@@ -134,42 +134,177 @@ fn interrupted(sample: &Sample) -> (Pending, Pending) {
     (before, next)
 }
 
+fn current(sample: &Sample, marker: &Pending) -> Result<()> {
+    check_current(&sample.repository, &marker.volume, &marker.backup, marker.attempt)
+}
+
 #[test]
 fn of_several_that_would_go_on_with_a_backup_one_does() {
     let sample = Sample::new();
     let (before, next) = interrupted(&sample);
     let found = |volume: &VolumeName| crate::resume::find(&sample.repository, volume, None, None, None).unwrap();
-    assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before));
+    assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before.clone()));
+    current(&sample, &before).unwrap();
     resume(&sample.repository, &next).unwrap();
     let error = resume(&sample.repository, &next).unwrap_err();
     assert!(matches!(error, RepositoryError::Pending { .. }), "{error}");
     assert_eq!(found(&sample.volume), None, "its run is alive");
-    assert!(swept(&sample).is_empty() && is_wanted(&sample.repository, &next).unwrap());
+    assert!(swept(&sample).is_empty());
+    current(&sample, &next).unwrap();
+    let error = current(&sample, &before).unwrap_err();
+    assert!(matches!(&error, RepositoryError::TakenOver { pid, .. } if *pid == next.by.pid), "{error}");
     assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [next]);
+}
+
+#[test]
+fn who_was_taken_over_cannot_commit_and_removes_nothing() {
+    let mut sample = Sample::new();
+    let manifest = Manifest { backup: "d1".parse().unwrap(), ..sample.backup("b1", None, &[1]) };
+    let (before, next) = interrupted(&sample);
+    resume(&sample.repository, &next).unwrap();
+    let keys = sample.keys();
+    let error = sample.repository.commit(&manifest).unwrap_err();
+    assert!(matches!(error, RepositoryError::TakenOver { .. }), "{error}");
+    for kept in [false, true] {
+        assert_eq!(
+            crate::conclude::give_up(&sample.repository, &before, kept).unwrap(),
+            crate::conclude::Left::TakenOver
+        );
+    }
+    assert_eq!(sample.keys(), keys);
+    sample.repository.commit(&Manifest { generation: 1, ..manifest.clone() }).unwrap();
+    let error = sample.repository.commit(&manifest).unwrap_err();
+    assert!(matches!(error, RepositoryError::TakenOver { .. }), "{error}");
+    assert_eq!(crate::conclude::finish(&sample.repository, &next).unwrap().generation, 1);
+    assert!(!sample.has("segments/000000", "vol/d1"), "it is of no use");
+    assert!(list(&sample.repository, &sample.volume).unwrap().pending.is_empty());
+}
+
+/// A run that took over and died before it ended the one before: whoever comes next ends both.
+#[test]
+fn every_attempt_that_may_still_live_is_ended() {
+    for force in [false, true] {
+        let sample = Sample::new();
+        let (_, next) = interrupted(&sample);
+        create(&sample.repository, &Pending { attempt: 1, ..dead(&sample, "d1", None) }).unwrap();
+        if force {
+            discard(&sample.repository, &sample.volume, &next.backup).unwrap();
+            assert_eq!(sample.keys(), ["vol/d1/manifest-0.json", "vol/d1/manifest-1.json"]);
+        } else {
+            resume(&sample.repository, &Pending { attempt: 2, ..next }).unwrap();
+            assert!(sample.has("manifest-0.json", "vol/d1") && sample.has("manifest-1.json", "vol/d1"));
+            assert!(sample.has("segments/000000", "vol/d1"));
+        }
+    }
 }
 
 #[test]
 fn what_was_cleared_away_is_not_gone_on_with() {
     let sample = Sample::new();
-    let (_, next) = interrupted(&sample);
+    let (before, next) = interrupted(&sample);
     assert_eq!(swept(&sample), ["d1"]);
     let error = resume(&sample.repository, &next).unwrap_err();
     assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
-    assert!(!sample.has("", "vol/d1"), "no marker of ours is left");
+    assert_eq!(sample.keys(), ["vol/d1/manifest-0.json"], "no marker of ours is left");
+    let error = current(&sample, &before).unwrap_err();
+    assert!(matches!(error, RepositoryError::Deleted { .. }), "{error}");
 }
 
 #[test]
-fn a_backup_of_which_any_marker_was_taken_away_is_not_wanted() {
+fn what_has_committed_meanwhile_is_not_gone_on_with() {
+    let mut sample = Sample::new();
+    let before = dead(&sample, "b1", None);
+    create(&sample.repository, &before).unwrap();
+    sample.backup("b1", None, &[1, 3]);
+    let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
+    let keys = sample.keys();
+    let error = resume(&sample.repository, &next).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    assert_eq!(sample.keys(), keys);
+    discard(&sample.repository, &sample.volume, &next.backup).unwrap();
+    sample.check("b1", &[1, 3]);
+}
+
+#[test]
+fn who_starts_over_leaves_nothing_of_what_was_before() {
     let sample = Sample::new();
-    let (before, next) = interrupted(&sample);
+    let (_, next) = interrupted(&sample);
+    start_over(&sample.repository, &next).unwrap();
+    assert_eq!(sample.keys(), ["manifest-0", "pending-0", "pending-1"].map(|name| format!("vol/d1/{name}.json")));
+    current(&sample, &next).unwrap();
+}
+
+#[test]
+fn a_run_that_failed_leaves_a_tombstone_only_if_its_manifest_may_be_on_its_way() {
+    use crate::conclude::{Left, give_up};
+    let sample = Sample::new();
+    for tables in [false, true] {
+        let marker = of(&sample, if tables { "b2" } else { "b1" }, None);
+        begin(&sample.repository, &marker).unwrap();
+        sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
+        if tables {
+            sample.write(&format!("vol/{}/map-0", marker.backup), b"some");
+        }
+        assert_eq!(give_up(&sample.repository, &marker, true).unwrap(), Left::Segments { count: 1, bytes: 4 });
+        assert_eq!(give_up(&sample.repository, &marker, false).unwrap(), Left::Nothing);
+    }
+    assert_eq!(sample.keys(), ["vol/b2/manifest-0.json"]);
+}
+
+#[test]
+fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1, 3]);
+    sample.backup("b2", Some("b1"), &[1, 5]);
+    let (_, next) = interrupted(&sample);
     resume(&sample.repository, &next).unwrap();
-    remove_own(&sample.repository, &before).unwrap();
-    assert!(!is_wanted(&sample.repository, &next).unwrap());
-    // Half cleared away by a run that died: it goes.
-    remove(&sample.repository, &next).unwrap();
-    let next = Pending { attempt: 1, ..dead(&sample, "d1", None) };
-    create(&sample.repository, &next).unwrap();
-    assert_eq!(crate::resume::find(&sample.repository, &sample.volume, None, None, None).unwrap(), None);
-    assert_eq!(swept(&sample), ["d1"]);
-    assert!(!sample.has("", "vol/d1"));
+    discard(&sample.repository, &sample.volume, &next.backup).unwrap();
+    sample.delete("b1");
+    let has = |name: &str| sample.has(name, "vol");
+    let tombstones = ["b1/manifest-1.json", "d1/manifest-0.json", "d1/manifest-1.json"];
+    sample.let_hours_pass(23);
+    swept(&sample);
+    assert!(tombstones.iter().all(|name| has(name)), "{:?}", sample.keys());
+    sample.let_hours_pass(2);
+    swept(&sample);
+    assert!(has("b1/manifest-1.json") && !has("d1"), "b2 needs what lies under b1: {:?}", sample.keys());
+    sample.delete("b2");
+    assert_eq!(sample.keys(), ["vol/b1/manifest-1.json", "vol/b2/manifest-1.json"]);
+    sample.let_hours_pass(25);
+    swept(&sample);
+    assert!(sample.keys().is_empty(), "{:?}", sample.keys());
+    begin(&sample.repository, &of(&sample, "b1", None)).unwrap();
+}
+
+#[test]
+fn a_volume_is_forgotten_only_if_tombstones_are_all_that_is_left() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1]);
+    sample.backup("b2", None, &[3]);
+    sample.delete("b1");
+    let before = sample.keys();
+    reclaim::forget(&sample.repository, &sample.volume).unwrap();
+    assert_eq!(sample.keys(), before);
+    sample.delete("b2");
+    reclaim::forget(&sample.repository, &sample.volume).unwrap();
+    assert!(sample.keys().is_empty(), "{:?}", sample.keys());
+}
+
+#[test]
+fn the_tombstone_of_an_attempt_stays_for_a_day_after_a_later_one_has_committed() {
+    let mut sample = Sample::new();
+    let manifest = Manifest { generation: 1, ..sample.backup("b1", None, &[1]) };
+    sample.remove("vol/b1/manifest-0.json");
+    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
+    resume(&sample.repository, &next).unwrap();
+    sample.let_hours_pass(25);
+    sample.repository.commit(&manifest).unwrap();
+    crate::conclude::finish(&sample.repository, &next).unwrap();
+    swept(&sample);
+    assert!(sample.has("manifest-0.json", "vol/b1"));
+    sample.let_hours_pass(25);
+    swept(&sample);
+    assert!(!sample.has("manifest-0.json", "vol/b1"));
+    sample.check("b1", &[1]);
 }

@@ -33,15 +33,26 @@ fn marker(backup: &str, parent: Option<&BackupId>) -> Pending {
     }
 }
 
+fn contents<'a>(keys: impl IntoIterator<Item = &'a String>) -> Contents {
+    let object = |key: &String| septet_store::ObjectInfo { key: key.clone(), bytes: 1, modified: None };
+    Contents::new(keys.into_iter().map(object).collect())
+}
+
+fn add(survey: &mut Survey, keys: impl IntoIterator<Item = String>) {
+    let mut all: Vec<_> = survey.contents.objects.iter().map(|object| object.key.clone()).collect();
+    all.extend(keys);
+    survey.contents = contents(&all);
+}
+
 /// Three backups, each on the one before, one segment each; the first one's manifest is gone.
 fn survey() -> (Survey, Manifest) {
     let [b1, b2, b3] = [manifest("b1", &["b1"]), manifest("b2", &["b1", "b2"]), manifest("b3", &["b3"])];
     let mut survey = Survey::default();
     for backup in ["b1", "b2", "b3"] {
         let names = ["manifest-0.json", "map-0", "checksums-0", "segments/000000", "segments/000001", "foreign"];
-        survey.objects.extend(names.map(|name| format!("vol/{backup}/{name}")));
+        let names = names.into_iter().filter(|name| (backup, *name) != ("b1", "manifest-0.json"));
+        add(&mut survey, names.map(|name| format!("vol/{backup}/{name}")));
     }
-    survey.objects.retain(|key| key != "vol/b1/manifest-0.json");
     survey.backups.manifests = vec![b2, b3];
     (survey, b1)
 }
@@ -62,12 +73,34 @@ fn a_backup_being_made_keeps_its_own_and_its_parents() {
     let (mut survey, _) = survey();
     survey.backups.manifests.remove(0);
     survey.markers.pending.push(marker("b4", Some(&id("b2"))));
-    survey.objects.extend(segments("b4", [0]));
+    add(&mut survey, segments("b4", [0]));
     let b2 = manifest("b2", &["b1", "b2"]);
     let mut expected = TABLES_OF_B1.map(str::to_owned).to_vec();
     expected.extend(["b1", "b2", "b3"].iter().flat_map(|backup| segments(backup, [1])));
     assert_eq!(plan(&survey, &[b2]), expected);
     assert_eq!(plan(&survey, &[]), TABLES_OF_B1, "the parent is not known: no segment goes");
+}
+
+#[test]
+fn an_attempt_that_cannot_commit_any_more_keeps_nothing_and_its_successor_all() {
+    let (mut survey, b1) = survey();
+    let made = segments("b4", [0, 1 << 20]);
+    add(&mut survey, made.iter().cloned().chain(["vol/b4/map-1".to_owned(), "vol/b4/manifest-0.json".to_owned()]));
+    let without = plan(&survey, std::slice::from_ref(&b1));
+    survey.markers.pending.push(marker("b4", Some(&id("b2"))));
+    assert_eq!(plan(&survey, std::slice::from_ref(&b1)), without, "attempt 0 was ended");
+    assert!(made.iter().all(|key| without.contains(key)) && without.contains(&"vol/b4/map-1".to_owned()));
+    survey.markers.pending[0].attempt = 1;
+    assert!(!plan(&survey, &[b1]).iter().any(|key| key.starts_with("vol/b4/")), "attempt 1 goes on");
+}
+
+#[test]
+fn tables_of_other_attempts_go() {
+    let (mut survey, b1) = survey();
+    let others = ["vol/b2/checksums-1".to_owned(), "vol/b2/map-1".to_owned()];
+    add(&mut survey, others.clone());
+    let planned = plan(&survey, &[b1]);
+    assert!(others.iter().all(|key| planned.contains(key)) && !planned.contains(&"vol/b2/map-0".to_owned()));
 }
 
 #[test]
@@ -90,17 +123,14 @@ fn deleting_any_backup_of_a_real_chain_leaves_the_others_whole() {
             let parent = at.checked_sub(1).map(|before| ["b1", "b2"][before]);
             sample.backup(backup, parent, seeds);
         }
-        let manifest = sample.manifest(doomed);
-        sample.remove(&format!("vol/{doomed}/manifest-0.json"));
-        run(&sample.repository, &sample.volume, &[manifest]).unwrap();
+        sample.delete(doomed);
         for (backup, seeds) in seeds.iter().filter(|(backup, _)| *backup != doomed) {
             sample.check(backup, seeds);
         }
         for backup in ["b1", "b2", "b3"].iter().filter(|backup| **backup != doomed) {
-            sample.remove(&format!("vol/{backup}/manifest-0.json"));
+            sample.delete(backup);
         }
-        run(&sample.repository, &sample.volume, &[]).unwrap();
-        assert_eq!(sample.keys(), [] as [String; 0]);
+        assert_eq!(sample.keys(), ["b1", "b2", "b3"].map(|backup| format!("vol/{backup}/manifest-1.json")));
     }
 }
 
@@ -165,7 +195,7 @@ impl Actor {
                 *step += 1;
                 match *step {
                     1 => deleted.extend(world.manifests.remove(doomed)),
-                    2 => survey.objects = world.objects.iter().cloned().collect(),
+                    2 => survey.contents = contents(&world.objects),
                     3 | 5 => world.add_manifests(survey),
                     4 => survey.markers.pending = world.markers.values().cloned().collect(),
                     6 => *doing = plan(survey, deleted),

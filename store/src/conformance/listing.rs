@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 pub(super) const CASES: &[Case] = &[
     ("an empty store lists as empty", empty),
+    ("an object's age is told by the store's own clock", age),
     ("a store knows whether it is empty", is_empty),
     ("a listing is sorted, complete and has lengths", list),
     ("a prefix is a directory and not a beginning of names", prefix_is_a_directory),
@@ -37,9 +38,21 @@ fn is_empty(store: &dyn Store) {
 fn list(store: &dyn Store) {
     let sorted = ["a!/x", "a/b/000000", "a/b/000001", "a/b/manifest.json", "a0", "z"];
     put_all(store, &["z", "a/b/000001", "a0", "a/b/manifest.json", "a!/x", "a/b/000000"]);
-    let expected = sorted.map(|key| ObjectInfo { key: key.to_owned(), bytes: key.len() as u64 });
-    assert_eq!(store.list("").unwrap(), expected);
-    assert_eq!(store.list("a/b/").unwrap(), expected[1..4]);
+    let seen = |objects: Vec<ObjectInfo>| objects.into_iter().map(|object| (object.key, object.bytes));
+    let expected = sorted.map(|key| (key.to_owned(), key.len() as u64));
+    assert_eq!(seen(store.list("").unwrap()).collect::<Vec<_>>(), expected);
+    assert_eq!(seen(store.list("a/b/").unwrap()).collect::<Vec<_>>(), expected[1..4]);
+}
+
+/// Both times are the store's own, so their difference holds whatever the clock here says. A server may say seconds only.
+fn age(store: &dyn Store) {
+    let before = store.now().unwrap().expect("a clock");
+    put_all(store, &["a/b/c"]);
+    let written = store.list("").unwrap()[0].modified.expect("a time");
+    let after = store.now().unwrap().expect("a clock");
+    let second = std::time::Duration::from_secs(1);
+    assert!(before <= written + second && written <= after + second, "{before:?} {written:?} {after:?}");
+    assert_eq!(keys(store, "").len(), 1, "asking for the time leaves nothing");
 }
 
 fn prefix_is_a_directory(store: &dyn Store) {

@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use temporary::Temporary;
 use upload::DirectoryUpload;
 
@@ -105,6 +106,21 @@ impl Store for Directory {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         walk::is_empty(&self.root)
+    }
+
+    /// By a file that is written for this and removed: the clock is that of the file system's server, if it has one.
+    fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        let stat = Temporary::create(&self.root, "now").and_then(|(_temporary, file)| {
+            writer::write_all(&file, 0, &[b"now"])?;
+            rustix::fs::fstat(&file)
+        });
+        let stat = match stat {
+            // Whoever only reads has no use for it.
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::NOSPC | Errno::DQUOT) => return Ok(None),
+            stat => stat.map_err(|errno| self.root.error("", "write to", errno))?,
+        };
+        let seconds = u64::try_from(stat.st_mtime).ok();
+        Ok(seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))))
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {

@@ -23,7 +23,8 @@ pub(super) fn list(root: &Root, prefix: &str) -> Result<Vec<ObjectInfo>, StoreEr
     visit_files(root, prefix, "list", &mut |entry| {
         match entry.inner.metadata() {
             Ok(metadata) if !entry.temporary => {
-                objects.push(ObjectInfo { key: entry.key, bytes: metadata.len() });
+                let modified = metadata.modified().ok();
+                objects.push(ObjectInfo { key: entry.key, bytes: metadata.len(), modified });
             }
             Err(cause) if errno_of(&cause) != Errno::NOENT => {
                 return Err((entry.key, errno_of(&cause)));

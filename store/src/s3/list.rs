@@ -4,6 +4,7 @@ use super::probe::NOTE_KEY;
 use super::server::Server;
 use crate::{ObjectInfo, StoreError};
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use std::time::SystemTime;
 
 /// All objects under a prefix, sorted.
 pub(super) fn list(server: &Server, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -17,6 +18,7 @@ pub(super) fn list(server: &Server, prefix: &str) -> Result<Vec<ObjectInfo>, Sto
                 objects.push(ObjectInfo {
                     key: key.to_owned(),
                     bytes: u64::try_from(object.size().unwrap_or(0)).unwrap_or(0),
+                    modified: object.last_modified().and_then(|date| SystemTime::try_from(*date).ok()),
                 });
             }
         }

@@ -8,6 +8,7 @@ mod abort;
 mod body;
 mod check;
 mod client;
+mod clock;
 mod delete;
 mod fault;
 mod list;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 pub(crate) use needs::needs;
 use server::Server;
 use std::sync::Arc;
+use std::time::SystemTime;
 use upload::S3Upload;
 use url::Location;
 use write::Over;
@@ -98,6 +100,10 @@ impl Store for S3 {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         list::is_empty(&self.server)
+    }
+
+    fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        clock::now(&self.server)
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {

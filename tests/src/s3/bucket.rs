@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Server;
 use crate::run::{Outcome, Septet};
-use crate::{Scratch, assert_bytes};
+use crate::{Scratch, assert_bytes, is_tombstone};
 
 /// A repository in a bucket, seen through one server (or a proxy before it).
 #[derive(Debug, Clone)]
@@ -74,10 +74,13 @@ impl Bucket {
         self.server.store(&self.place)
     }
 
-    /// The keys of all objects.
+    /// The keys of all objects but tombstones.
     pub fn objects(&self) -> Vec<String> {
-        let objects = self.store().list("").unwrap_or_else(|error| panic!("{error}"));
-        objects.into_iter().map(|object| object.key).collect()
+        let store = self.store();
+        let objects = store.list("").unwrap_or_else(|error| panic!("{error}"));
+        let keys = objects.into_iter().map(|object| object.key);
+        // One may be removed while we look.
+        keys.filter(|key| !is_tombstone(key, || store.get(key, 1 << 30).unwrap_or_default())).collect()
     }
 
     /// Whether uploads were begun and never ended; ends them.

@@ -9,7 +9,7 @@ use septet_store::{Access, Directory, Store};
 use crate::content::Rng;
 use crate::run::{Septet, septet};
 use crate::s3::{Bucket, Fault, Proxy, Times};
-use crate::{Mount, Scratch};
+use crate::{Mount, Scratch, is_tombstone};
 
 const MOUNT_BYTES: u64 = 512 << 20;
 /// Faults that pass by, or do not.
@@ -84,10 +84,13 @@ impl Place {
         }
     }
 
-    /// The keys of all objects.
+    /// The keys of all objects but tombstones.
     pub(super) fn objects(&self) -> Vec<String> {
-        let objects = self.store().list("").unwrap_or_else(|error| panic!("{error}"));
-        objects.into_iter().map(|object| object.key).collect()
+        let store = self.store();
+        let objects = store.list("").unwrap_or_else(|error| panic!("{error}"));
+        let keys = objects.into_iter().map(|object| object.key);
+        // One may be removed while we look.
+        keys.filter(|key| !is_tombstone(key, || store.get(key, 1 << 30).unwrap_or_default())).collect()
     }
 
     /// Has the store fail at some moment, once or for good.

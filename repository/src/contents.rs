@@ -1,0 +1,73 @@
+//! What one listing shows: the objects of a volume, sorted by the backup to which they belong.
+
+use crate::{Repository, Result};
+use septet_format::keys::{self, Key};
+use septet_format::{BackupId, VolumeName};
+use septet_store::ObjectInfo;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The objects of a volume, as one listing shows them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    /// All objects, foreign ones included.
+    pub(crate) objects: Vec<ObjectInfo>,
+    /// What lies under each id.
+    pub(crate) backups: BTreeMap<BackupId, Under>,
+}
+
+/// What lies under one id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Under {
+    /// The generations under which there is a manifest or a tombstone.
+    pub(crate) generations: BTreeSet<u32>,
+    /// The attempts that have a marker.
+    pub(crate) attempts: BTreeSet<u32>,
+    /// The numbers of its segments.
+    pub(crate) segments: BTreeSet<u32>,
+    /// The keys of its tables.
+    pub(crate) tables: Vec<String>,
+}
+
+impl Contents {
+    /// Lists a volume: one request for a thousand objects.
+    pub(crate) fn of_volume(repository: &Repository, volume: &VolumeName) -> Result<Self> {
+        Ok(Self::new(repository.store().list(&keys::volume_prefix(volume))?))
+    }
+
+    /// Sorts what a listing has shown.
+    pub(crate) fn new(objects: Vec<ObjectInfo>) -> Self {
+        let mut backups: BTreeMap<BackupId, Under> = BTreeMap::new();
+        for object in &objects {
+            match keys::parse(&object.key) {
+                None | Some(Key::Repository) => {}
+                Some(Key::Manifest { backup, generation, .. }) => {
+                    backups.entry(backup).or_default().generations.insert(generation);
+                }
+                Some(Key::Pending { backup, attempt, .. }) => {
+                    backups.entry(backup).or_default().attempts.insert(attempt);
+                }
+                Some(Key::Segment { backup, number, .. }) => {
+                    backups.entry(backup).or_default().segments.insert(number);
+                }
+                Some(Key::Checksums { backup, .. } | Key::Map { backup, .. }) => {
+                    backups.entry(backup).or_default().tables.push(object.key.clone());
+                }
+            }
+        }
+        Self { objects, backups }
+    }
+}
+
+impl Under {
+    /// Lists what lies under one id.
+    pub(crate) fn list(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Self> {
+        let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
+        Ok(Contents::new(objects).backups.remove(backup).unwrap_or_default())
+    }
+
+    /// Whether the key of this generation or of a higher one is occupied: then the attempt of that number can't
+    /// go on, since it has committed, was taken over, or was given up.
+    pub(crate) fn is_closed(&self, attempt: u32) -> bool {
+        self.generations.last().is_some_and(|generation| *generation >= attempt)
+    }
+}

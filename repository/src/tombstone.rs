@@ -1,0 +1,308 @@
+//! Tombstones: how it is decided that an attempt at a backup can't commit any more.
+//!
+//! An attempt of number *k* commits by a `put_if_absent` of `manifest-k.json`. Whoever takes the backup over, gives
+//! it up or deletes it first puts a tombstone under that key, or under the next one if the backup exists, by
+//! `put_if_absent`, too. So exactly one of "attempt *k* has committed" and "attempt *k* was ended" is true,
+//! whatever a server carries out late, and whether or not the run that was taken for dead is dead.
+
+use crate::contents::{Contents, Under};
+use crate::parallel::parallel;
+use crate::{Repository, RepositoryError, Result, process};
+use jiff::Timestamp;
+use septet_format::keys::{self, GENERATION_MAX};
+use septet_format::{BackupId, Manifest, Pending, Record, Tombstone, TombstoneReason, VolumeName};
+use septet_store::StoreErrorKind;
+use std::time::{Duration, SystemTime};
+
+/// How long a tombstone stays when nothing else of its backup is left. A request that was sent before the
+/// tombstone was put has failed by then.
+const STAYS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The last attempt that is made: the generations above it are left for tombstones.
+pub(crate) const ATTEMPT_MAX: u32 = GENERATION_MAX - 95;
+
+/// How often a look is repeated because others changed what was seen.
+pub(crate) const LOOKS_MAX: u32 = 16;
+
+/// How many small objects are read at a time.
+pub(crate) const READS_AT_ONCE: usize = 64;
+
+/// What came of the attempts at a backup that should not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// None of them has committed, and none can any more.
+    Abandoned,
+    /// One of them had committed: the backup exists.
+    Exists,
+    /// A later attempt goes on with their work.
+    TakenOver,
+}
+
+/// What lies under the key that was to be occupied.
+enum Occupied {
+    /// Our tombstone.
+    Ours,
+    /// The tombstone of somebody else.
+    Tombstone(TombstoneReason),
+    /// A manifest, or something that can't be read and may be one.
+    Manifest,
+}
+
+impl Repository {
+    /// Puts a tombstone, unless the key is taken.
+    fn occupy(
+        &self,
+        volume: &VolumeName,
+        backup: &BackupId,
+        generation: u32,
+        reason: TombstoneReason,
+    ) -> Result<Occupied> {
+        if generation > GENERATION_MAX {
+            return Err(RepositoryError::TooManyAttempts { volume: volume.clone(), backup: backup.clone() });
+        }
+        let name = (volume.clone(), backup.clone(), generation);
+        let tool = concat!("septet ", env!("CARGO_PKG_VERSION"));
+        let tombstone = Tombstone::new(self.id(), name, reason, process::current(), Timestamp::now(), tool);
+        for _ in 0..LOOKS_MAX {
+            match self.store().put_if_absent(&tombstone.key(), tombstone.encode().into()) {
+                Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
+                put => return put.map(|()| Occupied::Ours).map_err(Into::into),
+            }
+            match self.record(volume, backup, generation) {
+                // The answer to an earlier try may have been lost.
+                Ok(Some(Record::Tombstone(found))) if found == tombstone => return Ok(Occupied::Ours),
+                Ok(Some(Record::Tombstone(found))) => return Ok(Occupied::Tombstone(found.reason)),
+                Ok(Some(Record::Backup(_))) | Err(RepositoryError::Object { .. }) => return Ok(Occupied::Manifest),
+                // It was removed in between.
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.damaged(&tombstone.key(), "tombstone", "the key is taken, and nothing is there"))
+    }
+}
+
+/// Occupies the keys of all attempts up to the one of this marker, the lowest first, so that the caller's attempt
+/// goes on alone. `Withdrawn` if one of them has committed or was ended by somebody else.
+pub(crate) fn take_over(repository: &Repository, before: u32, next: &Pending, under: &Under) -> Result<()> {
+    let Pending { volume, backup, .. } = next;
+    let open = under.attempts.range(..before).filter(|attempt| !under.generations.contains(attempt));
+    for attempt in open.copied().chain([before]) {
+        match repository.occupy(volume, backup, attempt, TombstoneReason::TakenOver)? {
+            Occupied::Ours => {}
+            Occupied::Tombstone(_) | Occupied::Manifest => {
+                return Err(RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends all attempts up to `last`, the lowest first, as far as none of them has committed. `under` is what was seen
+/// when `last` was the last attempt.
+pub(crate) fn abandon(
+    repository: &Repository,
+    (volume, backup): (&VolumeName, &BackupId),
+    last: u32,
+    under: &Under,
+) -> Result<Ended> {
+    match top(repository, volume, backup, under)?.0 {
+        Top::Manifest(_) | Top::Unreadable => return Ok(Ended::Exists),
+        Top::Tombstone(_) | Top::Nothing => {}
+    }
+    let open = under.attempts.range(..last).copied().chain([last]);
+    for attempt in open.filter(|attempt| !under.generations.contains(attempt)) {
+        match repository.occupy(volume, backup, attempt, TombstoneReason::Abandoned)? {
+            Occupied::Manifest => return Ok(Ended::Exists),
+            // It was not there when the attempts were listed, so there may be a later one now.
+            Occupied::Tombstone(TombstoneReason::TakenOver) => return Ok(Ended::TakenOver),
+            Occupied::Tombstone(_) | Occupied::Ours => {}
+        }
+    }
+    Ok(Ended::Abandoned)
+}
+
+/// Ends the existence of a backup; gives its manifest, if there was one that could be read. Nothing that the backup
+/// needs has been removed before that but its manifest.
+pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Manifest>> {
+    for _ in 0..LOOKS_MAX {
+        let under = Under::list(repository, volume, backup)?;
+        let Some(newest) = under.generations.last() else { return Ok(None) };
+        let (found, damaged) = top(repository, volume, backup, &under)?;
+        let manifest = match found {
+            Top::Nothing | Top::Tombstone(_) if damaged.is_empty() => return Ok(None),
+            Top::Manifest(manifest) => Some(*manifest),
+            _ => None,
+        };
+        if let Some(manifest) = &manifest {
+            manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+        }
+        // What is damaged need not be understood to be deleted; what only a later version understands must be.
+        let mut ended: Vec<String> = manifest.iter().map(Manifest::key).collect();
+        for (generation, error) in damaged {
+            if !error.is_damage() {
+                return Err(error);
+            }
+            ended.push(keys::manifest(volume, backup, generation));
+        }
+        if let Occupied::Ours = repository.occupy(volume, backup, newest + 1, TombstoneReason::Deleted)? {
+            repository.store().delete(&ended)?;
+            return Ok(manifest);
+        }
+    }
+    Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
+}
+
+/// What the newest generation says that can be read.
+pub(crate) enum Top {
+    Nothing,
+    Manifest(Box<Manifest>),
+    Tombstone(TombstoneReason),
+    /// There are generations, and none can be read.
+    Unreadable,
+}
+
+/// Reads the newest generation that can be read; also why those above it can't.
+pub(crate) fn top(
+    repository: &Repository,
+    volume: &VolumeName,
+    backup: &BackupId,
+    under: &Under,
+) -> Result<(Top, Vec<(u32, RepositoryError)>)> {
+    let mut under = std::borrow::Cow::Borrowed(under);
+    'look: for _ in 0..LOOKS_MAX {
+        let mut errors = Vec::new();
+        for generation in under.generations.iter().rev() {
+            match repository.record(volume, backup, *generation) {
+                Ok(Some(Record::Backup(manifest))) => return Ok((Top::Manifest(Box::new(manifest)), errors)),
+                Ok(Some(Record::Tombstone(found))) => return Ok((Top::Tombstone(found.reason), errors)),
+                // It has just been removed, so there is a newer one, or nothing any more.
+                Ok(None) => {
+                    under = std::borrow::Cow::Owned(Under::list(repository, volume, backup)?);
+                    continue 'look;
+                }
+                Err(error) if is_unreadable(&error) => {
+                    let is_damage = error.is_damage();
+                    errors.push((*generation, error));
+                    if !is_damage {
+                        // Only a later version knows what holds: an older generation need not.
+                        return Ok((Top::Unreadable, errors));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let nothing = if errors.is_empty() { Top::Nothing } else { Top::Unreadable };
+        return Ok((nothing, errors));
+    }
+    Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
+}
+
+/// Whether the object is there and is not what it should be, or of another version.
+pub(crate) fn is_unreadable(error: &RepositoryError) -> bool {
+    matches!(error, RepositoryError::Object { .. }) || error.is_damage()
+}
+
+/// The keys of older generations that are manifests: no backup needs them. Where anything can't be read they stay,
+/// unless the backup was deleted.
+pub(crate) fn outdated(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Vec<String>> {
+    let several: Vec<_> = contents.backups.iter().filter(|(_, under)| under.generations.len() > 1).collect();
+    let found = parallel(READS_AT_ONCE, &several, |(backup, under)| outdated_of(repository, volume, backup, under));
+    Ok(found.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+fn outdated_of(repository: &Repository, volume: &VolumeName, backup: &BackupId, under: &Under) -> Result<Vec<String>> {
+    let (found, errors) = top(repository, volume, backup, under)?;
+    if !errors.is_empty() || matches!(found, Top::Nothing | Top::Unreadable) {
+        return Ok(Vec::new());
+    }
+    let was_deleted = matches!(found, Top::Tombstone(TombstoneReason::Deleted));
+    let mut outdated = Vec::new();
+    for generation in under.generations.iter().rev().skip(1) {
+        match repository.record(volume, backup, *generation) {
+            Ok(Some(Record::Backup(manifest))) => outdated.push(manifest.key()),
+            Ok(_) => {}
+            Err(error) if error.is_damage() && was_deleted => {
+                outdated.push(keys::manifest(volume, backup, *generation));
+            }
+            Err(error) if is_unreadable(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(outdated)
+}
+
+/// Removes the tombstones that are older than a day by the store's own clock, of backups of which nothing else is
+/// left, and those of attempts that were taken over by one that has committed long ago; gives their keys.
+pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Vec<String>> {
+    let candidates: Vec<_> = contents.backups.iter().filter(|(_, under)| may_have_expired(under)).collect();
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(now) = repository.store().now()? else { return Ok(Vec::new()) };
+    let mut expired = Vec::new();
+    for (backup, under) in candidates {
+        let prefix = keys::backup_prefix(volume, backup);
+        let objects: Vec<_> = contents.objects.iter().filter(|object| object.key.starts_with(&prefix)).collect();
+        let is_record = |key: &str| matches!(keys::parse(key), Some(keys::Key::Manifest { .. }));
+        let mut records = objects.iter().filter(|object| is_record(&object.key));
+        if !records.all(|object| is_old(object.modified, now)) {
+            continue;
+        }
+        let is_alone = objects.iter().all(|object| is_record(&object.key));
+        expired.extend(expired_of(repository, volume, backup, under, is_alone)?);
+    }
+    repository.store().delete(&expired)?;
+    Ok(expired)
+}
+
+/// Removes the tombstones of a volume of which nothing else is left, however young they are. Only for a volume whose
+/// name and ids nobody uses again, and whose runs have all succeeded: none of their requests is on its way.
+pub fn forget(repository: &Repository, volume: &VolumeName) -> Result<()> {
+    let contents = Contents::of_volume(repository, volume)?;
+    let mut tombstones = Vec::new();
+    for (backup, under) in &contents.backups {
+        tombstones.extend(expired_of(repository, volume, backup, under, true)?);
+    }
+    if tombstones.len() == contents.objects.len() {
+        repository.store().delete(&tombstones)?;
+    }
+    Ok(())
+}
+
+/// A backup that exists has tables.
+fn may_have_expired(under: &Under) -> bool {
+    under.attempts.is_empty()
+        && (under.generations.len() > 1 || (under.tables.is_empty() && !under.generations.is_empty()))
+}
+
+fn is_old(modified: Option<SystemTime>, now: SystemTime) -> bool {
+    modified.and_then(|modified| now.duration_since(modified).ok()).is_some_and(|age| age > STAYS)
+}
+
+/// The tombstones of one backup, the lowest first, if all may go; all but the highest generation if that is a
+/// manifest.
+fn expired_of(
+    repository: &Repository,
+    volume: &VolumeName,
+    backup: &BackupId,
+    under: &Under,
+    is_alone: bool,
+) -> Result<Vec<String>> {
+    let (mut tombstones, mut newest_is_manifest) = (Vec::new(), false);
+    for generation in &under.generations {
+        newest_is_manifest = match repository.record(volume, backup, *generation) {
+            Ok(Some(Record::Tombstone(tombstone))) => {
+                tombstones.push(tombstone.key());
+                false
+            }
+            Ok(Some(Record::Backup(_))) => true,
+            // Somebody else is at it, or it can't be known what holds.
+            Ok(None) => return Ok(Vec::new()),
+            Err(error) if is_unreadable(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+    }
+    let all_tombstones = tombstones.len() == under.generations.len();
+    Ok(if newest_is_manifest || (all_tombstones && is_alone) { tombstones } else { Vec::new() })
+}

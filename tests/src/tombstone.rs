@@ -1,0 +1,7 @@
+//! Tombstones: what is left for a day of a backup that was deleted or given up.
+
+/// Whether an object is a tombstone, by its key and its bytes.
+pub fn is_tombstone(key: &str, read: impl FnOnce() -> Vec<u8>) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    name.starts_with("manifest-") && read().starts_with(b"{\"manifest\":{\"kind\":\"tombstone\"")
+}
