@@ -30,7 +30,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
 fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<Manifest, Failure> {
     let tables = &agent.tables;
     let own = own_segments(counted.segments, tables.first_segment)?;
-    let rows = Rows::count(&tables.map, tables.own_row as usize + own.len())?;
+    let rows = Rows::count(&tables.map, tables.own_row as usize + own.len(), || worker.step())?;
     let (checksums, map) = put_tables(agent, &rows, worker)?;
     let sources = sources(agent, &rows, own);
     let own = sources.iter().filter(|source| source.backup == agent.job.backup).flat_map(|source| &source.segments);

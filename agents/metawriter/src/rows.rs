@@ -19,8 +19,8 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Counts what the map names in each of `count` rows.
-    pub(crate) fn count(map: &Table, count: usize) -> Result<Self, Failure> {
+    /// Counts what the map names in each of `count` rows. `step` is called while a large map is read.
+    pub(crate) fn count(map: &Table, count: usize, step: impl Fn()) -> Result<Self, Failure> {
         let mut live_bytes = vec![0u64; count];
         let mut chunk = vec![0; ENTRY_BYTES * 16384];
         let mut first = 0;
@@ -37,6 +37,7 @@ impl Rows {
                 }
             }
             first += entries;
+            step();
         }
         let mut next = 0..;
         let new_row = live_bytes.iter().map(|&live| if live > 0 { next.next() } else { None }).collect();
