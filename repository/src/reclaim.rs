@@ -2,7 +2,7 @@
 //! deletions running at the same time, without a lock.
 //!
 //! A backup B with parent P writes its marker, *then* looks for P's manifest and gives up if it is gone
-//! ([`pending::begin`]); it writes objects, commits its manifest, and removes the marker. Whoever deletes P puts a
+//! ([`crate::pending::begin`]); it writes objects, commits its manifest, and removes the marker. Whoever deletes P puts a
 //! tombstone above P's manifest, *then* takes a [`Survey`]. The survey looks three times, each time after the last
 //! look has ended: at objects and manifests; at markers; and at the manifests that have been added. Hence:
 //! - An object of B that the first look lists was written after B's marker. The second look sees the marker, unless it
