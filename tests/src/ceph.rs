@@ -1,9 +1,8 @@
-//! A real Ceph for the tests: one throw-away cluster a run, started by the first test that wants it and
-//! gone with the process that runs the tests.
+//! A real Ceph for the tests: one throw-away cluster, which all tests of a run [share](crate::shared). If `SEPTET_CEPH`
+//! names the directory of a cluster that `tests/ceph` has started, the tests use that one.
 //!
-//! Most tests share it, each with images of its own; one that stops a daemon or fills the cluster has it
-//! alone for that time. Images are changed by `rbd import-diff` and read by `rbd export`: nothing of what is
-//! tested is used to make or to check the data.
+//! Each test has images of its own. A test that stops a daemon or fills the cluster has it alone for that time. Images
+//! are changed by `rbd import-diff` and read by `rbd export`: no code under test makes or checks the data.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run::{Septet, septet};
 use crate::s3::Server;
-use crate::{binary, build_rbd_binary, command, is_alive, workspace_dir};
+use crate::{binary, build_rbd_binary, command, is_alive, shared, workspace_dir};
 
 /// The cluster, in the hands of one test.
 #[derive(Debug)]
@@ -42,10 +41,8 @@ impl Ceph {
     fn get(share: FlockOperation) -> Self {
         binary();
         build_rbd_binary();
-        // Sockets lie in it, whose paths must be short.
-        let directory = std::env::temp_dir().join(format!("septet-ceph-{}", parent_id()));
-        start_once(&directory, "up", "env");
-        let _lock = lock(&directory, "lock", share);
+        let directory = directory();
+        let _lock = shared::lock(&directory, "alone.lock", share);
         Self { directory, _lock }
     }
 
@@ -122,25 +119,27 @@ impl Ceph {
     }
 }
 
-/// `tests/ceph ACTION`, unless `mark` is in the cluster's directory, which it leaves there.
-fn start_once(directory: &Path, action: &str, mark: &str) {
-    let _start = lock(directory, "start", FlockOperation::LockExclusive);
-    if !directory.join(mark).exists() {
-        script(action, directory, &[("LIFE_OF", &parent_id().to_string())]);
+/// The directory of the cluster, which runs.
+fn directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("SEPTET_CEPH").map(PathBuf::from) {
+        assert!(directory.join("env").exists(), "no cluster runs in {}, which SEPTET_CEPH names", directory.display());
+        return directory;
     }
+    let directory = shared::directory("ceph");
+    start_once(&directory, "up", "env");
+    directory
 }
 
-fn lock(directory: &Path, name: &str, how: FlockOperation) -> File {
-    let file = File::create(directory.with_extension(name)).expect("a lock in the temporary directory");
-    flock(&file, how).expect("locking the cluster");
-    file
+/// `tests/ceph ACTION`, unless `mark` is in the cluster's directory, which it leaves there.
+fn start_once(directory: &Path, action: &str, mark: &str) {
+    shared::start_once(directory, mark, || script(action, directory, &[("LIFE_OF", &parent_id().to_string())]));
 }
 
 fn script(action: &str, directory: &Path, variables: &[(&str, &str)]) {
     let mut script = Command::new(workspace_dir().join("tests/ceph"));
     // What outlives this must not hold a pipe of ours.
-    let log = directory.with_extension("log");
-    let output = File::create(&log).expect("a log in the temporary directory");
+    let log = directory.join("start.log");
+    let output = File::create(&log).expect("a log in the cluster's directory");
     let errors = output.try_clone().expect("the log");
     script.arg(action).arg(directory).envs(variables.iter().copied());
     let status = script.stdin(Stdio::null()).stdout(output).stderr(errors).status().expect("tests/ceph");

@@ -21,6 +21,7 @@ mod repo;
 mod run;
 pub mod s3;
 mod scratch;
+mod shared;
 pub mod soak;
 mod tombstone;
 

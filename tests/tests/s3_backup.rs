@@ -7,20 +7,18 @@ use septet_tests::s3::{Bucket, Proxy, Seaweed, round_trip};
 
 #[test]
 fn a_bucket_does_all_that_a_directory_does() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
-    round_trip(seaweed.server(), "bucket");
+    let seaweed = Seaweed::shared();
+    round_trip(seaweed.server(), seaweed.bucket());
 }
 
 #[test]
 fn requests_are_the_parts_and_a_small_constant() {
     const CONSTANT: u64 = 40;
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let proxy = Proxy::before(seaweed.server());
     let scratch = Scratch::in_memory();
     for (name, bytes) in [("small", 100_000), ("large", 120 << 20)] {
-        let repo = Bucket::at(proxy.server(), &format!("bucket/{name}?part-size=5"));
+        let repo = Bucket::at(proxy.server(), &seaweed.place(&format!("/{name}?part-size=5")));
         let volume = scratch.file(name, &noise(1, bytes));
         for id in ["first", "second"] {
             proxy.requests();
@@ -37,12 +35,11 @@ fn requests_are_the_parts_and_a_small_constant() {
 
 #[test]
 fn a_backup_takes_no_more_memory_than_promised() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
     // Random blocks wait for the server in the reader's pool, text does in the compressor's.
     for (name, content) in [("random", noise(1, 256 << 20)), ("text", text(2, 256 << 20))] {
-        let repo = Bucket::at(seaweed.server(), &format!("bucket/{name}"));
+        let repo = seaweed.repo(&format!("/{name}"));
         let volume = scratch.file(name, &content);
         let summary = repo.backup("first", &volume, &["--full"]);
         let peak = summary["memory_peak_bytes"].as_u64().expect("bytes");
@@ -53,11 +50,10 @@ fn a_backup_takes_no_more_memory_than_promised() {
 
 #[test]
 fn a_list_costs_what_is_listed_and_not_what_is_stored() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
     let proxy = Proxy::before(seaweed.server());
-    let repo = Bucket::at(proxy.server(), "bucket?part-size=5");
+    let repo = Bucket::at(proxy.server(), &seaweed.place("?part-size=5"));
     let volume = scratch.file("volume", &noise(1, 4 << 20));
     let backups = ["b1", "b2", "b3"];
     for id in backups {
@@ -70,7 +66,7 @@ fn a_list_costs_what_is_listed_and_not_what_is_stored() {
     };
     let few = requests();
     // A thousand objects more in the same backups, and in a volume of somebody else's.
-    let store = seaweed.server().store("bucket");
+    let store = seaweed.server().store(seaweed.bucket());
     for number in 100..400 {
         store.put(&format!("vol/b1/segments/{number:06}"), bytes::Bytes::from_static(b"x")).unwrap();
     }
@@ -80,10 +76,9 @@ fn a_list_costs_what_is_listed_and_not_what_is_stored() {
 
 #[test]
 fn quick_verification_finds_what_is_missing_or_short() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
-    let repo = Bucket::at(seaweed.server(), "bucket");
+    let repo = seaweed.repo("");
     repo.backup("b1", &scratch.file("volume", &noise(1, 1 << 20)), &[]);
     let store = repo.store();
     let segment = store.get("vol/b1/segments/000000", 1 << 30).unwrap();
@@ -97,10 +92,9 @@ fn quick_verification_finds_what_is_missing_or_short() {
 
 #[test]
 fn of_two_runs_of_one_backup_one_is_told() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
-    let repo = Bucket::at(seaweed.server(), "bucket");
+    let repo = seaweed.repo("");
     let volume = scratch.file("volume", &noise(1, 8 << 20));
     repo.backup("b0", &volume, &[]);
     let runs = [(); 2].map(|()| repo.backup_command("same", &volume, &["--full"]).spawn());
@@ -113,11 +107,10 @@ fn of_two_runs_of_one_backup_one_is_told() {
 
 #[test]
 fn no_secret_is_ever_said() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
     let volume = scratch.file("volume", &noise(1, 1 << 20));
-    let good = Bucket::at(seaweed.server(), "bucket");
+    let good = seaweed.repo("");
     let wrong = good.through(&seaweed.read_only());
     let mut said = String::new();
     for (repo, id) in [(&good, "b1"), (&wrong, "b2")] {

@@ -13,7 +13,7 @@ use septet_tests::s3::{Bucket, Fault, Proxy, Request, Seaweed, Times};
 use serde_json::Value;
 
 /// Small parts and segments, so that a small volume makes many requests; and an end to trying.
-const PLACE: &str = "bucket/repo?part-size=5&time-limit=";
+const PLACE: &str = "/repo?part-size=5&time-limit=";
 const VOLUME_BYTES: usize = 14 << 20;
 
 struct Scene {
@@ -27,8 +27,7 @@ struct Scene {
 impl Scene {
     /// A server with one backup, `base`, of volume `vol`.
     fn new() -> Self {
-        let seaweed = Seaweed::start();
-        seaweed.server().make_bucket("bucket");
+        let seaweed = Seaweed::shared();
         let proxy = Proxy::before(seaweed.server());
         let scratch = Scratch::in_memory();
         let content = noise(1, VOLUME_BYTES);
@@ -42,11 +41,11 @@ impl Scene {
     }
 
     fn direct(&self) -> Bucket {
-        Bucket::at(self.seaweed.server(), &format!("{PLACE}20"))
+        self.seaweed.repo(&format!("{PLACE}20"))
     }
 
     fn proxied(&self, limit_seconds: u32) -> Bucket {
-        Bucket::at(self.proxy.server(), &format!("{PLACE}{limit_seconds}"))
+        Bucket::at(self.proxy.server(), &self.seaweed.place(&format!("{PLACE}{limit_seconds}")))
     }
 
     /// A full backup while `fault` hits request `first`; its id, whether it was hit, and how it ended.
@@ -262,14 +261,13 @@ fn a_bit_that_flips_on_the_way_down_is_never_restored() {
 #[test]
 fn a_backup_that_was_killed_goes_on() {
     const TRIES: usize = 20;
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
     let content = noise(1, 48 << 20);
     let volume = scratch.file("volume", &content);
     let args = ["--segment-size", "1MiB", "--compression", "none"];
     for prefix in 0..TRIES {
-        let repo = Bucket::at(seaweed.server(), &format!("bucket/{prefix}"));
+        let repo = seaweed.repo(&format!("/{prefix}"));
         let segments = || -> Vec<(String, u64)> {
             let objects = repo.store().list("vol/one/segments/").unwrap_or_default();
             objects.into_iter().map(|object| (object.key, object.bytes)).collect()

@@ -34,20 +34,19 @@ const LIST_MAX: usize = 2 * VOLUMES + 2;
 
 struct Scene {
     proxy: Proxy,
-    _seaweed: Seaweed,
+    seaweed: Seaweed,
     scratch: Scratch,
 }
 
 impl Scene {
     fn new() -> Self {
-        let seaweed = Seaweed::start();
-        seaweed.server().make_bucket("bucket");
-        Self { proxy: Proxy::before(seaweed.server()), scratch: Scratch::in_memory(), _seaweed: seaweed }
+        let seaweed = Seaweed::shared();
+        Self { proxy: Proxy::before(seaweed.server()), scratch: Scratch::in_memory(), seaweed }
     }
 
     /// A repository on the other side of the proxy, which is as near as any until [`requests`](Self::requests).
     fn far(&self, place: &str) -> Bucket {
-        Bucket::at(self.proxy.server(), place)
+        Bucket::at(self.proxy.server(), &self.seaweed.place(place))
     }
 
     /// The requests that `run` makes of the distant server.
@@ -79,10 +78,10 @@ fn a_backup_takes_few_round_trips() {
     let scene = Scene::new();
     let volume = scene.scratch.file("volume", &noise(1, 3 << 20));
     assert_in_sequence("full", FULL_MAX, |attempt| {
-        let repo = scene.far(&format!("bucket/full-{attempt}"));
+        let repo = scene.far(&format!("/full-{attempt}"));
         scene.requests(|| drop(repo.backup("b0", &volume, &[])))
     });
-    let repo = scene.far("bucket/chain");
+    let repo = scene.far("/chain");
     repo.backup("b0", &volume, &[]);
     assert_in_sequence("incremental", INCREMENTAL_MAX, |attempt| {
         let id = format!("b{attempt}");
@@ -134,7 +133,7 @@ fn opening_of_16_tib(block_size: &str) {
     let scene = Scene::new();
     let volume = scene.scratch.path("volume");
     make_large_volume(&volume);
-    let repo = scene.far("bucket/repo");
+    let repo = scene.far("/repo");
     repo.backup("full", &volume, &["--block-size", block_size]);
     let changed = noise(12_345, 4096);
     File::options().write(true).open(&volume).unwrap().write_all_at(&changed, 0).unwrap();
@@ -178,7 +177,7 @@ fn manifest_of_another_volume(manifest: &[u8], volume: &str) -> Vec<u8> {
 #[test]
 fn a_list_of_many_volumes_takes_few_round_trips() {
     let scene = Scene::new();
-    let repo = scene.far("bucket");
+    let repo = scene.far("");
     repo.backup("b0", &scene.scratch.file("volume", &noise(1, 100_000)), &[]);
     let (store, keys) = (repo.store(), repo.objects());
     let key = keys.iter().find(|key| key.starts_with("vol/b0/manifest")).expect("a manifest");

@@ -19,9 +19,8 @@ fn assert_fails(server: &Server, place: &str, step: &str, words: &[&str]) {
 
 #[test]
 fn the_smoke_test_tries_each_request_and_leaves_nothing() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
-    let repo = Bucket::at(seaweed.server(), "bucket/smoke");
+    let seaweed = Seaweed::shared();
+    let repo = seaweed.repo("/smoke");
     let said = repo.septet(&["smoke"]).ok().stdout;
     let places: Vec<_> =
         STEPS.map(|step| said.find(step).unwrap_or_else(|| panic!("{step} is missing in {said}"))).into();
@@ -32,33 +31,31 @@ fn the_smoke_test_tries_each_request_and_leaves_nothing() {
 
 #[test]
 fn each_wrong_set_up_is_told_in_one_line() {
-    let seaweed = Seaweed::start();
-    let good = seaweed.server().clone();
-    good.make_bucket("bucket");
+    let seaweed = Seaweed::shared();
+    let (good, bucket) = (seaweed.server().clone(), seaweed.bucket());
     let wrong_key = Server { access_key: "nobody".to_owned(), ..good.clone() };
-    assert_fails(&wrong_key, "bucket", "put", &["access key", "AWS_ACCESS_KEY_ID"]);
+    assert_fails(&wrong_key, bucket, "put", &["access key", "AWS_ACCESS_KEY_ID"]);
     let wrong_secret = Server { secret_key: "wrong".to_owned(), ..good.clone() };
-    assert_fails(&wrong_secret, "bucket", "put", &["AWS_SECRET_ACCESS_KEY"]);
+    assert_fails(&wrong_secret, bucket, "put", &["AWS_SECRET_ACCESS_KEY"]);
     assert_fails(&good, "no-such-bucket", "put", &["no such bucket"]);
-    assert_fails(&seaweed.read_only(), "bucket", "put", &["denies access", "grant this key the rights"]);
+    assert_fails(&seaweed.read_only(), bucket, "put", &["denies access", "grant this key the rights"]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
-    assert_fails(&Server { endpoint: endpoint.clone(), ..good.clone() }, "bucket", "put", &["refused", &endpoint]);
+    assert_fails(&Server { endpoint: endpoint.clone(), ..good.clone() }, bucket, "put", &["refused", &endpoint]);
     let nowhere = Server { endpoint: "http://no-such-host.invalid".to_owned(), ..good.clone() };
-    assert_fails(&nowhere, "bucket", "put", &["no-such-host.invalid", "can be reached"]);
+    assert_fails(&nowhere, bucket, "put", &["no-such-host.invalid", "can be reached"]);
 }
 
 #[test]
 fn a_server_that_ignores_conditions_is_found_out() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let proxy = Proxy::before(seaweed.server());
     // The one request that must be refused is answered as if it had been obeyed.
     proxy.inject(Fault::Answer(200, ""), Times::FromThenOn, 0, |request| {
         request.conditional && request.target.contains("/septet-smoke-")
     });
-    assert_fails(proxy.server(), "bucket", "conditional put", &["ignores If-None-Match", "--id"]);
+    assert_fails(proxy.server(), seaweed.bucket(), "conditional put", &["ignores If-None-Match", "--id"]);
 }
 
 #[test]
@@ -86,8 +83,7 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     command("openssl", [&sign[..], &["-extfile", &extensions.to_string_lossy()]].concat());
 
     let seaweed = Seaweed::start_with_tls(&scratch.path("server.pem"), &scratch.path("server.key"));
-    seaweed.plain().make_bucket("bucket");
-    let repo = Bucket::at(seaweed.server(), "bucket");
+    let repo = seaweed.repo("");
     repo.septet(&["smoke"]).env("AWS_CA_BUNDLE", file("right.pem")).ok();
     let smoke = |bundle: &str| repo.septet(&["smoke"]).env("AWS_CA_BUNDLE", bundle);
     smoke(&file("other.pem")).fails(1, "is not trusted");
@@ -96,7 +92,7 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     smoke(&file("text.pem")).fails(1, "AWS_CA_BUNDLE");
     // Plain HTTP to a server that wants TLS, and the other way round.
     let swapped = Server { endpoint: seaweed.plain().endpoint.replace("http:", "https:"), ..seaweed.plain().clone() };
-    Bucket::at(&swapped, "bucket")
+    Bucket::at(&swapped, seaweed.bucket())
         .septet(&["smoke"])
         .env("AWS_CA_BUNDLE", file("right.pem"))
         .fails(1, "does not speak TLS");

@@ -4,7 +4,6 @@ use septet_tests::s3::{Seaweed, conformance};
 
 #[test]
 fn seaweedfs_passes_what_the_directory_passes() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("suite");
-    conformance(seaweed.server(), "suite");
+    let seaweed = Seaweed::shared();
+    conformance(seaweed.server(), seaweed.bucket());
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use septet_tests::content::noise;
 use septet_tests::fault::{Site, notes};
-use septet_tests::s3::{Bucket, Seaweed};
+use septet_tests::s3::Seaweed;
 use septet_tests::{Possessed, Process, Running, Scratch, Septet, assert_bytes, septet};
 
 const MIB: usize = 1 << 20;
@@ -195,12 +195,11 @@ fn no_agent_of_a_deletion_can_step_out_of_line() {
 
 #[test]
 fn only_the_agents_that_store_have_network_and_credentials() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
     let content = noise(1, 16 * MIB);
     let source = scratch.file("source", &content);
-    let repo = Bucket::at(seaweed.server(), "bucket?part-size=5");
+    let repo = seaweed.repo("?part-size=5");
     let named = |septet: Septet| septet.env("A_SECRET", SECRET);
     let look = |reads: &'static str, path: &Path, name: &str, agent: &Process| {
         let stores = ["datawriter", "metawriter", "backupreader"].contains(&name);
@@ -255,15 +254,16 @@ fn a_kernel_without_landlock_is_named_once_and_refused_only_if_it_must_not_be() 
 fn a_profile_that_starts_a_program_is_named_and_refused_if_a_sandbox_is_required() {
     let scratch = Scratch::in_memory();
     let source = scratch.file("source", &noise(1, MIB));
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("bucket");
+    let seaweed = Seaweed::shared();
     let keys = r#"{"Version":1,"AccessKeyId":"owner-key","SecretAccessKey":"owner-secret"}"#;
     let keys = scratch.file("keys", keys.as_bytes());
     let profile = format!("[default]\ncredential_process = cat {}\n", keys.display());
     let profile = scratch.file("profile", profile.as_bytes());
     let backup = || {
-        septet(["backup", "--json", "--volume", "vol", "--repo", "s3://bucket"])
+        septet(["backup", "--json", "--volume", "vol"])
             .arg(&source)
+            .arg("--repo")
+            .arg(format!("s3://{}", seaweed.bucket()))
             .env("AWS_ENDPOINT_URL", &seaweed.server().endpoint)
             .env("AWS_ACCESS_KEY_ID", "")
             .env("AWS_SECRET_ACCESS_KEY", "")

@@ -1,6 +1,6 @@
 //! A long night of random operations and faults: nothing is lost.
 //!
-//! `SEPTET_SOAK_OPERATIONS=1000 SEPTET_SOAK_SEED=7 cargo test -p septet-tests --test soak -- --nocapture`
+//! `SEPTET_SOAK_OPERATIONS=1000 SEPTET_SOAK_SEED=7 cargo nextest run --workspace -E 'binary(soak)' --no-capture`
 
 use septet_tests::s3::Seaweed;
 use septet_tests::soak;
@@ -14,10 +14,9 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn nothing_is_lost_in_a_long_night() {
-    let seaweed = Seaweed::start();
-    seaweed.server().make_bucket("soak");
+    let seaweed = Seaweed::shared();
     let (seed, operations) = (number("SEPTET_SOAK_SEED", 1), number("SEPTET_SOAK_OPERATIONS", 200));
-    let tally = soak::run(seed, operations, seaweed.server());
+    let tally = soak::run(seed, operations, &seaweed);
     println!("{tally}");
     assert!(tally.operations == operations && (operations < 100 || tally.faults > 0), "{tally}");
 }

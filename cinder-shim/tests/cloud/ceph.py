@@ -1,4 +1,8 @@
-"""A real Ceph of one node as the volumes' storage, made by the script that the Rust tests use."""
+"""A real Ceph of one node as the volumes' storage, made by the script that the Rust tests use.
+
+If `SEPTET_CEPH` names the directory of a cluster that this script has started, the tests use that one: `check` starts one
+for all its steps. The volumes have a pool of their own in either case.
+"""
 
 import contextlib
 import os
@@ -14,7 +18,7 @@ from cloud.backends import Backend
 from cloud.volumes import MIB, Volume, data_pieces, run
 
 SCRIPT = Path(__file__).parents[3] / "tests" / "ceph"
-POOL, USER = "rbd", "cinder"
+POOL, USER = "volumes", "cinder"
 OURS = "backup.septet.snap."
 # What Cinder's documentation grants.
 CAPABILITIES = ("mon", "profile rbd", "osd", "profile rbd")
@@ -27,21 +31,29 @@ class Rbd(Backend):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "ceph"
+        self.directory.mkdir()
         self.conf = self.directory / "ceph.conf"
         # Where os-brick looks for the key; no other cluster of this machine has this name.
         self.cluster = f"septet{os.getpid()}"
         self.keyring = Path(f"/etc/ceph/{self.cluster}.client.{USER}.keyring")
+        shared = os.environ.get("SEPTET_CEPH")
+        self.cluster_directory = Path(shared) if shared else self.directory / "cluster"
+        self.starting = None if shared else self._start()
+
+    def _start(self) -> subprocess.Popen:
         environment = {**os.environ, "SIZE_GB": "40", "LIFE_OF": str(os.getpid())}
-        self.starting = subprocess.Popen([SCRIPT, "up", self.directory], env=environment, stdout=subprocess.DEVNULL)
+        line = [SCRIPT, "up", self.cluster_directory]
+        return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:
         """Returns when it can be used."""
-        assert self.starting.wait() == 0, "Ceph does not start"
-        key = run("ceph", "--conf", self.conf, "auth", "get-or-create", f"client.{USER}", *CAPABILITIES)
+        assert self.starting is None or self.starting.wait() == 0, "Ceph does not start"
         self.keyring.parent.mkdir(exist_ok=True)
-        self.keyring.write_text(key)
-        with self.conf.open("a") as conf:
-            conf.write(f"[client.{USER}]\nkeyring = {self.keyring}\n")
+        conf = (self.cluster_directory / "ceph.conf").read_text()
+        self.conf.write_text(f"{conf}[client.{USER}]\nkeyring = {self.keyring}\n")
+        self.keyring.write_text(self._ceph("auth", "get-or-create", f"client.{USER}", *CAPABILITIES))
+        self._ceph("osd", "pool", "create", POOL, "8", "8")
+        run("rbd", "--conf", self.conf, "pool", "init", POOL)
         self.client = rados.Rados(conffile=str(self.conf), rados_id="admin")
         self.client.connect()
         self.pool = self.client.open_ioctx(POOL)
@@ -59,9 +71,15 @@ class Rbd(Backend):
         return sorted(rbd.RBD().list(self.pool))
 
     def stop(self) -> None:
-        self.starting.wait()
-        subprocess.run([SCRIPT, "down", self.directory], check=True)
+        if self.starting is not None:
+            self.starting.wait()
+            subprocess.run([SCRIPT, "down", self.cluster_directory], check=True)
+        elif self.conf.exists():
+            self._ceph("osd", "pool", "delete", POOL, POOL, "--yes-i-really-really-mean-it")
         self.keyring.unlink(missing_ok=True)
+
+    def _ceph(self, *words: str) -> str:
+        return run("ceph", "--conf", self.conf, *words)
 
 
 class Image(Volume):

@@ -20,7 +20,6 @@ use std::process::Command;
 
 use septet_store::S3;
 
-use crate::command;
 use crate::run::{Septet, septet};
 
 /// A server that is running, and one who may do everything there.
@@ -40,15 +39,24 @@ impl Server {
         self.curl("PUT", bucket);
     }
 
-    /// One plain request, signed by curl and not by us.
+    /// Makes a plain request, which curl signs and not the code under test.
     pub fn curl(&self, method: &str, path: &str) -> String {
+        let mut curl = self.request(method, path);
+        let output = curl.output().expect("curl can't be started");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{method} {path}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    fn request(&self, method: &str, path: &str) -> Command {
         let url = format!("{}/{path}", self.endpoint);
         let user = format!("{}:{}", self.access_key, self.secret_key);
         // curl signs the hash of the empty body, but does not say it; radosgw must be told.
         let hash = "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let sign = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, "-H", hash];
-        let args = [&["-sS", "--fail-with-body", "-X", method, &url][..], &sign].concat();
-        command("curl", args)
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail-with-body", "-X", method, &url]).args(sign);
+        curl
     }
 
     /// The store at `place` (a bucket, a prefix, options).

@@ -1,53 +1,80 @@
-//! SeaweedFS, as one process that belongs to one test.
+//! SeaweedFS in one process: one server that all tests of a run [share](crate::shared), or one with a certificate.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::{Server, from_venv};
-use crate::Scratch;
+use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Who may do what there. The second may only read.
+use super::{Bucket, Server, from_venv};
+use crate::{Scratch, shared};
+
+/// The users: one who may do everything, one who may only read.
 const IDENTITIES: &str = r#"{"identities":[
   {"name":"owner","credentials":[{"accessKey":"owner-key","secretKey":"owner-secret"}],"actions":["Admin","Read","Write","List","Tagging"]},
   {"name":"guest","credentials":[{"accessKey":"guest-key","secretKey":"guest-secret"}],"actions":["Read","List"]}]}"#;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// SeaweedFS listens on the port of each service and on 10,000 more.
 const GRPC: u16 = 10_000;
+/// The shared server outlives the test that starts it. This script ends it when process `$0` has ended, and then removes
+/// its directory `$1`. The other arguments are the server's command line.
+const KEEPER: &str = r#"directory=$1; shift
+"$@" & server=$!
+while kill -0 "$0" && kill -0 $server; do sleep 0.5; done
+kill -KILL $server
+kill -0 "$0" || rm -rf "$directory""#;
 
-/// A SeaweedFS server of the test's own; dropped, it is gone, and all it holds.
+/// A SeaweedFS server, and a bucket that belongs to the test. The bucket ends with this value.
 #[derive(Debug)]
 pub struct Seaweed {
-    child: Child,
     server: Server,
     plain: Server,
-    scratch: Scratch,
+    bucket: String,
+    /// A server of the test's own ends with this value, too.
+    own: Option<(Child, Scratch)>,
 }
 
 impl Seaweed {
-    /// Starts one on free ports and waits until it answers.
-    pub fn start() -> Self {
-        Self::start_as(&[])
+    /// The server that all tests of this run share.
+    pub fn shared() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let directory = shared::directory("seaweed");
+        shared::start_once(&directory, "endpoint", || {
+            let (_, ports) = started(&directory, &[], |weed| {
+                let mut keeper = Command::new("bash");
+                keeper.args(["-c", KEEPER, &parent_id().to_string()]).arg(&directory);
+                keeper.arg(weed.get_program()).args(weed.get_args());
+                // Neither the end of this test nor a signal to its group reaches the keeper.
+                keeper.process_group(0);
+                keeper
+            });
+            let unfinished = directory.join("endpoint.unfinished");
+            fs::write(&unfinished, plain(ports[3]).endpoint).expect("the shared server's endpoint");
+            fs::rename(unfinished, directory.join("endpoint")).expect("the shared server's endpoint");
+        });
+        let endpoint = fs::read_to_string(directory.join("endpoint")).expect("the shared server's endpoint");
+        let server = Server { endpoint, ..plain(0) };
+        let bucket = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        server.make_bucket(&bucket);
+        Self { plain: server.clone(), server, bucket, own: None }
     }
 
-    /// The same with a certificate: the server's address is one of https.
+    /// A server of the test's own that has a certificate.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
         let named = |name: &str, path: &Path| format!("-s3.{name}.file={}", path.display());
-        Self::start_as(&[named("cert", certificate), named("key", key)])
-    }
-
-    fn start_as(tls: &[String]) -> Self {
         let scratch = Scratch::on_disk();
-        // Another may take a port between the look and the start: then it's the next ones.
-        let started = (0..5).find_map(|_| Self::try_start(&scratch, tls));
-        let log = || fs::read_to_string(scratch.path("log")).unwrap_or_default();
-        let (child, server, plain) = started.unwrap_or_else(|| panic!("SeaweedFS does not start: {}", log()));
-        Self { child, server, plain, scratch }
+        let (child, ports) = started(scratch.dir(), &[named("cert", certificate), named("key", key)], |weed| weed);
+        let (plain, bucket) = (plain(ports[3]), "bucket".to_owned());
+        plain.make_bucket(&bucket);
+        let server = Server { endpoint: format!("https://127.0.0.1:{}", ports[4]), ..plain.clone() };
+        Self { server, plain, bucket, own: Some((child, scratch)) }
     }
 
-    /// Where it is, for one who may do everything.
+    /// The server, for a user who may do everything.
     pub fn server(&self) -> &Server {
         &self.server
     }
@@ -57,76 +84,96 @@ impl Seaweed {
         &self.plain
     }
 
-    /// The same server for one who may only read.
+    /// The same server for a user who may only read.
     pub fn read_only(&self) -> Server {
         let (access_key, secret_key) = ("guest-key".to_owned(), "guest-secret".to_owned());
         Server { access_key, secret_key, ..self.server.clone() }
     }
 
-    /// Where it keeps its data, and its log.
-    pub fn dir(&self) -> &Path {
-        self.scratch.dir()
+    /// The test's bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
     }
 
-    fn try_start(scratch: &Scratch, tls: &[String]) -> Option<(Child, Server, Server)> {
-        let config = scratch.file("s3.json", IDENTITIES.as_bytes());
-        fs::create_dir_all(scratch.path("data")).expect("a directory for SeaweedFS");
-        let log = fs::File::create(scratch.path("log")).expect("a log for SeaweedFS");
-        let port = free_ports();
-        let mut child = from_venv("weed")
-            .args([
-                "server",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                "-filer",
-                "-s3",
-                "-s3.port.iceberg=0",
-                "-s3.port.lance=0",
-            ])
-            // Each bucket takes some volumes: with few, writes to new buckets fail.
-            .args(["-volume.max=300", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"])
-            .arg(format!("-dir={}", scratch.path("data").display()))
-            .arg(format!("-s3.config={}", config.display()))
-            .args([format!("-master.port={}", port[0]), format!("-volume.port={}", port[1])])
-            .args([format!("-filer.port={}", port[2]), format!("-s3.port={}", port[3])])
-            .args(if tls.is_empty() { Vec::new() } else { [tls, &[format!("-s3.port.https={}", port[4])]].concat() })
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
-            .spawn()
-            .expect("starting SeaweedFS");
-        let plain = Server {
-            endpoint: format!("http://127.0.0.1:{}", port[3]),
-            access_key: "owner-key".to_owned(),
-            secret_key: "owner-secret".to_owned(),
-        };
-        let until = Instant::now() + START_LIMIT;
-        while Instant::now() < until && child.try_wait().ok().flatten().is_none() {
-            if is_ready(port[3], scratch) {
-                let secured = Server { endpoint: format!("https://127.0.0.1:{}", port[4]), ..plain.clone() };
-                return Some((child, if tls.is_empty() { plain.clone() } else { secured }, plain));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        end(&mut child);
-        None
+    /// A place in the test's bucket: `rest` is a prefix (`/PREFIX`), options (`?OPTIONS`), both or nothing.
+    pub fn place(&self, rest: &str) -> String {
+        format!("{}{rest}", self.bucket)
+    }
+
+    /// The repository at a [place](Self::place).
+    pub fn repo(&self, rest: &str) -> Bucket {
+        Bucket::at(&self.server, &self.place(rest))
     }
 }
 
 impl Drop for Seaweed {
     fn drop(&mut self) {
-        end(&mut self.child);
+        match &mut self.own {
+            Some((child, _)) => end(child),
+            // Its disk space is free at once, and not at the end of the run.
+            None => drop(self.server.request("DELETE", &self.bucket).output()),
+        }
     }
 }
 
+fn plain(port: u16) -> Server {
+    let (access_key, secret_key) = ("owner-key".to_owned(), "owner-secret".to_owned());
+    Server { endpoint: format!("http://127.0.0.1:{port}"), access_key, secret_key }
+}
+
+/// Starts a server on free ports, with its data in `directory`, and waits until it answers. `wrap` may put a program
+/// before it.
+fn started(directory: &Path, tls: &[String], wrap: impl Fn(Command) -> Command) -> (Child, [u16; 5]) {
+    // Another process may take a port between the look and the start. Then the next ports are tried.
+    let started = (0..5).find_map(|_| try_start(directory, tls, &wrap));
+    let log = || fs::read_to_string(directory.join("log")).unwrap_or_default();
+    started.unwrap_or_else(|| panic!("SeaweedFS does not start: {}", log()))
+}
+
+fn try_start(directory: &Path, tls: &[String], wrap: impl Fn(Command) -> Command) -> Option<(Child, [u16; 5])> {
+    let (data, config) = (directory.join("data"), directory.join("s3.json"));
+    fs::create_dir_all(&data).expect("a directory for SeaweedFS");
+    fs::write(&config, IDENTITIES).expect("SeaweedFS's users");
+    let log = fs::File::create(directory.join("log")).expect("a log for SeaweedFS");
+    let ports = free_ports();
+    let mut weed = from_venv("weed");
+    weed.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
+        .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"])
+        // Each bucket takes some volumes: with few, writes to new buckets fail.
+        .args(["-volume.max=1000", "-master.volumeSizeLimitMB=64"])
+        .arg(format!("-dir={}", data.display()))
+        .arg(format!("-s3.config={}", config.display()))
+        .args([format!("-master.port={}", ports[0]), format!("-volume.port={}", ports[1])])
+        .args([format!("-filer.port={}", ports[2]), format!("-s3.port={}", ports[3])])
+        .args(if tls.is_empty() { Vec::new() } else { [tls, &[format!("-s3.port.https={}", ports[4])]].concat() });
+    let mut child = wrap(weed)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log)
+        .spawn()
+        .expect("starting SeaweedFS");
+    let until = Instant::now() + START_LIMIT;
+    while Instant::now() < until && child.try_wait().ok().flatten().is_none() {
+        if is_ready(ports[3], directory) {
+            return Some((child, ports));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    end(&mut child);
+    None
+}
+
 fn end(child: &mut Child) {
+    // A keeper has a group, in which the server is, too. A server without one has none.
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     let _ = child.kill();
     let _ = child.wait();
 }
 
 /// It answers, and its volumes have come.
-fn is_ready(port: u16, scratch: &Scratch) -> bool {
-    let log = fs::read_to_string(scratch.path("log")).unwrap_or_default();
+fn is_ready(port: u16, directory: &Path) -> bool {
+    let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
     TcpStream::connect(("127.0.0.1", port)).is_ok() && log.contains("the cluster has 1 filer")
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 
 use crate::Scratch;
 use crate::content::Rng;
-use crate::s3::{Proxy, Server};
+use crate::s3::{Proxy, Seaweed};
 use model::Volume;
 use place::Place;
 
@@ -70,11 +70,13 @@ const ACTS: [(usize, Act); 13] = [
     (5, World::store_fails),
 ];
 
-/// Does that many operations, as the seed says, in a directory and in a bucket of `server`; panics at the first
-/// thing that is not as it must be.
-pub fn run(seed: u64, operations: u64, server: &Server) -> Tally {
+/// Does that many operations, as the seed says, in a directory and in a bucket of `seaweed`.
+///
+/// # Panics
+/// At the first thing that is not as it must be.
+pub fn run(seed: u64, operations: u64, seaweed: &Seaweed) -> Tally {
     println!("seed {seed}: SEPTET_SOAK_SEED={seed} SEPTET_SOAK_OPERATIONS={operations} does the same again");
-    let mut world = World::new(seed, server);
+    let mut world = World::new(seed, seaweed);
     for number in 0..operations {
         // So that what an interrupted run has left to chance changes as little as can be of what follows.
         world.rng = Rng::new(seed.wrapping_mul(1_000_003) ^ number);
@@ -89,11 +91,11 @@ pub fn run(seed: u64, operations: u64, server: &Server) -> Tally {
 }
 
 impl World {
-    fn new(seed: u64, server: &Server) -> Self {
+    fn new(seed: u64, seaweed: &Seaweed) -> Self {
         let scratch = Scratch::in_memory();
         let places = vec![
             Place::directory(scratch.path("mount")),
-            Place::bucket(Proxy::before(server), &format!("soak/{seed}?part-size=5")),
+            Place::bucket(Proxy::before(seaweed.server()), &seaweed.place(&format!("/{seed}?part-size=5"))),
         ];
         let mut rng = Rng::new(seed);
         let volumes = (0..4).map(|number| Volume::new(&scratch, number, number % places.len(), &mut rng)).collect();
