@@ -88,19 +88,15 @@ fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Re
     }
     layout.finish()?;
     let wanted = head.to.as_ref().and_then(|to| to.parse::<BackupId>().ok());
+    let source = format!("rbd-diff:{}@{}", head.from.as_deref().unwrap_or(""), head.to.as_deref().unwrap_or(""));
     Ok(BackupRequest {
-        source: format!("rbd-diff:{}@{}", head.from.as_deref().unwrap_or(""), head.to.as_deref().unwrap_or("")),
         spool: Some(folder.to_owned()),
-        audit_ppm: 0,
-        snapshot: false,
         volume: Some(request.volume.clone()),
         id: request.id.clone().or(wanted),
         compare: parent.map_or(Compare::Nothing, |parent| Compare::With(parent.backup)),
         block_bytes: Some(block_bytes),
-        metadata: None,
         compression: request.compression,
-        streams: 4,
-        segment_bytes: 256 << 20,
+        ..BackupRequest::new(source)
     })
 }
 

@@ -38,6 +38,26 @@ pub struct BackupRequest {
     pub segment_bytes: u64,
 }
 
+impl BackupRequest {
+    /// A backup of `source`, compared with the newest one of the volume, with what the command line has as defaults.
+    pub fn new(source: String) -> Self {
+        Self {
+            source,
+            spool: None,
+            audit_ppm: 0,
+            snapshot: false,
+            volume: None,
+            id: None,
+            compare: Compare::Newest,
+            block_bytes: None,
+            metadata: None,
+            compression: Compression::Lz4,
+            streams: 4,
+            segment_bytes: 256 << 20,
+        }
+    }
+}
+
 /// What a backup is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compare {

@@ -34,6 +34,23 @@ pub struct RestoreRequest {
     pub streams: Option<u32>,
 }
 
+impl RestoreRequest {
+    /// A restore of the whole of `backup` to `target`, with what the command line has as defaults.
+    pub fn new(backup: String, target: String) -> Self {
+        Self {
+            backup,
+            target,
+            create: false,
+            offset_bytes: 0,
+            length_bytes: None,
+            overwrite: false,
+            zeroed: false,
+            keep_going: false,
+            streams: None,
+        }
+    }
+}
+
 /// A backup that was restored.
 #[derive(Debug)]
 pub struct Restored {

@@ -1,8 +1,7 @@
-//! Proves that a backup server is set up right, with a small file in the place of a
-//! disk.
+//! Proves that a backup server is set up right, with a small file in the place of a disk.
 //!
-//! Each step is the real command. A step that fails is named with what is wrong; what the test made
-//! is removed in any case.
+//! Each step is the real command. If a step fails, the error names it and says what is wrong. The test removes whatever
+//! it has made, in any case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use septet_format::VolumeName;
-use septet_ipc::Compression;
 use septet_repository::{Repository, Trial, reclaim, try_store};
 use uuid::Uuid;
 
 use crate::words::{number_of, size, words};
-use crate::{BackupRequest, Compare, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
+use crate::{BackupRequest, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
 
 /// Enough for several blocks of each kind, and quick anywhere.
 const VOLUME_BYTES: usize = 16 << 20;
@@ -56,6 +54,8 @@ impl SmokeRequest {
         let volume = VolumeName::sanitize(&format!("septet-smoke-{run}"));
         let url = place::repository_within(&repo, timeout, None)?;
         let test = Test { scratch: scratch.path().to_owned(), repo: url, run, volume, runner, timeout };
+        // This removes its own objects. No backup exists yet, so nothing else is to be removed if it fails.
+        test.try_store(observer)?;
         let result = test.steps(observer);
         if result.is_err() {
             test.clean_up();
@@ -74,13 +74,17 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    fn steps(&self, observer: &mut dyn Observer) -> anyhow::Result<()> {
+    fn try_store(&self, observer: &mut dyn Observer) -> anyhow::Result<()> {
         if self.repo.contains("://") {
             try_store(&self.repo, self.volume.as_str(), &mut |trial| match trial {
                 Trial::Passed { step, result } => observer.passed(step, result),
                 Trial::Note(note) => observer.note(note),
             })?;
         }
+        Ok(())
+    }
+
+    fn steps(&self, observer: &mut dyn Observer) -> anyhow::Result<()> {
         let disk = self.scratch.join("disk");
         let mut content = sample();
         step(observer, "make a small disk", |_| {
@@ -107,35 +111,16 @@ impl Test<'_> {
 
     fn back_up(&self, disk: &Path, id: &str, observer: &mut dyn Observer) -> anyhow::Result<String> {
         let request = BackupRequest {
-            source: text(disk),
-            spool: None,
-            audit_ppm: 0,
-            snapshot: false,
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
-            compare: Compare::Newest,
-            block_bytes: None,
-            metadata: None,
-            compression: Compression::Lz4,
-            streams: 4,
-            segment_bytes: 256 << 20,
+            ..BackupRequest::new(text(disk))
         };
         let manifest = back_up(&self.repo, &request, self.runner, self.timeout, observer)?.manifest;
         Ok(format!("{} blocks stored, {} unchanged", manifest.blocks.data, manifest.blocks.unchanged))
     }
 
     fn restore(&self, id: &str, target: &Path, observer: &mut dyn Observer) -> anyhow::Result<String> {
-        let request = RestoreRequest {
-            backup: format!("{}/{}", self.volume, self.id(id)),
-            target: text(target),
-            create: false,
-            offset_bytes: 0,
-            length_bytes: None,
-            overwrite: false,
-            zeroed: false,
-            keep_going: false,
-            streams: None,
-        };
+        let request = RestoreRequest::new(format!("{}/{}", self.volume, self.id(id)), text(target));
         Ok(size(self.engine()?.restore(&request, observer)?.length_bytes))
     }
 
@@ -157,7 +142,7 @@ impl Test<'_> {
         Ok("clean".to_owned())
     }
 
-    /// Ids are searched in all volumes: that of a test must not be in the way of another's.
+    /// Ids are searched in all volumes, so two tests must not use the same id.
     fn id(&self, name: &str) -> String {
         format!("smoke-{}-{name}", self.run)
     }

@@ -1,6 +1,6 @@
 //! The smoke test of a store: each kind of request that backups need, one after the other.
 //!
-//! What they leave lies under a prefix of the test's own and is removed in any case.
+//! All objects lie under a prefix of the test's own, and the test removes them if the server can be reached.
 
 use bytes::Bytes;
 use septet_store::{Access, Store, StoreError, StoreErrorKind};
@@ -42,6 +42,12 @@ pub struct FailedTrial {
     cause: Unfit,
 }
 
+impl FailedTrial {
+    fn is_unavailable(&self) -> bool {
+        matches!(&self.cause, Unfit::Store(error) if error.kind() == StoreErrorKind::Unavailable)
+    }
+}
+
 type Tried = std::result::Result<String, Unfit>;
 
 /// Tries the store at `url`, in keys below `name`; `tell` hears of each step as it passes.
@@ -53,8 +59,9 @@ pub fn try_store(url: &str, name: &str, tell: &mut dyn FnMut(Trial)) -> std::res
         septet_store::open(url, Access::Create).map_err(|error| FailedTrial { step: "open", cause: error.into() })?;
     let key = |what: &str| format!("{name}/{what}");
     let tried = steps(&*store, &key("small"), &key("large"), &format!("{name}/"), tell);
-    if tried.is_err() {
-        // What could not be written needs not be removed, and the first error is the one to read.
+    // A server that cannot be reached would let the user wait for each further request as long as for the first.
+    if tried.as_ref().is_err_and(|failed| !failed.is_unavailable()) {
+        // Only the first error tells the user what to do.
         let _ = store.delete(&[key("small"), key("large")]);
         let _ = store.abort_unfinished(&format!("{name}/"));
     }

@@ -15,7 +15,6 @@ use septet_engine::{
     VerifyRequest,
 };
 use septet_format::{BackupId, Manifest, Record, VolumeName, keys};
-use septet_ipc::Compression;
 use septet_ipc::message::{Damage, Progress};
 use septet_repository::{BackupReader, Repository, pending};
 use septet_store::{Memory, Store};
@@ -137,19 +136,15 @@ impl Host {
     /// If the scratch directory can't be written to.
     pub fn back_up(&self, wish: &Wish, rng: &mut Rng, chosen: impl FnMut(&BackupId)) -> Done<BackupId> {
         let request = BackupRequest {
-            source: self.fill_volume(wish.content),
-            spool: None,
-            audit_ppm: 0,
             snapshot: wish.snapshot,
             volume: Some(self.volume.clone()),
             id: wish.backup.clone(),
             compare: if wish.full { Compare::Nothing } else { Compare::Newest },
             block_bytes: Some(BLOCK_BYTES),
-            metadata: None,
-            compression: Compression::Lz4,
             streams: 1,
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
+            ..BackupRequest::new(self.fill_volume(wish.content))
         };
         let runner = self.runner(rng);
         let made = self.engine(&runner).back_up(&request, &mut Listener(chosen)).map_err(text)?;
@@ -220,17 +215,8 @@ impl Host {
     /// If what was restored can't be read.
     pub fn restore(&self, backup: &BackupId, rng: &mut Rng) -> Done<Vec<u8>> {
         let target = self.file("restored");
-        let request = RestoreRequest {
-            backup: self.name_of(backup),
-            target: utf8(target.clone()),
-            create: false,
-            offset_bytes: 0,
-            length_bytes: None,
-            overwrite: false,
-            zeroed: false,
-            keep_going: false,
-            streams: Some(1),
-        };
+        let request =
+            RestoreRequest { streams: Some(1), ..RestoreRequest::new(self.name_of(backup), utf8(target.clone())) };
         self.engine(&self.runner(rng)).restore(&request, &mut ()).map_err(text)?;
         let restored = fs::read(&target).expect("the target");
         fs::remove_file(target).expect("removing the target");

@@ -7,11 +7,13 @@
 mod host;
 mod ring;
 mod runner;
+mod samples;
 mod seeds;
 mod world;
 
 pub use host::{Done, Host, Wish};
 pub use ring::{Ring, Stopped};
+pub use samples::{content, id};
 pub use seeds::each_seed;
 pub use world::World;
 

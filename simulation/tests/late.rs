@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{BLOCK_BYTES, Host, Wish};
+use septet_simulation::{Host, Wish, content, id};
 use septet_store::Memory;
 
 /// What is written late, by a part of its key.
@@ -26,16 +26,6 @@ enum Then {
 }
 
 use Then::{Again, Another, Clean, Delete, Force};
-
-fn id(name: &str) -> BackupId {
-    name.parse().expect("an id")
-}
-
-fn content(seed: u64) -> Vec<u8> {
-    let mut content = vec![0; 12 * BLOCK_BYTES as usize];
-    Rng::with_seed(seed).fill(&mut content);
-    content
-}
 
 fn back_up(host: &Host, name: &str, exactly: bool, content: &[u8]) -> Result<BackupId, String> {
     let wish = Wish { backup: exactly.then(|| id(name)), full: false, content, snapshot: false };

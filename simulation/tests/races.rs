@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{BLOCK_BYTES, Host, Wish};
+use septet_simulation::{BLOCK_BYTES, Host, Wish, id};
 use septet_store::{Memory, Stop};
 
 /// What a host does.
@@ -62,10 +62,6 @@ fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
         (DeleteOlder, DeleteOlder) => &["there is no backup vol/b2"],
         _ => &[],
     }
-}
-
-fn id(name: &str) -> BackupId {
-    name.parse().expect("an id")
 }
 
 /// Blocks of noise, each from its seed; 0 is zeros.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{BLOCK_BYTES, Host, Wish, each_seed};
+use septet_simulation::{Host, Wish, content, each_seed, id};
 use septet_store::Memory;
 
 /// What whoever takes the other for dead does.
@@ -23,16 +23,6 @@ enum Act {
 }
 
 const ACTS: [Act; 5] = [Act::Resume, Act::Another, Act::Clean, Act::Force, Act::Verify];
-
-fn id(name: &str) -> BackupId {
-    name.parse().expect("an id")
-}
-
-fn content(seed: u64) -> Vec<u8> {
-    let mut content = vec![0; 12 * BLOCK_BYTES as usize];
-    Rng::with_seed(seed).fill(&mut content);
-    content
-}
 
 /// A backup that was acknowledged, and what it has to hold.
 type Made = Option<(BackupId, u64)>;
