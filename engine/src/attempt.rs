@@ -9,7 +9,7 @@ use septet_repository::pending;
 use septet_repository::resume::Interrupted;
 
 use crate::words::{number_of, size};
-use crate::{Doing, Engine, Made, Observer, Report, RunError, rbd};
+use crate::{Doing, Engine, Made, Observer, Report, RunError};
 
 /// A backup that is to be made, by as many runs as it takes.
 pub(super) struct Attempt<'a> {
@@ -89,13 +89,13 @@ impl Attempt<'_> {
         // What a full repository needs most is room.
         let full = matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::NoSpace);
         // A stream of changes is not the same when it comes again.
-        !full && self.job.rbd.as_ref().is_none_or(|rbd| rbd.spool.is_none())
+        !full && self.job.spool.is_none()
     }
 
     /// Whether it may succeed in another way, and what to say of that.
     fn other_way(&self, error: &RunError) -> Option<String> {
         let RunError::Failed(Failure { kind, cause, .. }) = error else { return None };
-        let trusting = self.job.resume.is_some() || self.job.rbd.as_ref().is_some_and(|rbd| rbd.base.is_some());
+        let trusting = self.job.resume.is_some() || self.job.base.is_some();
         match kind {
             FailureKind::Damaged if self.free_parent && self.job.parent.is_some() => {
                 Some(format!("the newest backup can't be compared with ({error}): this one is full; see septet verify"))
@@ -110,7 +110,7 @@ impl Attempt<'_> {
         if matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::Damaged) {
             self.job.parent = None;
         }
-        rbd::distrust(&mut self.job);
+        self.job.base = None;
         (self.job.resume, self.failed) = (None, Some(failed));
     }
 }

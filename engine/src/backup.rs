@@ -1,17 +1,17 @@
 //! A backup: finds out what to compare with, runs the agents, and clears away what a run that failed has left.
 
-use std::path::Path;
 use std::time::Duration;
 
-use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, VolumeName};
-use septet_ipc::{BackupJob, RbdOrigin};
+use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, Tracking, VolumeName};
+use septet_ipc::BackupJob;
 use septet_repository::resume::{self, Interrupted};
 use septet_repository::{PartRules, Repository, pending};
-use septet_volume::{Origin, RbdUrl};
+use septet_volume::{Origin, RbdUrl, VolumeUrl};
 
 use crate::attempt::Attempt;
+use crate::companion::Companion;
 use crate::words::size;
-use crate::{BackupRequest, BadRequest, Compare, Engine, Made, Observer, Runner, place, rbd};
+use crate::{BackupRequest, BadRequest, Compare, Engine, Made, Observer, Runner, place, tracking};
 
 /// How large each pool may become: a store that is far away wants much on its way at once, a small volume has not so much.
 pub(super) fn pool_bytes(Engine { repository, runner, .. }: &Engine, volume_bytes: Option<u64>) -> u64 {
@@ -51,25 +51,30 @@ impl Engine<'_> {
     /// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
     pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> anyhow::Result<Made> {
         let repository = &self.repository;
-        let source = request.source.clone();
-        let volume = request.volume.clone().unwrap_or_else(|| default_volume(&source));
+        let source = &request.source;
+        // It connects while the run goes on.
+        let mut companion = request.spool.is_none().then(|| Companion::start(source, self.timeout)).flatten();
+        let volume = request.volume.clone().unwrap_or_else(|| default_volume(source));
         if let Some(note) = repository.upload_note()? {
             observer.note(&note);
         }
         let history = History::new(self, &volume, request, observer)?;
-        let origin = rbd::identify(&source, request, self.timeout)?;
-        let snapshot = snapshot(&source, origin.as_ref(), request, observer);
+        let tracking = tracking::identify(companion.as_mut(), source, self.timeout)?;
+        let snapshot = snapshot(source, tracking.as_ref(), request, observer);
         let interrupted = interrupted(repository, &volume, request, &history, snapshot.as_deref())?;
         self.clear_up(&volume, interrupted.as_ref(), observer)?;
-        let origin_of = source_origin(&source, origin.as_ref());
-        let mut job = BackupJob {
-            source,
-            source_kind: origin_of.kind.to_owned(),
-            source_identity: origin_of.identity,
+        let origin = source_origin(source, tracking.as_ref());
+        let base = tracking::base(request, history.parent.as_ref(), observer);
+        // What was stored may be of another moment than the parent and of another than now.
+        let distrusted = interrupted.as_ref().is_some_and(|interrupted| !interrupted.unchanged);
+        let job = BackupJob {
+            source: source.to_string(),
+            source_kind: origin.kind.to_owned(),
+            source_identity: origin.identity,
             machine: septet_repository::machine(),
             repo: self.repo.clone(),
             repository: repository.id(),
-            volume,
+            volume: volume.clone(),
             backup: interrupted.as_ref().map_or(history.id, |interrupted| interrupted.marker.backup.clone()),
             attempt: 0,
             parent: history.parent.as_ref().map(|parent| parent.backup.clone()),
@@ -78,22 +83,21 @@ impl Engine<'_> {
             block_bytes: history.block_bytes,
             compression: request.compression,
             streams: request.streams,
-            pool_bytes: pool_bytes(self, file_bytes(&request.source)),
+            pool_bytes: pool_bytes(self, file_bytes(source)),
             segment_bytes: request.segment_bytes,
             volume_bytes: None,
             resume: None,
-            rbd: None,
+            tracking: tracking.map(Box::new),
+            base: base.filter(|_| !distrusted),
+            audit_ppm: if source.image().is_some() { request.audit_ppm } else { 0 },
+            spool: request.spool.as_ref().map(|spool| spool.to_string_lossy().into_owned()),
         };
-        job.rbd = rbd::job(&job.source, origin, history.parent.as_ref(), request, observer);
-        if interrupted.as_ref().is_some_and(|interrupted| !interrupted.unchanged) {
-            // What was stored may be of another moment than the parent and of another than now.
-            rbd::distrust(&mut job);
-        }
-        let (volume, source) = (job.volume.clone(), job.source.clone());
         let free_parent = !matches!(request.compare, Compare::With(_));
         let mut attempt = Attempt { engine: self, job, snapshot, interrupted, failed: None, free_parent };
         let result = attempt.make(observer);
-        rbd::tidy(self, &volume, &source, result.as_ref().err(), observer);
+        if let Some(companion) = &mut companion {
+            tracking::tidy(self, companion, &volume, result.as_ref().err(), observer);
+        }
         result
     }
 
@@ -117,38 +121,36 @@ impl Engine<'_> {
 }
 
 /// The length of a source that is a file.
-fn file_bytes(source: &str) -> Option<u64> {
-    std::fs::metadata(source).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+fn file_bytes(source: &VolumeUrl) -> Option<u64> {
+    std::fs::metadata(source.path()?).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
 }
 
 /// What kind of source this is, and what tells it from every other. The id of an image is known here only if
 /// its snapshot was named; otherwise the image is identified by its name.
-fn source_origin(source: &str, origin: Option<&RbdOrigin>) -> Origin {
-    match source.parse::<RbdUrl>() {
-        Ok(RbdUrl { pool, namespace, image, .. }) => {
-            let image = origin.map_or(image, |origin| origin.image_id.clone());
-            let identity = [pool, namespace.unwrap_or_default(), image].join("/");
+fn source_origin(source: &VolumeUrl, tracking: Option<&Tracking>) -> Origin {
+    match source {
+        VolumeUrl::Path(path) => septet_volume::origin(path),
+        VolumeUrl::Image(RbdUrl { pool, namespace, image, .. }) => {
+            let image = tracking.map_or(image, |tracking| &tracking.source_id);
+            let identity = format!("{pool}/{}/{image}", namespace.as_deref().unwrap_or_default());
             Origin { kind: "image", identity }
         }
-        Err(_) => septet_volume::origin(Path::new(source)),
     }
 }
 
 /// What tells the source from every other, if it does not change: the user's word, and a name that no other
-/// has; or `origin`, a snapshot in Ceph; or that this backup makes a snapshot of its own there.
+/// has; or `tracking`, a user's snapshot; or that this backup makes a snapshot of its own.
 fn snapshot(
-    source: &str,
-    origin: Option<&RbdOrigin>,
+    source: &VolumeUrl,
+    tracking: Option<&Tracking>,
     request: &BackupRequest,
     observer: &mut dyn Observer,
 ) -> Option<String> {
-    if let Some(RbdOrigin { image_id, snapshot_id, .. }) = origin {
-        return Some(format!("{source} {image_id} {snapshot_id}"));
+    if let Some(Tracking { source_id, snapshot_id, .. }) = tracking {
+        return Some(format!("{source} {source_id} {snapshot_id}"));
     }
-    if RbdUrl::is_meant(source) {
-        return Some(source.to_owned());
-    }
-    let identity = request.snapshot.then(|| septet_volume::identity(Path::new(source)))?;
+    let Some(path) = source.path() else { return Some(source.to_string()) };
+    let identity = request.snapshot.then(|| septet_volume::identity(path))?;
     if identity.is_none() {
         observer.note(&format!("{source} has no name of its own: should this backup be interrupted, it is read again"));
     }
@@ -222,14 +224,18 @@ fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result
 }
 
 /// `/dev/vg/data` → `vg-data`, `/images/db.img` → `db.img`, `rbd:pool/image@snapshot` → `pool-image`.
-fn default_volume(source: &str) -> VolumeName {
-    if let Ok(url) = source.parse::<RbdUrl>() {
-        let parts = [Some(url.pool), url.namespace, Some(url.image)];
-        return VolumeName::sanitize(&parts.into_iter().flatten().collect::<Vec<_>>().join("-"));
-    }
-    let name = match source.strip_prefix("/dev/") {
-        Some(device) if !device.starts_with("shm/") => device.replace('/', "-"),
-        _ => Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+fn default_volume(source: &VolumeUrl) -> VolumeName {
+    let path = match source {
+        VolumeUrl::Path(path) => path,
+        VolumeUrl::Image(RbdUrl { pool, namespace, image, .. }) => {
+            let parts = [Some(pool), namespace.as_ref(), Some(image)];
+            return VolumeName::sanitize(&parts.into_iter().flatten().cloned().collect::<Vec<_>>().join("-"));
+        }
+    };
+    let device = path.to_str().and_then(|path| path.strip_prefix("/dev/")).filter(|name| !name.starts_with("shm/"));
+    let name = match device {
+        Some(device) => device.replace('/', "-"),
+        None => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     VolumeName::sanitize(&name)
 }
@@ -249,7 +255,7 @@ mod tests {
             ("rbd:volumes/disk-1@monday?user=backup", "volumes-disk-1"),
             ("rbd:volumes/tenant/disk-1", "volumes-tenant-disk-1"),
         ] {
-            assert_eq!(default_volume(source).as_str(), name);
+            assert_eq!(default_volume(&source.parse().unwrap()).as_str(), name);
         }
     }
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::{Begin, DeleteJob};
 use septet_repository::pending;
+use septet_volume::VolumeUrl;
 
-use crate::{BadRequest, Doing, Engine, Observer, rbd};
+use crate::companion::Companion;
+use crate::{BadRequest, Doing, Engine, Observer, tracking};
 
 /// Deletes backups.
 #[derive(Debug, Clone)]
@@ -59,14 +61,17 @@ impl Engine<'_> {
         observer: &mut dyn Observer,
     ) -> anyhow::Result<u64> {
         let manifests = backups.iter().filter_map(|backup| self.repository.manifest(volume, backup).ok());
-        let sources: BTreeSet<_> = manifests.map(|manifest| manifest.source.name).collect();
+        let sources: BTreeSet<VolumeUrl> = manifests.filter_map(|manifest| manifest.source.name.parse().ok()).collect();
+        let companions: Vec<_> = sources.iter().filter_map(|source| Companion::start(source, self.timeout)).collect();
         observer.begins(&Doing::Delete { volume, backups: &backups });
         let begin = Begin::Delete(DeleteJob { repo: self.repo.clone(), volume: volume.clone(), backups });
         let report = self
             .runner
             .run(&begin, observer)
             .map_err(|error| error.with_what_is_left("the next delete of this volume removes the rest"))?;
-        sources.iter().for_each(|source| rbd::tidy(self, volume, source, None, observer));
+        for mut companion in companions {
+            tracking::tidy(self, &mut companion, volume, None, observer);
+        }
         Ok(report.progress.objects)
     }
 }

@@ -12,7 +12,7 @@ use septet_format::BlockHash;
 use septet_repository::{BackupReader, BlockIndex, Repository};
 
 use crate::BadRequest;
-use crate::rbd_diff::{Head, Version, Writer};
+use crate::diff_stream::{Head, Version, Writer};
 use crate::words::words;
 
 /// Writes a difference.

@@ -16,7 +16,7 @@ use septet_ipc::Compression;
 use septet_repository::{BackupReader, Repository};
 use septet_volume::Spool;
 
-use crate::rbd_diff::{Head, Reader};
+use crate::diff_stream::{Head, Reader};
 use crate::words::words;
 use crate::{BackupRequest, Compare, Made, Observer, Runner, back_up};
 
@@ -88,7 +88,6 @@ fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Re
     }
     layout.finish()?;
     let wanted = head.to.as_ref().and_then(|to| to.parse::<BackupId>().ok());
-    let source = format!("rbd-diff:{}@{}", head.from.as_deref().unwrap_or(""), head.to.as_deref().unwrap_or(""));
     Ok(BackupRequest {
         spool: Some(folder.to_owned()),
         volume: Some(request.volume.clone()),
@@ -96,8 +95,13 @@ fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Re
         compare: parent.map_or(Compare::Nothing, |parent| Compare::With(parent.backup)),
         block_bytes: Some(block_bytes),
         compression: request.compression,
-        ..BackupRequest::new(source)
+        ..BackupRequest::new(stream_name(&head).into())
     })
+}
+
+/// What the manifest calls the source of such a backup.
+fn stream_name(Head { from, to, .. }: &Head) -> PathBuf {
+    format!("rbd-diff:{}@{}", from.as_deref().unwrap_or(""), to.as_deref().unwrap_or("")).into()
 }
 
 /// The backup that the stream continues: the one that is named, or that is called like the snapshot.

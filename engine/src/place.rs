@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
-use septet_volume::{BadRbdUrl, RbdUrl};
+use septet_volume::{BadRbdUrl, RbdUrl, VolumeUrl};
 
 use crate::BadRequest;
 use crate::settings::TIMEOUT_DEFAULT;
@@ -32,23 +32,25 @@ pub enum UploadCheck {
     None,
 }
 
-/// What the agents are told of a volume: the absolute form of a path, or the name of an RBD image with
-/// all that says how to come to it.
+/// The volume that is meant: the absolute form of a path, or an image with all that says how to come to it.
 ///
 /// # Errors
 /// If it names no volume.
-pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<String> {
-    match path.to_str().filter(|text| RbdUrl::is_meant(text)) {
-        Some(text) => Ok(rbd_url(text, ceph)?.to_string()),
-        None if ceph.conf.is_some() || ceph.user.is_some() => {
-            Err(BadRequest(format!("{}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE", path.display())).into())
+pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| BadRequest(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
+    match text.parse().map_err(|error: BadRbdUrl| BadRequest(error.to_string()))? {
+        VolumeUrl::Image(url) => Ok(image(url, ceph)?.into()),
+        VolumeUrl::Path(_) if ceph.conf.is_some() || ceph.user.is_some() => {
+            Err(BadRequest(format!("{text}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE")).into())
         }
-        None => volume_path(path),
+        VolumeUrl::Path(path) => Ok(volume_path(&path)?.into()),
     }
 }
 
-fn rbd_url(text: &str, ceph: &CephAccess) -> Result<RbdUrl, BadRequest> {
-    let mut url: RbdUrl = text.parse().map_err(|error: BadRbdUrl| BadRequest(error.to_string()))?;
+fn image(mut url: RbdUrl, ceph: &CephAccess) -> Result<RbdUrl, BadRequest> {
+    let text = url.to_string();
     let given = [(&mut url.conf, &ceph.conf, "--ceph-conf"), (&mut url.user, &ceph.user, "--ceph-user")];
     for (place, option, name) in given {
         if place.is_some() && option.is_some() && place != option {
@@ -66,15 +68,11 @@ fn rbd_url(text: &str, ceph: &CephAccess) -> Result<RbdUrl, BadRequest> {
 
 /// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than
 /// what it points to today.
-fn volume_path(path: &Path) -> anyhow::Result<String> {
-    let text = path
-        .to_str()
-        .ok_or_else(|| BadRequest(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
-    if text.is_empty() {
+fn volume_path(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.as_os_str().is_empty() {
         return Err(BadRequest("an empty path names no volume".to_owned()).into());
     }
-    let absolute = absolute(path)?;
-    Ok(absolute.to_str().unwrap_or(text).to_owned())
+    absolute(path)
 }
 
 /// The repository for agents that may be at one request for `timeout`: S3 must give up, and say why,
@@ -133,11 +131,9 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 
 /// Refuses a source that is not there, before a repository is made for it. What it is, and whether it
 /// can be read, the reader says.
-pub(super) fn check_exists(source: &str) -> anyhow::Result<()> {
-    if RbdUrl::is_meant(source) {
-        return Ok(());
-    }
-    match std::fs::metadata(source) {
+pub(super) fn check_exists(source: &VolumeUrl) -> anyhow::Result<()> {
+    let Some(path) = source.path() else { return Ok(()) };
+    match std::fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => bail!("{source} does not exist: check the path"),
         Err(error) => bail!("{source}: the source can't be looked at: {}", words(&error)),

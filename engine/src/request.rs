@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use septet_format::{BackupId, Manifest, VolumeName};
 use septet_ipc::Compression;
+use septet_volume::VolumeUrl;
 use serde_json::Value;
 
 use crate::Report;
@@ -12,7 +13,7 @@ use crate::Report;
 #[derive(Debug, Clone)]
 pub struct BackupRequest {
     /// What to back up, as [`volume`](crate::volume) gives it.
-    pub source: String,
+    pub source: VolumeUrl,
     /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
     pub spool: Option<PathBuf>,
     /// Of the blocks that the source calls unchanged, so many in a million are read and compared all the same.
@@ -40,7 +41,7 @@ pub struct BackupRequest {
 
 impl BackupRequest {
     /// A backup of `source`, compared with the newest one of the volume, with what the command line has as defaults.
-    pub fn new(source: String) -> Self {
+    pub fn new(source: VolumeUrl) -> Self {
         Self {
             source,
             spool: None,

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use septet_format::Manifest;
 use septet_ipc::message::Damage;
 use septet_ipc::{Begin, RestoreJob};
-use septet_volume::RbdUrl;
+use septet_volume::VolumeUrl;
 
 use crate::backup::{pool_bytes, streams};
 use crate::observer::Watched;
-use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place, rbd};
+use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place};
 
 /// Writes a backup, or a part of it, to a volume.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub struct RestoreRequest {
     /// The backup: an id, `VOLUME/ID` or `VOLUME@latest`.
     pub backup: String,
     /// Where to, as [`volume`](crate::volume) gives it.
-    pub target: String,
+    pub target: VolumeUrl,
     /// Whether the image is to be made that is the target.
     pub create: bool,
     /// The first byte to restore.
@@ -36,7 +37,7 @@ pub struct RestoreRequest {
 
 impl RestoreRequest {
     /// A restore of the whole of `backup` to `target`, with what the command line has as defaults.
-    pub fn new(backup: String, target: String) -> Self {
+    pub fn new(backup: String, target: VolumeUrl) -> Self {
         Self {
             backup,
             target,
@@ -73,12 +74,12 @@ impl Engine<'_> {
         let target = &request.target;
         let manifest = self.repository.find(&request.backup)?;
         let length_bytes = length(request, &manifest)?;
-        check_target(target, &self.repo, &manifest, request.overwrite)?;
+        check_target(request, &self.repo, &manifest)?;
         let begin = Begin::Restore(RestoreJob {
             repo: self.repo.clone(),
             volume: manifest.volume.clone(),
             backup: manifest.backup.clone(),
-            target: target.clone(),
+            target: target.to_string(),
             overwrite: request.overwrite,
             zeroed: request.zeroed,
             keep_going: request.keep_going,
@@ -88,12 +89,13 @@ impl Engine<'_> {
             block_bytes: manifest.block_bytes,
             streams: streams(&self.repository, request.streams),
             pool_bytes: pool_bytes(self, Some(length_bytes)),
-            rbd: rbd::restore(target, request.create, &manifest)?,
+            create: request.create,
+            tracking: manifest.tracking.clone().filter(|_| target.image().is_some()).map(Box::new),
         });
-        if septet_volume::discard_abandoned(Path::new(target)) {
+        if target.path().is_some_and(septet_volume::discard_abandoned) {
             observer.note(&format!("removed the partial file of an interrupted restore to {target}"));
         }
-        let is_new = !RbdUrl::is_meant(target) && !Path::new(target).exists();
+        let is_new = target.path().is_some_and(|path| !path.exists());
         observer.begins(&Doing::Restore { volume: &manifest.volume, backup: &manifest.backup });
         let mut watched = Watched::new(observer);
         match self.runner.run(&begin, &mut watched) {
@@ -107,7 +109,7 @@ impl Engine<'_> {
 fn given_up(request: &RestoreRequest, is_new: bool, error: RunError, observer: &mut Watched) -> anyhow::Error {
     let target = &request.target;
     // An unfinished new file has a name of its own, which nobody takes for the volume.
-    septet_volume::discard_abandoned(Path::new(target));
+    target.path().map(septet_volume::discard_abandoned);
     if request.create {
         observer.note("what was restored may be left in an image IMAGE.septet-partial: the next restore removes it");
         return error.with_what_is_left("no image of that name was made");
@@ -140,16 +142,20 @@ fn length(request: &RestoreRequest, manifest: &Manifest) -> anyhow::Result<u64> 
 }
 
 /// Refuses what nobody can mean, before anything is opened for writing.
-fn check_target(target: &str, repo: &str, manifest: &Manifest, overwrite: bool) -> anyhow::Result<()> {
-    let path = Path::new(target);
+fn check_target(request: &RestoreRequest, repo: &str, manifest: &Manifest) -> anyhow::Result<()> {
+    let target = &request.target;
+    let Some(path) = target.path() else { return Ok(()) };
+    if request.create {
+        bail!(BadRequest(format!("{target}: --create is for rbd:POOL/IMAGE; a new file does not need it")));
+    }
     let repository = std::fs::canonicalize(repo.strip_prefix("file://").unwrap_or(repo));
     if let (Some(real), Ok(repository)) = (place::real_path(path), repository)
         && real.starts_with(repository)
     {
-        anyhow::bail!("{target} is inside the repository: a restore there would destroy what it restores from");
+        bail!("{target} is inside the repository: a restore there would destroy what it restores from");
     }
-    if !overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
-        anyhow::bail!("{target} is the volume that this backup was made from: add --overwrite to overwrite it");
+    if !request.overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
+        bail!("{target} is the volume that this backup was made from: add --overwrite to overwrite it");
     }
     Ok(())
 }

@@ -113,14 +113,14 @@ impl Test<'_> {
         let request = BackupRequest {
             volume: Some(self.volume.clone()),
             id: Some(self.id(id).parse()?),
-            ..BackupRequest::new(text(disk))
+            ..BackupRequest::new(disk.to_owned().into())
         };
         let manifest = back_up(&self.repo, &request, self.runner, self.timeout, observer)?.manifest;
         Ok(format!("{} blocks stored, {} unchanged", manifest.blocks.data, manifest.blocks.unchanged))
     }
 
     fn restore(&self, id: &str, target: &Path, observer: &mut dyn Observer) -> anyhow::Result<String> {
-        let request = RestoreRequest::new(format!("{}/{}", self.volume, self.id(id)), text(target));
+        let request = RestoreRequest::new(format!("{}/{}", self.volume, self.id(id)), target.to_owned().into());
         Ok(size(self.engine()?.restore(&request, observer)?.length_bytes))
     }
 
@@ -153,11 +153,6 @@ impl Test<'_> {
             let _ = self.delete(id, &mut ());
         }
     }
-}
-
-/// A path of ours as text.
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// Runs a step and tells of it as it passes.

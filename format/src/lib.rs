@@ -25,6 +25,7 @@ mod pending;
 mod repository;
 mod segment;
 mod table;
+mod tracking;
 
 pub use codec::Codec;
 pub use error::{FormatError, Result};
@@ -51,6 +52,7 @@ pub use table::{
     CHECKSUM_ENTRY_BYTES, EncodedTable, MAP_ENTRY_BYTES, PackedChunk, TABLE_CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES_MAX,
     TABLE_CHUNK_ENTRIES_MIN, TABLE_HEADER_BYTES, TableDirectory, TableEncoder, TableFront, TableHeader, encode_table,
 };
+pub use tracking::Tracking;
 
 /// The format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;

@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 
 /// The program's own, which has no library.
-#[path = "../../engine/src/rbd_diff/mod.rs"]
-mod rbd_diff;
+#[path = "../../engine/src/diff_stream/mod.rs"]
+mod diff_stream;
 
 mod words {
     pub(crate) fn words(error: &std::io::Error) -> String {
@@ -15,7 +15,7 @@ mod words {
 }
 
 fuzz_target!(|stream: &[u8]| {
-    let Ok(mut reader) = rbd_diff::Reader::new(stream) else { return };
+    let Ok(mut reader) = diff_stream::Reader::new(stream) else { return };
     let image_bytes = reader.head().bytes;
     let mut data = Vec::new();
     while let Ok(Some(record)) = reader.next() {

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use septet_format::{Pending, RepositoryInfo, keys};
-use septet_volume::RbdUrl;
+use septet_volume::VolumeUrl;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(info) = RepositoryInfo::decode(bytes) {
@@ -13,9 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(Pending::decode(&marker.encode()).expect("it was one before"), marker);
     }
     if let Ok(text) = std::str::from_utf8(bytes)
-        && let Ok(url) = text.parse::<RbdUrl>()
+        && let Ok(url) = text.parse::<VolumeUrl>()
     {
-        assert_eq!(url.to_string().parse::<RbdUrl>().expect("it was one before"), url);
+        assert_eq!(url.to_string().parse::<VolumeUrl>().expect("it was one before"), url);
     }
     if let Ok(text) = std::str::from_utf8(bytes)
         && keys::parse(text).is_some()

@@ -23,7 +23,7 @@ pub mod test_support;
 pub use agent::{Agent, Context, Item, Output, Work, Worker};
 pub use message::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, PoolName,
-    RbdBackup, RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
+    RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
 };
 pub use septet_sandbox::Needs;
 pub use shm::{NewSlot, Pool, Slot, Table};

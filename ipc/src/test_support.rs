@@ -35,7 +35,10 @@ pub fn backup_job() -> BackupJob {
         segment_bytes: 0,
         volume_bytes: None,
         resume: None,
-        rbd: None,
+        tracking: None,
+        base: None,
+        audit_ppm: 0,
+        spool: None,
     }
 }
 
@@ -55,7 +58,8 @@ pub fn restore_job() -> RestoreJob {
         block_bytes: BLOCK_BYTES,
         streams: 1,
         pool_bytes: 0,
-        rbd: None,
+        create: false,
+        tracking: None,
     }
 }
 

@@ -6,11 +6,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_format::{BackupId, BlockHash, Codec, Machine, VolumeName};
+use septet_format::{BackupId, BlockHash, Codec, Machine, Tracking, VolumeName};
 use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableKind, TableLine};
 use septet_ipc::{
-    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RbdBackup,
-    RbdOrigin, RbdRestore, RestoreJob, Resume, Sample, SlotId, State, VerifyJob,
+    AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RestoreJob,
+    Resume, Sample, SlotId, State, VerifyJob,
 };
 use uuid::Uuid;
 
@@ -63,13 +63,12 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn origin()(
-        (image_id, snapshot, data_pool) in any::<(String, String, Option<String>)>(),
-        (snapshot_id, order, features, stripe_unit_bytes, stripe_count) in any::<(u64, u64, u64, u64, u64)>(),
-    ) -> RbdOrigin {
-        RbdOrigin {
-            image_id, snapshot, snapshot_id, order, features, stripe_unit_bytes, stripe_count, data_pool,
-        }
+    fn tracking()(
+        (kind, source_id, snapshot, snapshot_id) in any::<(String, String, String, String)>(),
+        layout in proptest::collection::btree_map(any::<String>(), any::<u64>(), 0..4),
+    ) -> Box<Tracking> {
+        let layout = layout.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Box::new(Tracking { kind, source_id, snapshot, snapshot_id, layout })
     }
 }
 
@@ -83,7 +82,7 @@ prop_compose! {
         metadata in option::of(any::<String>().prop_map(|text| serde_json::json!({ "text": text }))),
         (audit_ppm, spool) in any::<(u32, Option<String>)>(),
         resume in option::of(any::<bool>()),
-        (base, origin) in (option::of(origin()), option::of(origin())),
+        (base, tracking) in (option::of(tracking()), option::of(tracking())),
         (source_kind, source_identity, machine_id, machine_name) in any::<(String, String, String, String)>(),
         attempt: u32,
     ) -> BackupJob {
@@ -93,7 +92,7 @@ prop_compose! {
             repo, repository, volume, backup, attempt, parent, sequence, block_bytes, compression, streams, pool_bytes,
             segment_bytes, volume_bytes, metadata,
             resume: resume.map(|unchanged| Resume { unchanged }),
-            rbd: Some(Box::new(RbdBackup { audit_ppm, base, origin, spool })),
+            tracking, base, audit_ppm, spool,
         }
     }
 }
@@ -104,11 +103,11 @@ prop_compose! {
         (volume, backup) in (volume(), backup()),
         (offset_bytes, length_bytes, volume_bytes) in any::<(u64, u64, u64)>(),
         (block_bytes, streams, pool_bytes) in any::<(u32, u32, u64)>(),
-        (create, origin) in (any::<bool>(), option::of(origin())),
+        (create, tracking) in (any::<bool>(), option::of(tracking())),
     ) -> RestoreJob {
         RestoreJob {
             repo, volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes,
-            block_bytes, streams, pool_bytes, rbd: Some(Box::new(RbdRestore { create, origin })),
+            block_bytes, streams, pool_bytes, create, tracking,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! RBD images as volumes: the reader and the volumewriter that speak to Ceph.
 //!
-//! [`Images`] opens an image for the one and for the other; [`identify`] tells a snapshot from every other,
-//! and [`tidy`] removes those that earlier backups have left. Nothing else of Septet is linked with librbd and librados.
+//! [`Images`] opens an image for the one and for the other; [`attend`] tells what a snapshot is, and removes those that
+//! earlier backups have left. Nothing else of Septet is linked with librbd and librados.
 
+mod attend;
 mod changes;
 mod connect;
 mod error;
 mod ffi;
+mod layout;
 mod rados;
 mod snapshots;
 mod source;
@@ -19,8 +21,7 @@ use septet_volume::{Source, Target};
 
 use crate::source::RbdSource;
 use crate::target::RbdTarget;
-pub use snapshots::tidy;
-pub use source::identify;
+pub use attend::attend;
 
 /// RBD images, by name: `rbd:POOL/IMAGE`.
 pub struct Images;

@@ -7,12 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use septet_agent_reader::Reader;
 use septet_agent_volumewriter::Volumewriter;
-use septet_format::BackupId;
 use septet_ipc::agent::{called_as, die_with_supervisor, run, show_name};
 use septet_ipc::{AgentKind, Event, Failure};
-use septet_rbd::{Images, identify, tidy};
+use septet_rbd::{Images, attend};
 use septet_volume::RbdUrl;
-use serde_json::json;
 
 /// The part of Septet that speaks to Ceph; `septet` starts it for volumes that are called rbd:….
 #[derive(Debug, Parser)]
@@ -24,24 +22,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print what a snapshot is by Ceph's own ids, as JSON
-    Identify {
-        /// The image with its snapshot
+    /// Answer questions about an image: a line of JSON each, from standard input to standard output
+    Attend {
+        /// The image, and the snapshot if one is meant
         image: RbdUrl,
-    },
-    /// Remove the snapshots that were made for a volume's backups
-    Tidy {
-        /// The image
-        image: RbdUrl,
-        /// The repository's id
-        #[arg(long)]
-        repository: String,
-        /// The volume's name in the repository
-        #[arg(long)]
-        volume: String,
-        /// A backup whose snapshot stays
-        #[arg(long)]
-        keep: Vec<BackupId>,
     },
 }
 
@@ -73,19 +57,11 @@ fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
 }
 
 fn by_hand() -> ExitCode {
-    let lines = match Arguments::parse().command {
-        Command::Identify { image } => {
-            identify(&image).map(|origin| origin.iter().map(|origin| json!(origin).to_string()).collect())
-        }
-        Command::Tidy { image, repository, volume, keep } => tidy(&image, &repository, &volume, &keep),
-    };
-    match lines {
-        Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            eprintln!("{failure}");
+    let Command::Attend { image } = Arguments::parse().command;
+    match attend(&image, std::io::stdin().lock(), std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -9,15 +9,14 @@
 //! the snapshots called `backup.ID.snap.REST`, and no others. Its own backup driver has a
 //! UUID for ID, so neither takes the other's snapshots for its own.
 
-use std::fmt::Display;
+use std::sync::Arc;
 
-use septet_format::BackupId;
+use septet_format::{BackupId, VolumeName};
 use septet_ipc::{BackupJob, Failure};
 use septet_volume::RbdUrl;
 
-use crate::connect::connect;
 use crate::ffi::Image;
-use crate::rados::Errno;
+use crate::rados::{Errno, Pool};
 
 /// What the names of all snapshots of Septet's begin with.
 const OURS: &str = "backup.septet.snap.";
@@ -28,20 +27,24 @@ pub(crate) fn name_for(job: &BackupJob) -> String {
 }
 
 /// What the names of all snapshots of this volume begin with.
-fn prefix(repository: &str, volume: &impl Display) -> String {
+fn prefix(repository: &str, volume: &VolumeName) -> String {
     format!("{OURS}{}+{volume}+", repository.get(..8).unwrap_or(repository))
 }
 
-/// Removes the snapshots that were made for backups of a volume, but for those in `keep`; what it
-/// removed, and what it could not and why.
+/// Removes the snapshots that were made for backups of a volume, but for those in `keep`; what it could not
+/// remove and why.
 ///
 /// # Errors
 /// When the image can't be opened.
-pub fn tidy(url: &RbdUrl, repository: &str, volume: &str, keep: &[BackupId]) -> Result<Vec<String>, Failure> {
-    let pool = connect(url)?;
+pub(crate) fn tidy(
+    pool: &Arc<Pool>,
+    url: &RbdUrl,
+    repository: &str,
+    volume: &VolumeName,
+    keep: &[BackupId],
+) -> Result<Vec<String>, Failure> {
     let name = url.name();
-    let read_only = Image::open_read_only(&pool, &url.image, None);
-    let surplus = match read_only {
+    let surplus = match Image::open_read_only(pool, &url.image, None) {
         // With the image its snapshots have gone.
         Err(Errno::NOENT) => return Ok(Vec::new()),
         image => surplus(&image.map_err(|errno| errno.at(&name, "open it"))?, repository, volume, keep)
@@ -50,7 +53,7 @@ pub fn tidy(url: &RbdUrl, repository: &str, volume: &str, keep: &[BackupId]) -> 
     if surplus.is_empty() {
         return Ok(Vec::new());
     }
-    let image = Image::open(&pool, &url.image).map_err(|errno| errno.at(&name, "open it"))?;
+    let image = Image::open(pool, &url.image).map_err(|errno| errno.at(&name, "open it"))?;
     let notes = surplus.iter().filter_map(|snapshot| match image.remove_snapshot(snapshot) {
         Ok(()) | Err(Errno::NOENT) => None,
         Err(Errno::BUSY) => Some(format!("{name}@{snapshot} stays: it is protected or has clones")),
@@ -59,8 +62,8 @@ pub fn tidy(url: &RbdUrl, repository: &str, volume: &str, keep: &[BackupId]) -> 
     Ok(notes.collect())
 }
 
-fn surplus(image: &Image, repository: &str, volume: &str, keep: &[BackupId]) -> Result<Vec<String>, Errno> {
-    let prefix = prefix(repository, &volume);
+fn surplus(image: &Image, repository: &str, volume: &VolumeName, keep: &[BackupId]) -> Result<Vec<String>, Errno> {
+    let prefix = prefix(repository, volume);
     let ours = image.snapshots()?.into_iter().map(|snapshot| snapshot.name);
     let surplus =
         |name: &String| name.strip_prefix(&prefix).is_some_and(|id| keep.iter().all(|kept| kept.as_str() != id));

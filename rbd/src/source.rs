@@ -5,14 +5,17 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
+use septet_format::Tracking;
 use septet_ipc::agent::note;
-use septet_ipc::{AgentKind, BackupJob, Failure, FailureKind, RbdOrigin};
+use septet_ipc::{AgentKind, BackupJob, Failure, FailureKind};
 use septet_volume::{Extent, ExtentKind, RbdUrl, Source, VolumeError};
 
 use crate::changes::{WINDOW_BYTES, Window};
 use crate::connect::connect;
 use crate::ffi::{Image, Snapshot};
+use crate::layout::{KIND, Layout};
 use crate::rados::{Errno, Pool};
 use crate::snapshots;
 
@@ -26,6 +29,7 @@ pub(crate) struct RbdSource {
     fast_diff: bool,
     object_bytes: u64,
     window: Mutex<Option<Window>>,
+    _closing: Option<Closing>,
 }
 
 /// What is compared with.
@@ -41,7 +45,8 @@ struct Opened {
     /// All snapshots of the image.
     all: Vec<Snapshot>,
     snapshot: Snapshot,
-    origin: RbdOrigin,
+    layout: Layout,
+    tracking: Tracking,
 }
 
 impl Opened {
@@ -53,18 +58,19 @@ impl Opened {
         let all = image.snapshots().map_err(wrong)?;
         let found = all.iter().find(|snapshot| snapshot.name == wanted).cloned();
         let snapshot = found.ok_or_else(|| gone(&name, wanted)).map_err(Failure::volume)?;
-        let origin = origin(&image, &snapshot).map_err(wrong)?;
-        Ok(Self { image, all, snapshot, origin })
+        let layout = Layout::of(&image).map_err(wrong)?;
+        let tracking = layout.tracking(&image, &snapshot).map_err(wrong)?;
+        Ok(Self { image, all, snapshot, layout, tracking })
     }
 }
 
-/// What a user's snapshot is; none if `url` names an image as a whole.
+/// What a user's snapshot is.
 ///
 /// # Errors
-/// When there is no such snapshot, or Ceph can't be asked.
-pub fn identify(url: &RbdUrl) -> Result<Option<RbdOrigin>, Failure> {
-    let Some(wanted) = &url.snapshot else { return Ok(None) };
-    Ok(Some(Opened::new(&connect(url)?, url, wanted)?.origin))
+/// When no snapshot is named, there is none of that name, or Ceph can't be asked.
+pub(crate) fn identify(pool: &Arc<Pool>, url: &RbdUrl) -> Result<Tracking, Failure> {
+    let wanted = url.snapshot.as_ref().ok_or_else(|| Failure::volume(format!("{url} names no snapshot")))?;
+    Ok(Opened::new(pool, url, wanted)?.tracking)
 }
 
 impl RbdSource {
@@ -73,25 +79,30 @@ impl RbdSource {
         let url: RbdUrl = job.source.parse().map_err(Failure::volume)?;
         let pool = connect(&url)?;
         let name = url.name();
-        let wrong = |errno: Errno| errno.at(&name, "look at it");
         let wanted = url.snapshot.clone().unwrap_or_else(|| snapshots::name_for(job));
-        if url.snapshot.is_none() {
+        let closing = match url.snapshot {
+            Some(_) => None,
             // What was stored already was read from it.
-            make_snapshot(&pool, &url, &wanted, job.resume.is_some_and(|resume| resume.unchanged))?;
-        }
-        let Opened { image, all, snapshot, origin } = Opened::new(&pool, &url, &wanted)?;
-        if job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref()).is_some_and(|known| *known != origin) {
+            None if job.resume.is_some_and(|resume| resume.unchanged) => {
+                find_snapshot(&pool, &url, &wanted)?;
+                None
+            }
+            None => Some(make_snapshot(&pool, &url, &wanted)?),
+        };
+        let Opened { image, all, snapshot, layout, tracking } = Opened::new(&pool, &url, &wanted)?;
+        if job.tracking.as_ref().is_some_and(|known| **known != tracking) {
             return Err(Failure::volume(gone(&name, &wanted)));
         }
-        let base = job.rbd.as_ref().and_then(|rbd| rbd.base.as_ref()).and_then(|base| {
-            find_base(base, &origin, &all, job.block_bytes, snapshot.bytes)
+        let base = job.base.as_ref().and_then(|base| {
+            find_base(base, &tracking, &snapshot, &all, job.block_bytes)
                 .inspect_err(|why| note(AgentKind::Reader, format!("{name}: {why}: all of it is read and compared")))
                 .ok()
         });
-        let fast_diff = image.has_fast_diff().map_err(wrong)?;
-        let object_bytes = 1 << origin.order.min(22);
-        job.rbd.get_or_insert_default().origin = Some(origin);
-        Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window: Mutex::default() })
+        let fast_diff = image.has_fast_diff().map_err(|errno| errno.at(&name, "look at it"))?;
+        let object_bytes = 1 << layout.order.min(22);
+        job.tracking = Some(Box::new(tracking));
+        let window = Mutex::default();
+        Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window, _closing: closing })
     }
 
     /// Asks Ceph what is in a window: from the object map which objects, and of these what exactly.
@@ -204,55 +215,64 @@ pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     }
 }
 
-/// Makes the backup's snapshot; one that a run of the same name has left is no good. The image is open for
-/// writing no longer than that: a reader that is killed later leaves no lock behind.
-/// Makes the backup's snapshot; or, for a backup that is resumed, finds it.
-fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str, is_made: bool) -> Result<(), Failure> {
-    if is_made {
-        let image = Image::open_read_only(pool, &url.image, None).map_err(|errno| not_open(errno, url, "image"))?;
-        let all = image.snapshots().map_err(|errno| errno.at(&url.name(), "list its snapshots"))?;
-        let why = || format!("{}: the snapshot that the interrupted run read is gone", url.name());
-        let found = all.iter().any(|known| known.name == snapshot);
-        return found.then_some(()).ok_or_else(|| Failure::new(FailureKind::Untrusted, why()));
+/// An image that another thread closes: to give its lock back takes as long as to read a good many blocks.
+struct Closing(Option<JoinHandle<()>>);
+
+impl Closing {
+    fn new(image: Image) -> Self {
+        // Where no thread can be had, it is closed here and now.
+        Self(thread::Builder::new().name("close".to_owned()).spawn(move || drop(image)).ok())
     }
+}
+
+impl Drop for Closing {
+    /// The process must not end before that: it would leave the lock behind.
+    fn drop(&mut self) {
+        // A thread that only drops does not panic.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+/// Makes the backup's snapshot. One that a run of the same name has left is no good. The image is open for
+/// writing no longer than that: a reader that is killed later leaves no lock behind.
+fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closing, Failure> {
     let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
     let made = match image.make_snapshot(snapshot) {
         Err(Errno::EXIST) => image.remove_snapshot(snapshot).and_then(|()| image.make_snapshot(snapshot)),
         made => made,
     };
-    made.map_err(|errno| errno.at(&url.name(), "make a snapshot of it"))
+    made.map_err(|errno| errno.at(&url.name(), "make a snapshot of it"))?;
+    Ok(Closing::new(image))
 }
 
-fn origin(image: &Image, snapshot: &Snapshot) -> Result<RbdOrigin, Errno> {
-    let (stripe_unit_bytes, stripe_count) = image.stripe()?;
-    Ok(RbdOrigin {
-        image_id: image.id()?,
-        snapshot: snapshot.name.clone(),
-        snapshot_id: snapshot.id,
-        order: image.order()?,
-        features: image.features()?,
-        stripe_unit_bytes,
-        stripe_count,
-        data_pool: image.data_pool()?,
-    })
+/// Makes sure that the snapshot of a backup that is resumed is there.
+fn find_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
+    let image = Image::open_read_only(pool, &url.image, None).map_err(|errno| not_open(errno, url, "image"))?;
+    let all = image.snapshots().map_err(|errno| errno.at(&url.name(), "list its snapshots"))?;
+    let why = || format!("{}: the snapshot that the interrupted run read is gone", url.name());
+    let found = all.iter().any(|known| known.name == snapshot);
+    found.then_some(()).ok_or_else(|| Failure::new(FailureKind::Untrusted, why()))
 }
 
 /// The parent's snapshot, if it is the very one; or why not.
 fn find_base(
-    parent: &RbdOrigin,
-    origin: &RbdOrigin,
+    parent: &Tracking,
+    tracking: &Tracking,
+    read: &Snapshot,
     all: &[Snapshot],
     block_bytes: u32,
-    bytes: u64,
 ) -> Result<Base, String> {
-    if parent.image_id != origin.image_id {
+    if parent.kind != KIND || parent.source_id != tracking.source_id {
         return Err("it was made anew since the last backup".to_owned());
     }
-    let found = all.iter().find(|snapshot| snapshot.id == parent.snapshot_id && snapshot.name == parent.snapshot);
+    let is_parent =
+        |snapshot: &&Snapshot| snapshot.id.to_string() == parent.snapshot_id && snapshot.name == parent.snapshot;
+    let found = all.iter().find(is_parent);
     let snapshot = found.ok_or_else(|| format!("the last backup's snapshot {} has gone", parent.snapshot))?.clone();
-    if snapshot.id > origin.snapshot_id {
+    if snapshot.id > read.id {
         return Err("it is older than the last backup".to_owned());
     }
+    let bytes = read.bytes;
     let same_end = snapshot.bytes.min(bytes);
     let whole_blocks = same_end - same_end % u64::from(block_bytes.max(1));
     let comparable_bytes = if snapshot.bytes == bytes { bytes } else { whole_blocks };

@@ -6,23 +6,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use septet_ipc::{Failure, RbdOrigin, RestoreJob};
+use septet_ipc::{Failure, RestoreJob};
 use septet_volume::{ByteRange, RbdUrl, Target, VolumeError};
 
 use crate::connect::connect;
 use crate::ffi::{Image, Shape, feature};
+use crate::layout::Layout;
 use crate::rados::{Errno, Pool};
 use crate::source::not_open;
 
-/// Features that a new image can be made with; others come about as it is used.
-const CREATABLE: u64 = feature::LAYERING
-    | feature::STRIPING
-    | feature::EXCLUSIVE_LOCK
-    | feature::OBJECT_MAP
-    | feature::FAST_DIFF
-    | feature::DEEP_FLATTEN
-    | feature::JOURNALING
-    | feature::DATA_POOL;
 /// What librbd calls the locks that it takes, and breaks, itself. Any other was made by hand.
 const MANAGED_LOCK: &str = "auto ";
 /// What a new image is called until it is finished.
@@ -49,9 +41,9 @@ impl RbdTarget {
             return Err(Failure::volume(format!("{name} is a snapshot, which nobody can write: name an image")));
         }
         let pool = connect(&url)?;
-        let rbd = job.rbd.as_deref().cloned().unwrap_or_default();
-        if rbd.create {
-            return Self::create(&pool, &url, job.volume_bytes, rbd.origin.as_ref());
+        if job.create {
+            let shape = job.tracking.as_ref().and_then(|tracking| Layout::backed_up(tracking)).map(Layout::shape);
+            return Self::create(&pool, &url, job.volume_bytes, shape);
         }
         if !job.overwrite {
             let opened = Image::open_read_only(&pool, &url.image, None);
@@ -70,7 +62,7 @@ impl RbdTarget {
         Ok(Self { name, image, bytes: job.volume_bytes, unfinished: Mutex::default(), is_new: false })
     }
 
-    fn create(pool: &Arc<Pool>, url: &RbdUrl, bytes: u64, origin: Option<&RbdOrigin>) -> Result<Self, Failure> {
+    fn create(pool: &Arc<Pool>, url: &RbdUrl, bytes: u64, shape: Option<Shape>) -> Result<Self, Failure> {
         let name = url.name();
         match Image::open_read_only(pool, &url.image, None) {
             Err(Errno::NOENT) => {}
@@ -79,7 +71,6 @@ impl RbdTarget {
         }
         let partial = format!("{}{PARTIAL_SUFFIX}", url.image);
         discard_abandoned(pool, &partial, &name)?;
-        let shape = origin.map(shape_of);
         pool.create(&partial, bytes, shape.as_ref()).map_err(|errno| match &shape {
             Some(Shape { data_pool: Some(pool), .. }) if errno == Errno::NOENT => {
                 Failure::volume(format!("{name} can't be made: its data was in the pool {pool}, which is not here"))
@@ -179,16 +170,5 @@ fn claim(image: &Image, name: &str) -> Result<(), Failure> {
     match image.features().map_err(|errno| errno.at(name, "look at it"))? & feature::EXCLUSIVE_LOCK {
         0 => Ok(()),
         _ => image.lock().map_err(|errno| errno.at(name, "lock it")),
-    }
-}
-
-/// A new image like the old one.
-fn shape_of(origin: &RbdOrigin) -> Shape {
-    let striped = origin.features & feature::STRIPING != 0;
-    Shape {
-        features: origin.features & CREATABLE,
-        order: origin.order,
-        stripe: striped.then_some((origin.stripe_unit_bytes, origin.stripe_count)),
-        data_pool: origin.data_pool.clone(),
     }
 }

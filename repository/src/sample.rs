@@ -293,6 +293,7 @@ pub(crate) fn manifest(backup: &str, sources: &[&str]) -> Manifest {
         checksums: nothing,
         map: nothing,
         sources: sources.iter().map(source).collect(),
+        tracking: None,
         extensions: BTreeMap::new(),
     }
 }

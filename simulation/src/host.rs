@@ -119,12 +119,12 @@ impl Host {
     }
 
     /// Has the volume hold this; a volume that does already stays the same file, as a snapshot would.
-    fn fill_volume(&self, content: &[u8]) -> String {
+    fn fill_volume(&self, content: &[u8]) -> PathBuf {
         let volume = self.file("volume");
         if fs::read(&volume).ok().as_deref() != Some(content) {
             fs::write(&volume, content).expect("the volume");
         }
-        utf8(volume)
+        volume
     }
 
     /// What `septet backup` does. `chosen` is told the backup's id before it can come into being.
@@ -144,7 +144,7 @@ impl Host {
             streams: 1,
             // Several segments, each of several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
-            ..BackupRequest::new(self.fill_volume(wish.content))
+            ..BackupRequest::new(self.fill_volume(wish.content).into())
         };
         let runner = self.runner(rng);
         let made = self.engine(&runner).back_up(&request, &mut Listener(chosen)).map_err(text)?;
@@ -216,7 +216,7 @@ impl Host {
     pub fn restore(&self, backup: &BackupId, rng: &mut Rng) -> Done<Vec<u8>> {
         let target = self.file("restored");
         let request =
-            RestoreRequest { streams: Some(1), ..RestoreRequest::new(self.name_of(backup), utf8(target.clone())) };
+            RestoreRequest { streams: Some(1), ..RestoreRequest::new(self.name_of(backup), target.clone().into()) };
         self.engine(&self.runner(rng)).restore(&request, &mut ()).map_err(text)?;
         let restored = fs::read(&target).expect("the target");
         fs::remove_file(target).expect("removing the target");
@@ -279,8 +279,4 @@ impl Host {
         let left: Vec<_> = keys.filter(|key| self.is_tombstone(key)).collect();
         assert_eq!(left, [""; 0], "tombstones that nobody needs");
     }
-}
-
-fn utf8(path: PathBuf) -> String {
-    path.into_os_string().into_string().expect("a path in UTF-8")
 }

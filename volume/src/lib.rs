@@ -12,6 +12,7 @@ mod file;
 mod rbd_url;
 mod source;
 mod target;
+mod url;
 
 /// Where the properties of block devices are read.
 pub const DEVICE_FILES: &str = "/sys";
@@ -30,3 +31,4 @@ pub use file::target::{FileTarget, TargetOptions};
 pub use rbd_url::{BadRbdUrl, RbdUrl};
 pub use source::Source;
 pub use target::Target;
+pub use url::VolumeUrl;

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 const SEPARATORS: &AsciiSet = &CONTROLS.add(b'%').add(b'&');
 
 /// An RBD image or snapshot, and how to come to its cluster. What is not given is as Ceph has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RbdUrl {
     /// The pool.
     pub pool: String,
@@ -44,11 +44,6 @@ pub struct BadRbdUrl {
 impl RbdUrl {
     /// What every name of an image starts with.
     pub const SCHEME: &str = "rbd:";
-
-    /// Whether the text means an RBD image.
-    pub fn is_meant(text: &str) -> bool {
-        text.starts_with(Self::SCHEME)
-    }
 
     /// The name without how to come to it: `rbd:POOL/IMAGE@SNAPSHOT`.
     pub fn name(&self) -> String {

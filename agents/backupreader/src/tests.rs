@@ -166,6 +166,7 @@ fn commit(repository: &Repository, geometry: Geometry, segment: SegmentRef, plac
             backup: backup(),
             segments: vec![segment],
         }],
+        tracking: None,
         extensions: std::collections::BTreeMap::new(),
     };
     repository.commit(&manifest).unwrap();

@@ -63,7 +63,8 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
         checksums,
         map,
         sources,
-        extensions: extensions(agent)?,
+        tracking: agent.job.tracking.as_deref().cloned(),
+        extensions: extensions(agent),
     })
 }
 
@@ -71,21 +72,17 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
 fn source(agent: &Metawriter) -> Source {
     let job = &agent.job;
     let mut identity = job.source_identity.clone();
-    if let Some(origin) = job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref())
+    if let Some(tracking) = &job.tracking
         && let Some((place, _)) = identity.rsplit_once('/')
     {
-        identity = format!("{place}/{}", origin.image_id);
+        identity = format!("{place}/{}", tracking.source_id);
     }
     Source { name: job.source.clone(), kind: job.source_kind.clone(), identity }
 }
 
-/// What whoever asked for the backup wants to find again, and what the reader said of the image: for the
-/// next backup, and for a restore that makes it anew.
-fn extensions(agent: &Metawriter) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
-    let origin = agent.job.rbd.as_ref().and_then(|rbd| rbd.origin.as_ref());
-    let origin = origin.map(serde_json::to_value).transpose().map_err(Failure::protocol)?;
-    let known = [("metadata", agent.job.metadata.clone()), ("rbd", origin)];
-    Ok(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+/// What whoever asked for the backup wants to find again.
+fn extensions(agent: &Metawriter) -> BTreeMap<String, serde_json::Value> {
+    agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect()
 }
 
 /// This backup's segments in the order of their numbers: none of those that this attempt has written may be missing.

@@ -3,7 +3,7 @@
 //! A `map` command is answered by extents on the block grid: holes, which are never read, and
 //! extents that may hold data. A command to read is answered by one command a block, each with a
 //! slot of shared memory that holds the bytes. What a volume is, is a type parameter, so that a
-//! reader of RBD images is this one with another [`OpenSource`].
+//! reader of images is this one with another [`OpenSource`].
 
 mod audit;
 mod grid;
@@ -42,15 +42,14 @@ pub struct Files;
 
 impl OpenSource for Files {
     fn open(job: &mut BackupJob) -> Result<Box<dyn Source>, Failure> {
-        if let Some(spool) = job.rbd.as_ref().and_then(|rbd| rbd.spool.as_ref()) {
+        if let Some(spool) = &job.spool {
             return Ok(Box::new(SpooledSource::open(Path::new(spool)).map_err(Failure::volume)?));
         }
         Ok(Box::new(FileSource::open(Path::new(&job.source)).map_err(Failure::volume)?))
     }
 
     fn needs(job: &BackupJob) -> Needs {
-        let spool = job.rbd.as_ref().and_then(|rbd| rbd.spool.as_ref());
-        Needs::nothing().read(spool.unwrap_or(&job.source)).read(septet_volume::DEVICE_FILES)
+        Needs::nothing().read(job.spool.as_ref().unwrap_or(&job.source)).read(septet_volume::DEVICE_FILES)
     }
 }
 
@@ -84,7 +83,7 @@ impl<O: OpenSource> Agent for Reader<O> {
         // A block in each stream's hands, and as many on their way.
         let least = 2 * streams as u64 * u64::from(job.block_bytes);
         let pool = context.pool(job.block_bytes, job.pool(least))?;
-        let audit = Audit::new(geometry, job.rbd.as_ref().map_or(0, |rbd| rbd.audit_ppm));
+        let audit = Audit::new(geometry, job.audit_ppm);
         let known = Known::new(geometry);
         Ok(Self { source, geometry, streams, pool, audit, known, opened_by: PhantomData })
     }

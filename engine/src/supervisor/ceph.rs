@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use septet_ipc::{AgentKind, Begin};
-use septet_volume::RbdUrl;
+use septet_volume::VolumeUrl;
 
 use crate::words::words;
 
@@ -19,10 +19,14 @@ const VARIABLES: [&str; 5] = ["PATH", "LANG", "RUST_BACKTRACE", "HOME", "LD_LIBR
 /// Whether this agent of the job is to speak to Ceph.
 pub(crate) fn speaks(kind: AgentKind, begin: &Begin) -> bool {
     match (kind, begin) {
-        (AgentKind::Reader, Begin::Backup(job)) => RbdUrl::is_meant(&job.source),
-        (AgentKind::Volumewriter, Begin::Restore(job)) => RbdUrl::is_meant(&job.target),
+        (AgentKind::Reader, Begin::Backup(job)) => job.spool.is_none() && is_image(&job.source),
+        (AgentKind::Volumewriter, Begin::Restore(job)) => is_image(&job.target),
         _ => false,
     }
+}
+
+fn is_image(volume: &str) -> bool {
+    volume.parse().is_ok_and(|url: VolumeUrl| url.image().is_some())
 }
 
 /// The binary: beside this one, else wherever PATH has it.

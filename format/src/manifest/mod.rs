@@ -20,7 +20,7 @@ pub use envelope::{MANIFEST_BYTES_MAX, Record};
 pub use tombstone::{Tombstone, TombstoneReason};
 
 use crate::error::Result;
-use crate::{BackupId, BlockHash, Features, Geometry, Machine, Source, VolumeName, keys};
+use crate::{BackupId, BlockHash, Features, Geometry, Machine, Source, Tracking, VolumeName, keys};
 
 const WHAT: &str = "manifest";
 
@@ -76,6 +76,9 @@ pub struct Manifest {
     pub map: TableRef,
     /// Every segment that the map names, by the backup that wrote it: oldest first, own last.
     pub sources: Vec<SourceBackup>,
+    /// What was read, if the source keeps track of its changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<Tracking>,
     /// What later versions add that older ones may ignore.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::FormatError;
+use crate::{FormatError, Tracking};
 
 fn segment(number: u32) -> SegmentRef {
     SegmentRef { number, bytes: 1 << 20, hash: BlockHash::of(b"index"), live_bytes: 4096 }
@@ -45,6 +45,7 @@ fn manifest() -> Manifest {
         checksums: TableRef { generation: 2, bytes: 64, root: BlockHash::of(b"checksums") },
         map: TableRef { generation: 0, bytes: 64, root: BlockHash::of(b"map") },
         sources: vec![source("b1", &[0, 5]), source("b3", &[0])],
+        tracking: None,
         extensions: BTreeMap::new(),
     }
 }
@@ -71,7 +72,10 @@ proptest! {
         (manifest.source.name, manifest.sequence) = (source, sequence);
         manifest.parent.take_if(|_| full);
         manifest.sources[0].segments = numbers.into_iter().map(segment).collect();
-        manifest.extensions.insert("rbd".to_owned(), serde_json::json!({"snapshot": "s"}));
+        manifest.extensions.insert("later".to_owned(), serde_json::json!({"since": "s"}));
+        let layout = [("order".to_owned(), data.into())].into_iter().collect();
+        let [kind, source_id, snapshot, snapshot_id] = ["rbd", "1", "s", "4"].map(str::to_owned);
+        manifest.tracking = Some(Tracking { kind, source_id, snapshot, snapshot_id, layout });
         let bytes = manifest.encode();
         prop_assert_eq!(Manifest::decode(&bytes).unwrap(), manifest.clone());
         prop_assert_eq!(manifest.encode(), bytes);

@@ -155,6 +155,7 @@ fn manifest(sequence: u64, backup: &BackupId, data: u64) -> Manifest {
         checksums: nothing,
         map: nothing,
         sources: Vec::new(),
+        tracking: None,
         extensions: BTreeMap::new(),
     }
 }

@@ -7,16 +7,16 @@
 
 use std::ops::RangeInclusive;
 
-use septet_format::{BackupId, Geometry, Machine, VolumeName};
+use septet_format::{BackupId, Geometry, Machine, Tracking, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::rbd::{RbdBackup, RbdRestore};
 
 /// The job of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a process has one job and hardly moves it")]
 pub enum Begin {
     /// Back up a volume.
     Backup(BackupJob),
@@ -85,9 +85,19 @@ pub struct BackupJob {
     /// What an interrupted run has left that this one goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
-    /// What only a backup of an RBD image needs.
+    /// What is read, where the source keeps track of its changes: added by the reader. If it is known before, the
+    /// reader reads nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rbd: Option<Box<RbdBackup>>,
+    pub tracking: Option<Box<Tracking>>,
+    /// What the parent read; none: the source is not asked what changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Box<Tracking>>,
+    /// How many in a million of the blocks that the source calls unchanged are read and compared all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audit_ppm: u32,
+    /// A folder in which a stream of changes was laid out: that is read, and no volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<String>,
 }
 
 /// A backup that goes on where a run that died has left it: the segments of earlier attempts are taken over, as far as
@@ -130,9 +140,12 @@ pub struct RestoreJob {
     pub streams: u32,
     /// The size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
-    /// What only a restore to an RBD image needs.
+    /// Whether the target is an image that is to be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create: bool,
+    /// What the backup read: how to make such an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rbd: Option<Box<RbdRestore>>,
+    pub tracking: Option<Box<Tracking>>,
 }
 
 /// A check of all that some backups of one volume name.
@@ -181,6 +194,10 @@ pub struct DeleteJob {
 /// What a pool of a backup has at first, bytes: room for the 32 MiB that the master has under way, and for slots that are
 /// free and not home yet. Who still waits for a slot waits for the store.
 const POOL_BYTES_FIRST: u64 = 40 << 20;
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
 
 impl BackupJob {
     /// What a pool has at first and what it may grow to, bytes, if it must have `least`. A quarter is there from the

@@ -7,22 +7,22 @@
 
 mod begin;
 mod command;
+mod companion;
 mod failure;
 mod ids;
 mod intake;
 mod line;
-mod rbd;
 mod status;
 mod wire;
 
 pub use begin::{BackupJob, Begin, Compression, DeleteJob, RestoreJob, Resume, Sample, VerifyJob};
 pub use command::{Command, State};
+pub use companion::{Answer, Question};
 pub use failure::{Failure, FailureKind};
 pub use ids::{AgentKind, BadId, PoolName, SlotId};
 pub use intake::Intake;
 pub use line::{
     BadLine, CheckedLine, LINE_BYTES_MAX, Message, PoolLine, SegmentLine, SegmentName, TableKind, TableLine,
 };
-pub use rbd::{RbdBackup, RbdOrigin, RbdRestore};
 pub use status::{Damage, Event, Progress, Status};
 pub use wire::{Receiver, Sender};

@@ -3,7 +3,7 @@
 //! Each list is made from a `match` without a wildcard or a literal with all fields: what is added
 //! to the code does not compile here until it stands in the list, and then in the document.
 
-use septet_format::{BlockHash, Codec, Machine};
+use septet_format::{BlockHash, Codec, Machine, Tracking};
 use septet_ipc::message::{
     CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableKind, TableLine,
 };
@@ -70,7 +70,10 @@ pub(crate) fn jobs() -> [Begin; 4] {
             segment_bytes: 1,
             volume_bytes: Some(1),
             resume: Some(Resume { unchanged: true }),
-            rbd: Some(Box::default()),
+            tracking: Some(Box::new(tracking())),
+            base: Some(Box::new(tracking())),
+            audit_ppm: 1,
+            spool: Some("s".to_owned()),
         }),
         Begin::Restore(RestoreJob {
             repo: repo.clone(),
@@ -86,7 +89,8 @@ pub(crate) fn jobs() -> [Begin; 4] {
             block_bytes: 65536,
             streams: 1,
             pool_bytes: 1,
-            rbd: Some(Box::default()),
+            create: true,
+            tracking: Some(Box::new(tracking())),
         }),
         Begin::Verify(VerifyJob {
             repo: repo.clone(),
@@ -103,6 +107,16 @@ pub(crate) fn jobs() -> [Begin; 4] {
         Begin::Backup(_) | Begin::Restore(_) | Begin::Verify(_) | Begin::Delete(_) => {}
     });
     all
+}
+
+fn tracking() -> Tracking {
+    Tracking {
+        kind: "rbd".to_owned(),
+        source_id: "5e2f6b8b4567".to_owned(),
+        snapshot: "s".to_owned(),
+        snapshot_id: "4".to_owned(),
+        layout: [("order".to_owned(), 22.into())].into_iter().collect(),
+    }
 }
 
 pub(crate) fn command() -> Command {

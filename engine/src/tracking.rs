@@ -1,0 +1,80 @@
+//! Sources that know what changed since a backup: what a backup is told of that, and the removal of the snapshots
+//! that earlier backups needed for it.
+
+use std::time::Duration;
+
+use septet_format::{BackupId, Manifest, Tracking, VolumeName};
+use septet_ipc::message::{Answer, Question};
+use septet_repository::{Repository, pending};
+use septet_volume::VolumeUrl;
+
+use crate::companion::Companion;
+use crate::{BackupRequest, Engine, Observer};
+
+/// A snapshot that is not removed in this time is left to the next backup; after a failure, for which
+/// the storage may be the cause, in less.
+const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
+
+/// What a user's snapshot is by the storage's own ids, which no other has; none for any other source.
+pub(super) fn identify(
+    companion: Option<&mut Companion>,
+    source: &VolumeUrl,
+    timeout: Duration,
+) -> anyhow::Result<Option<Tracking>> {
+    let is_snapshot = source.image().is_some_and(|image| image.snapshot.is_some());
+    let Some(companion) = companion.filter(|_| is_snapshot) else { return Ok(None) };
+    match companion.ask(&Question::Identify, timeout).map_err(anyhow::Error::msg)? {
+        Answer::Tracking(tracking) => Ok(Some(*tracking)),
+        answer => anyhow::bail!("{source}: asked what the snapshot is, its storage said {answer:?}"),
+    }
+}
+
+/// What the parent read, if the source is to be asked what changed since.
+pub(super) fn base(
+    request: &BackupRequest,
+    parent: Option<&Manifest>,
+    observer: &mut dyn Observer,
+) -> Option<Box<Tracking>> {
+    if request.spool.is_some() || request.source.image().is_none() {
+        return None;
+    }
+    let base = parent.and_then(|parent| parent.tracking.clone());
+    if parent.is_some() && base.is_none() {
+        observer.note("the last backup was not made from an RBD image: the whole image is read and compared");
+    }
+    base.map(Box::new)
+}
+
+/// Removes the snapshots that this volume's backups have left, but for the one that the next backup is
+/// to be compared with, and those of backups that are under way. What fails is left to the next backup.
+pub(super) fn tidy(
+    engine: &Engine,
+    companion: &mut Companion,
+    volume: &VolumeName,
+    failed: Option<&anyhow::Error>,
+    observer: &mut dyn Observer,
+) {
+    let timeout_max = if failed.is_some() { TIDY_TIMEOUT_FAILED } else { TIDY_TIMEOUT_MAX };
+    let timeout = engine.timeout.min(timeout_max);
+    let repository = engine.repository.id();
+    let result = kept(&engine.repository, volume)
+        .and_then(|keep| companion.ask(&Question::Tidy { repository, volume: volume.clone(), keep }, timeout));
+    match result {
+        Ok(Answer::Notes(notes)) => notes.iter().for_each(|text| observer.note(text)),
+        Ok(answer) => observer.note(&format!("snapshots of earlier backups may stay: their storage said {answer:?}")),
+        // One cause is told once.
+        Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
+        Err(why) => observer.note(&format!("the next backup removes the snapshots of earlier ones: {why}")),
+    }
+}
+
+fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, String> {
+    let newest = repository.newest(volume).map_err(|error| error.to_string())?;
+    let under_way = pending::list(repository, volume).map_err(|error| error.to_string())?;
+    let alive = under_way.pending.into_iter().filter(|marker| !pending::is_dead(marker));
+    let unknown = under_way.unreadable.into_iter().map(|(backup, _)| backup);
+    let mut keep: Vec<_> = alive.map(|marker| marker.backup).chain(unknown).collect();
+    keep.extend(newest.map(|manifest| manifest.backup));
+    Ok(keep)
+}
