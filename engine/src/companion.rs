@@ -19,11 +19,11 @@ use crate::words::words;
 /// An answer is a line, and no longer than this, bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The process, or why there is none: nothing is lost by that until something is asked.
+/// The process, or why it was not started. The reason is told when something is asked.
 pub(super) struct Companion(Result<Running, String>);
 
 impl Companion {
-    /// Starts one if the volume is an image; nobody else needs any.
+    /// Starts one if the volume is an image. Other volumes need none.
     pub(super) fn start(volume: &VolumeUrl, timeout: Duration) -> Option<Self> {
         volume.image().map(|_| Self(Running::start(volume, timeout)))
     }
@@ -52,7 +52,7 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         ceph::set_environment(&mut command, timeout);
         command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
-        // A terminal's Ctrl-C is for us: it is asked to tidy up after that, too.
+        // The terminal's Ctrl-C must not end it: after an interruption it is still asked to tidy up.
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| ceph::not_started(&error).to_string())?;
         match (child.stdin.take(), child.stdout.take()) {
@@ -65,7 +65,7 @@ impl Running {
     fn ask(&mut self, question: &Question, until: Instant) -> Result<Option<Answer>, String> {
         let mut line = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         line.push(b'\n');
-        // One that has ended says why by what it wrote last.
+        // If the process has ended, the read below finds that out, and its last words say why.
         let _ = self.questions.write_all(&line);
         let mut said = Vec::new();
         while !said.ends_with(b"\n") {

@@ -18,6 +18,7 @@ mod import_diff;
 mod list;
 mod observer;
 mod place;
+mod plan;
 mod rebuild;
 mod request;
 mod restore;

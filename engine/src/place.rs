@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
-use septet_volume::{BadRbdUrl, RbdUrl, VolumeUrl};
+use septet_volume::VolumeUrl;
 
 use crate::BadRequest;
 use crate::settings::TIMEOUT_DEFAULT;
@@ -40,8 +40,12 @@ pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
     let text = path
         .to_str()
         .ok_or_else(|| BadRequest(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
-    match text.parse().map_err(|error: BadRbdUrl| BadRequest(error.to_string()))? {
-        VolumeUrl::Image(url) => Ok(image(url, ceph)?.into()),
+    match text.parse().map_err(|error| BadRequest(format!("{error}")))? {
+        VolumeUrl::Image(mut image) => {
+            image.conf = either(image.conf, &ceph.conf, text, "--ceph-conf")?.map(|conf| absolute_text(&conf));
+            image.user = either(image.user, &ceph.user, text, "--ceph-user")?;
+            Ok(VolumeUrl::Image(image))
+        }
         VolumeUrl::Path(_) if ceph.conf.is_some() || ceph.user.is_some() => {
             Err(BadRequest(format!("{text}: --ceph-conf and --ceph-user are for rbd:POOL/IMAGE")).into())
         }
@@ -49,21 +53,17 @@ pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
     }
 }
 
-fn image(mut url: RbdUrl, ceph: &CephAccess) -> Result<RbdUrl, BadRequest> {
-    let text = url.to_string();
-    let given = [(&mut url.conf, &ceph.conf, "--ceph-conf"), (&mut url.user, &ceph.user, "--ceph-user")];
-    for (place, option, name) in given {
-        if place.is_some() && option.is_some() && place != option {
-            return Err(BadRequest(format!("{text} and {name} say different things: leave one out")));
-        }
-        *place = place.take().or_else(|| option.clone());
+/// What the volume's name says, or else the option `name`. They must not contradict each other.
+fn either(said: Option<String>, given: &Option<String>, text: &str, name: &str) -> Result<Option<String>, BadRequest> {
+    if said.is_some() && given.is_some() && said != *given {
+        return Err(BadRequest(format!("{text} and {name} say different things: leave one out")));
     }
-    // The agents run in the same directory, but a manifest outlives it.
-    url.conf = url.conf.map(|conf| match std::path::absolute(&conf) {
-        Ok(path) => path.to_string_lossy().into_owned(),
-        Err(_) => conf,
-    });
-    Ok(url)
+    Ok(said.or_else(|| given.clone()))
+}
+
+/// The agents run in the same directory, but a manifest outlives it.
+fn absolute_text(path: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than

@@ -1,5 +1,5 @@
-//! Sources that know what changed since a backup: what a backup is told of that, and the removal of the snapshots
-//! that earlier backups needed for it.
+//! Sources that know what changed since a backup: what the next backup asks them, and the removal of snapshots that it
+//! no longer needs.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use septet_volume::VolumeUrl;
 use crate::companion::Companion;
 use crate::{BackupRequest, Engine, Observer};
 
-/// A snapshot that is not removed in this time is left to the next backup; after a failure, for which
-/// the storage may be the cause, in less.
+/// How long the removal of snapshots may take. What is left the next backup removes. After a failure it may take less,
+/// because the storage may be the cause.
 const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
 
-/// What a user's snapshot is by the storage's own ids, which no other has; none for any other source.
+/// What the storage says of a snapshot that the user named: ids that it never uses again. None for any other source.
 pub(super) fn identify(
     companion: Option<&mut Companion>,
     source: &VolumeUrl,
@@ -35,7 +35,7 @@ pub(super) fn base(
     request: &BackupRequest,
     parent: Option<&Manifest>,
     observer: &mut dyn Observer,
-) -> Option<Box<Tracking>> {
+) -> Option<Tracking> {
     if request.spool.is_some() || request.source.image().is_none() {
         return None;
     }
@@ -43,11 +43,11 @@ pub(super) fn base(
     if parent.is_some() && base.is_none() {
         observer.note("the last backup was not made from an RBD image: the whole image is read and compared");
     }
-    base.map(Box::new)
+    base
 }
 
-/// Removes the snapshots that this volume's backups have left, but for the one that the next backup is
-/// to be compared with, and those of backups that are under way. What fails is left to the next backup.
+/// Removes the snapshots that this volume's backups have left. The snapshot of the newest backup stays, because the next
+/// one is compared with it, and so do those of backups that are being made. What fails is left to the next backup.
 pub(super) fn tidy(
     engine: &Engine,
     companion: &mut Companion,
@@ -63,7 +63,7 @@ pub(super) fn tidy(
     match result {
         Ok(Answer::Notes(notes)) => notes.iter().for_each(|text| observer.note(text)),
         Ok(answer) => observer.note(&format!("snapshots of earlier backups may stay: their storage said {answer:?}")),
-        // One cause is told once.
+        // The error of the backup says so already.
         Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
         Err(why) => observer.note(&format!("the next backup removes the snapshots of earlier ones: {why}")),
     }

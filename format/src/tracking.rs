@@ -1,7 +1,7 @@
-//! How a source tells what changed since an earlier backup of it.
+//! What a source that keeps track of its changes says of itself.
 //!
-//! A backup keeps what it was told. The next one asks the source for its changes only if all of it still holds, and
-//! a restore can make the source anew as it was.
+//! A backup stores it. The next backup asks the source what changed only if the ids are still the same. A restore can
+//! make the source anew with the same layout.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 /// The state of a source that a backup read, by the source's own names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracking {
-    /// Who keeps track: `rbd`. Only the same kind understands the rest.
+    /// Who keeps track: `rbd` is Ceph. Another kind does not understand the rest.
     pub kind: String,
-    /// The source's own id: one that is made anew under the same name has another.
+    /// The source's own id. A new source of the same name has another.
     pub source_id: String,
     /// The name of the snapshot that was read.
     pub snapshot: String,

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use septet_format::Tracking;
 use septet_ipc::agent::note;
 use septet_ipc::{AgentKind, BackupJob, Failure, FailureKind};
-use septet_volume::{Extent, ExtentKind, RbdUrl, Source, VolumeError};
+use septet_volume::{Extent, ExtentKind, RbdUrl, Source, VolumeError, VolumeUrl};
 
 use crate::changes::{WINDOW_BYTES, Window};
 use crate::connect::connect;
@@ -35,7 +35,8 @@ pub(crate) struct RbdSource {
 /// What is compared with.
 struct Base {
     snapshot: Snapshot,
-    /// Up to here both have the same blocks: a last one that was short is not comparable.
+    /// Up to here both have the same blocks. A short last block of one that is a whole block of the other can't be
+    /// compared.
     comparable_bytes: u64,
 }
 
@@ -100,6 +101,7 @@ impl RbdSource {
         });
         let fast_diff = image.has_fast_diff().map_err(|errno| errno.at(&name, "look at it"))?;
         let object_bytes = 1 << layout.order.min(22);
+        job.source_identity = VolumeUrl::Image(url.clone()).origin(Some(&tracking.source_id)).identity;
         job.tracking = Some(Box::new(tracking));
         let window = Mutex::default();
         Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window, _closing: closing })
@@ -185,8 +187,8 @@ impl Source for RbdSource {
         self.object_bytes
     }
 
-    /// A snapshot keeps its size. But what is read of one that was removed may be anything, so it must
-    /// still be there after the last read.
+    /// A snapshot keeps its size. But reads of a removed snapshot give whatever is left, so it must still exist after
+    /// the last read.
     fn check_size(&self) -> Result<Option<u64>, VolumeError> {
         let opened = Image::open_read_only(self.image.pool(), &self.url.image, None);
         let all = match opened.and_then(|image| image.snapshots()) {
@@ -215,26 +217,26 @@ pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     }
 }
 
-/// An image that another thread closes: to give its lock back takes as long as to read a good many blocks.
+/// An image that another thread closes. Giving its lock back takes as long as reading many blocks.
 struct Closing(Option<JoinHandle<()>>);
 
 impl Closing {
     fn new(image: Image) -> Self {
-        // Where no thread can be had, it is closed here and now.
+        // If the thread does not start, the closure is dropped, and the image with it: that closes it here.
         Self(thread::Builder::new().name("close".to_owned()).spawn(move || drop(image)).ok())
     }
 }
 
 impl Drop for Closing {
-    /// The process must not end before that: it would leave the lock behind.
+    /// Waits: if the process ended before the image is closed, the lock would stay.
     fn drop(&mut self) {
         // A thread that only drops does not panic.
         let _ = self.0.take().map(JoinHandle::join);
     }
 }
 
-/// Makes the backup's snapshot. One that a run of the same name has left is no good. The image is open for
-/// writing no longer than that: a reader that is killed later leaves no lock behind.
+/// Makes the backup's snapshot, in place of one that an earlier run of the same name has left. The image is open for
+/// writing only for that: a reader that is killed later leaves no lock behind.
 fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closing, Failure> {
     let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
     let made = match image.make_snapshot(snapshot) {

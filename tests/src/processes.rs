@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long the kernel may take to end a process that was told to go.
 const DEATH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -13,6 +15,14 @@ pub struct Process {
     pub pid: u32,
     /// The name it was called with: its first argument.
     pub name: String,
+}
+
+impl Process {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("sending a signal");
+    }
 }
 
 /// The children of a process that have not ended.

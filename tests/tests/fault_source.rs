@@ -118,13 +118,8 @@ fn held(site: &Site, source: &Path, args: &[&str]) -> (Running, septet_tests::Pr
         (bytes >= MIB).then_some(())
     };
     run.wait_until(has_read).expect("the source is read");
-    send(&reader, Signal::STOP);
+    reader.signal(Signal::STOP);
     (run, reader)
-}
-
-fn send(process: &septet_tests::Process, signal: Signal) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).expect("an id")).expect("an id");
-    rustix::process::kill_process(pid, signal).expect("sending a signal");
 }
 
 #[test]
@@ -133,7 +128,7 @@ fn a_source_that_shrinks_while_it_is_read_fails_the_backup() {
     let (run, reader) = held(&site, &site.source, &["--streams", "1"]);
     let file = OpenOptions::new().write(true).open(&site.source).expect("the source");
     file.set_len(192 * MIB as u64 + 1).expect("shrinking");
-    send(&reader, Signal::CONT);
+    reader.signal(Signal::CONT);
     assert_fails(&run.wait(), 1, "shrank from 268435456 to 201326593 bytes while it was read; back it up again");
     site.assert_as_before();
 }
@@ -144,7 +139,7 @@ fn a_source_that_grows_while_it_is_read_is_backed_up_as_it_began() {
     let (run, reader) = held(&site, &site.source, &[]);
     let file = OpenOptions::new().write(true).open(&site.source).expect("the source");
     file.set_len(257 * MIB as u64).expect("growing");
-    send(&reader, Signal::CONT);
+    reader.signal(Signal::CONT);
     let outcome = run.wait().exits(0);
     assert!(notes(&outcome).contains("grew to 269484032 bytes while it was read"), "{outcome:?}");
     site.settle();

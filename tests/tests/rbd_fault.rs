@@ -249,11 +249,15 @@ fn a_client_that_is_shut_out_says_so() {
     let ceph = Ceph::alone();
     let site = Site::new(&ceph);
     let target = site.target();
-    let run = site.writing(&target, &["--timeout", "30"]);
+    let mut run = site.writing(&target, &["--timeout", "30"]);
+    // It stands still until Ceph refuses it. On a loaded machine the restore would otherwise end before that.
+    let writer = run.agent("volumewriter").expect("the volumewriter");
+    writer.signal(Signal::STOP);
     let status: serde_json::Value =
         serde_json::from_str(&ceph.rbd(&["status", target.name(), "--format", "json"])).unwrap();
     let address = status["watchers"][0]["address"].as_str().unwrap();
     ceph.ceph(&["osd", "blocklist", "add", address]);
+    writer.signal(Signal::CONT);
     let outcome = run.wait().exits(1);
     ceph.ceph(&["osd", "blocklist", "clear"]);
     assert!(outcome.error_line().contains("blocklist"), "{}", outcome.stderr);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use septet_tests::content::noise;
 use septet_tests::fault::{Site, notes};
@@ -32,15 +32,10 @@ struct May<'a> {
 fn hold(run: &mut Running, agents: &[&str]) -> Vec<Process> {
     let held = agents.iter().map(|name| {
         let agent = run.agent(name).unwrap_or_else(|| panic!("the run ended without {name}"));
-        signal(&agent, Signal::STOP);
+        agent.signal(Signal::STOP);
         agent
     });
     held.collect()
-}
-
-fn signal(agent: &Process, signal: Signal) {
-    let pid = i32::try_from(agent.pid).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, signal).expect("sending a signal");
 }
 
 /// Lets one agent after the other go on to where it is locked in and has nothing to do, since the next stands
@@ -51,13 +46,13 @@ fn one_by_one(run: &mut Running, agents: &[&str], mut look: impl FnMut(&str, &Pr
         if number + 1 == held.len() {
             // Not before it has said what is to be done.
             run.wait_until(|_| waits(&held[0]).then_some(())).expect("a master that waits for answers");
-            signal(&held[0], Signal::STOP);
+            held[0].signal(Signal::STOP);
         }
-        signal(agent, Signal::CONT);
+        agent.signal(Signal::CONT);
         run.wait_until(|_| is_locked_in(agent).then_some(())).unwrap_or_else(|| panic!("the run ended before {name}"));
         look(name, agent);
     }
-    signal(&held[0], Signal::CONT);
+    held[0].signal(Signal::CONT);
 }
 
 fn status(agent: &Process, file: &str) -> String {

@@ -1,17 +1,17 @@
-//! What people call a volume, taken apart once: a path, or the URL of an image.
+//! A volume as people name it: a path, or the URL of an image. It is parsed once, here.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::{BadRbdUrl, RbdUrl};
+use crate::{BadRbdUrl, Origin, RbdUrl, origin};
 
 /// A volume, by the name that leads to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VolumeUrl {
-    /// A regular file or a block device.
+    /// The path of a regular file or a block device.
     Path(PathBuf),
-    /// An image in a cluster, to which another binary speaks.
+    /// An image in a Ceph cluster.
     Image(RbdUrl),
 }
 
@@ -29,6 +29,43 @@ impl VolumeUrl {
         match self {
             Self::Path(_) => None,
             Self::Image(image) => Some(image),
+        }
+    }
+
+    /// The length of a regular file; none for any other volume.
+    pub fn file_bytes(&self) -> Option<u64> {
+        std::fs::metadata(self.path()?).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+    }
+
+    /// What is there. An image is identified by its own id, or by its name where that is unknown.
+    pub fn origin(&self, image_id: Option<&str>) -> Origin {
+        match self {
+            Self::Path(path) => origin(path),
+            Self::Image(RbdUrl { pool, namespace, image, .. }) => {
+                let namespace = namespace.as_deref().unwrap_or_default();
+                let identity = format!("{pool}/{namespace}/{}", image_id.unwrap_or(image));
+                Origin { kind: "image", identity }
+            }
+        }
+    }
+
+    /// What to call it in short: `/dev/vg/data` is `vg-data`, `/images/db.img` is `db.img`, `rbd:pool/image@snapshot`
+    /// is `pool-image`.
+    pub fn short_name(&self) -> String {
+        match self {
+            Self::Image(RbdUrl { pool, namespace, image, .. }) => [Some(pool), namespace.as_ref(), Some(image)]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("-"),
+            Self::Path(path) => {
+                let device = path.to_str().and_then(|path| path.strip_prefix("/dev/"));
+                match device.filter(|name| !name.starts_with("shm/")) {
+                    Some(device) => device.replace('/', "-"),
+                    None => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                }
+            }
         }
     }
 }
@@ -57,7 +94,7 @@ impl fmt::Display for VolumeUrl {
 impl FromStr for VolumeUrl {
     type Err = BadRbdUrl;
 
-    /// Fails for what starts like the URL of an image and is none. Everything else is a path.
+    /// Fails if the text begins like the URL of an image and is not one. Every other text is a path.
     fn from_str(text: &str) -> Result<Self, BadRbdUrl> {
         if text.starts_with(RbdUrl::SCHEME) { text.parse().map(Self::Image) } else { Ok(Self::Path(text.into())) }
     }
@@ -76,6 +113,30 @@ mod tests {
         let url: VolumeUrl = "rbd:p/i@s?user=u".parse().unwrap();
         assert_eq!((url.path(), url.image().map(RbdUrl::name).as_deref()), (None, Some("rbd:p/i@s")));
         assert_eq!(url.to_string(), "rbd:p/i@s?user=u");
+    }
+
+    #[test]
+    fn a_volume_has_a_short_name() {
+        for (text, name) in [
+            ("/dev/vdb", "vdb"),
+            ("/dev/vg/data", "vg-data"),
+            ("/images/db.img", "db.img"),
+            ("/dev/shm/db.img", "db.img"),
+            ("/images/my disk.img", "my disk.img"),
+            ("rbd:volumes/disk-1@monday?user=backup", "volumes-disk-1"),
+            ("rbd:volumes/tenant/disk-1", "volumes-tenant-disk-1"),
+        ] {
+            assert_eq!(text.parse::<VolumeUrl>().unwrap().short_name(), name);
+        }
+    }
+
+    #[test]
+    fn an_image_is_identified_by_its_id_if_that_is_known() {
+        let url: VolumeUrl = "rbd:p/n/i@s?user=u".parse().unwrap();
+        assert_eq!(url.origin(None), Origin { kind: "image", identity: "p/n/i".to_owned() });
+        assert_eq!(url.origin(Some("5e2f")).identity, "p/n/5e2f");
+        let url: VolumeUrl = "rbd:p/i".parse().unwrap();
+        assert_eq!(url.origin(Some("5e2f")).identity, "p//5e2f");
     }
 
     #[test]

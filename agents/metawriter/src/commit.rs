@@ -47,7 +47,11 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
         sequence: agent.job.sequence,
         created: agent.created,
         machine: agent.job.machine.clone(),
-        source: source(agent),
+        source: Source {
+            name: agent.job.source.clone(),
+            kind: agent.job.source_kind.clone(),
+            identity: agent.job.source_identity.clone(),
+        },
         tool: concat!("septet ", env!("CARGO_PKG_VERSION")).to_owned(),
         volume_bytes: agent.geometry.volume_bytes(),
         block_bytes: agent.geometry.block_bytes(),
@@ -68,19 +72,7 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
     })
 }
 
-/// What was read. An image's own id is known since the reader has opened it.
-fn source(agent: &Metawriter) -> Source {
-    let job = &agent.job;
-    let mut identity = job.source_identity.clone();
-    if let Some(tracking) = &job.tracking
-        && let Some((place, _)) = identity.rsplit_once('/')
-    {
-        identity = format!("{place}/{}", tracking.source_id);
-    }
-    Source { name: job.source.clone(), kind: job.source_kind.clone(), identity }
-}
-
-/// What whoever asked for the backup wants to find again.
+/// What the caller stored with the backup, to find it again.
 fn extensions(agent: &Metawriter) -> BTreeMap<String, serde_json::Value> {
     agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect()
 }

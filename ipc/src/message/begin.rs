@@ -42,11 +42,12 @@ pub enum Compression {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupJob {
-    /// What to read: a path.
+    /// What to read: a path, or the URL of an image.
     pub source: String,
     /// What kind of source that is: `file`, `device` or `image`.
     pub source_kind: String,
-    /// What tells it from every other source; empty if unknown.
+    /// What tells it from every other source; empty if unknown. The reader of an image replaces the name in it by the
+    /// image's id.
     pub source_identity: String,
     /// The machine on which the backup is made.
     pub machine: Machine,
@@ -119,7 +120,7 @@ pub struct RestoreJob {
     pub volume: VolumeName,
     /// The backup to restore.
     pub backup: BackupId,
-    /// What to write: a path.
+    /// What to write: a path, or the URL of an image.
     pub target: String,
     /// Whether an existing target may be written over.
     pub overwrite: bool,
