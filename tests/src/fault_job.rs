@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::content::Rng;
 use crate::fault::{Site, assert_no_shared_memory, notes, reason};
+use crate::processes::urgently;
 use crate::{Outcome, Process, Running, Septet, assert_gone, is_alive};
 
 /// What can be disturbed.
@@ -103,7 +104,7 @@ fn new_id(name: &str) -> String {
 
 /// Objects that go with a backup: without them its deletion is over before anybody can disturb it.
 fn add_garbage(backup: &Path) {
-    for number in 1000..21_000 {
+    for number in 1000..9000 {
         let segment = backup.join(format!("segments/{number:06}"));
         std::fs::hard_link(backup.join("map-0"), segment).expect("one more object");
     }
@@ -166,5 +167,5 @@ pub fn send(pid: u32, signal: Signal) -> bool {
 
 /// The agents of a run, all of which have been started.
 pub fn all_agents(run: &mut Running, job: Job) -> Option<Vec<Process>> {
-    run.wait_until(|run| Some(run.agents()).filter(|agents| agents.len() == job.agents().len()))
+    urgently(|| run.wait_until(|run| Some(run.agents()).filter(|agents| agents.len() == job.agents().len())))
 }

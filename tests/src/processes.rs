@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpriority_process, kill_process, setpriority_process};
 
 /// How long the kernel may take to end a process that was told to go.
 const DEATH_LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +30,16 @@ pub fn children(parent: u32) -> Vec<Process> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|&pid| parent_of(pid) == Some(parent)).filter_map(process).collect()
+}
+
+/// Looks at processes that may live for some milliseconds only: a busy machine lets this thread run before others.
+pub(crate) fn urgently<T>(look: impl FnOnce() -> T) -> T {
+    let usual = getpriority_process(None).unwrap_or(0);
+    // Who may not do it has to be lucky on a busy machine.
+    let _ = setpriority_process(None, -20);
+    let seen = look();
+    let _ = setpriority_process(None, usual);
+    seen
 }
 
 /// Whether a process of that id runs and is no zombie. One whose first thread has ended and others have not still has its

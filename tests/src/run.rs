@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::processes::{Process, assert_gone, children};
+use crate::processes::{Process, assert_gone, children, urgently};
 use crate::{binary, require_root};
 
 /// No run of a test takes nearly so long, even on a busy machine.
@@ -118,7 +118,7 @@ impl Running {
     /// The agent of that name (such as `reader`), as soon as it runs; none if septet ends before.
     pub fn agent(&mut self, name: &str) -> Option<Process> {
         let name = format!("septet-{name}");
-        self.wait_until(|run| run.agents().into_iter().find(|agent| agent.name == name))
+        urgently(|| self.wait_until(|run| run.agents().into_iter().find(|agent| agent.name == name)))
     }
 
     /// Waits until `look` sees something; none if septet ends before.

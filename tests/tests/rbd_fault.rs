@@ -265,7 +265,7 @@ fn a_client_that_is_shut_out_says_so() {
 
 #[test]
 fn a_new_image_that_is_not_finished_has_not_its_name() {
-    let ceph = Ceph::alone();
+    let ceph = Ceph::shared();
     let site = Site::new(&ceph);
     let new = ceph.name();
     let restore = || ceph.known_to(site.repo.restore_command("first", &new.url())).arg("--create");

@@ -169,11 +169,15 @@ fn the_snapshot_of_a_run_that_died_goes_with_the_next() {
     let site = Site::new(&ceph, 32 * MIB, &[]);
     site.image.change(&[Change::Write(0, noise(1, 32 << 20))]);
     site.backup("full", &[]);
+    // librbd's own limit makes the run last for seconds, so that it is killed in its middle on a busy machine, too.
+    let limit = "rbd_qos_read_bps_limit";
+    ceph.rbd(&["config", "image", "set", site.image.name(), limit, "8388608"]);
     let command = ceph.known_to(site.repo.backup_command(&site.image.url()));
     let mut run = command.args(["--volume", "vol", "--id", "died", "--full"]).spawn();
     run.wait_until(|_| (own_snapshots(&site.image).len() == 2).then_some(())).expect("a second snapshot");
     run.signal(rustix::process::Signal::KILL);
     run.wait();
+    ceph.rbd(&["config", "image", "rm", site.image.name(), limit]);
     assert_eq!(own_snapshots(&site.image).len(), 2);
     let (backed, notes) = site.backup("next", &["--audit", "0"]);
     assert!(notes.contains("interrupted backup vol/died"), "{notes}");

@@ -7,14 +7,12 @@ use septet_tests::s3::{conformance, round_trip};
 fn radosgw_passes_what_the_directory_passes() {
     let ceph = Ceph::shared();
     let gateway = ceph.gateway();
-    gateway.make_bucket("suite");
-    conformance(&gateway, "suite");
+    conformance(&gateway, &gateway.make_bucket());
 }
 
 #[test]
 fn a_bucket_of_radosgw_does_all_that_a_directory_does() {
     let ceph = Ceph::shared();
     let gateway = ceph.gateway();
-    gateway.make_bucket("bucket");
-    round_trip(&gateway, "bucket");
+    round_trip(&gateway, &gateway.make_bucket());
 }

@@ -1,7 +1,7 @@
 """A real Ceph of one node as the volumes' storage, made by the script that the Rust tests use.
 
-If `SEPTET_CEPH` names the directory of a cluster that this script has started, the tests use that one: `check` starts one
-for all its steps. The volumes have a pool of their own in either case.
+If `SEPTET_CEPH` names the directory of a cluster that this script has started, the tests use that one: `check` starts
+one for all its steps. The volumes have a pool of their own in either case.
 """
 
 import contextlib

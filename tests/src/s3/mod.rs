@@ -17,6 +17,7 @@ pub use seaweed::Seaweed;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use septet_store::S3;
 
@@ -34,9 +35,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a bucket.
-    pub fn make_bucket(&self, bucket: &str) {
-        self.curl("PUT", bucket);
+    /// Makes a bucket of a name that no test has used; the name.
+    pub fn make_bucket(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let bucket = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        self.curl("PUT", &bucket);
+        bucket
     }
 
     /// Makes a plain request, which curl signs and not the code under test.

@@ -5,7 +5,6 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -41,7 +40,6 @@ pub struct Seaweed {
 impl Seaweed {
     /// The server that all tests of this run share.
     pub fn shared() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let directory = shared::directory("seaweed");
         shared::start_once(&directory, "endpoint", || {
             let (_, ports) = started(&directory, &[], |weed| {
@@ -58,9 +56,7 @@ impl Seaweed {
         });
         let endpoint = fs::read_to_string(directory.join("endpoint")).expect("the shared server's endpoint");
         let server = Server { endpoint, ..plain(0) };
-        let bucket = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
-        server.make_bucket(&bucket);
-        Self { plain: server.clone(), server, bucket, own: None }
+        Self { bucket: server.make_bucket(), plain: server.clone(), server, own: None }
     }
 
     /// A server of the test's own that has a certificate.
@@ -68,8 +64,8 @@ impl Seaweed {
         let named = |name: &str, path: &Path| format!("-s3.{name}.file={}", path.display());
         let scratch = Scratch::on_disk();
         let (child, ports) = started(scratch.dir(), &[named("cert", certificate), named("key", key)], |weed| weed);
-        let (plain, bucket) = (plain(ports[3]), "bucket".to_owned());
-        plain.make_bucket(&bucket);
+        let plain = plain(ports[3]);
+        let bucket = plain.make_bucket();
         let server = Server { endpoint: format!("https://127.0.0.1:{}", ports[4]), ..plain.clone() };
         Self { server, plain, bucket, own: Some((child, scratch)) }
     }
