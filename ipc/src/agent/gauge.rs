@@ -97,11 +97,12 @@ impl Gauge {
         result
     }
 
-    /// How long the worker has been at its command without a wait, µs.
+    /// How long the worker has been at its command without a wait or a step, µs. More than 0 while it is at one: a
+    /// worker that takes a step every moment is not one that waits for others.
     pub(super) fn stuck_us(&self) -> u64 {
         match self.since_us.load(Relaxed) {
             0 => 0,
-            since => self.now_us().saturating_sub(since),
+            since => self.now_us().saturating_sub(since).max(1),
         }
     }
 
@@ -121,5 +122,23 @@ impl Gauge {
 
     fn now_us(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_takes_steps_is_at_work_and_an_idle_one_is_not() {
+        let gauge = Gauge::new();
+        assert_eq!(gauge.stuck_us(), 0);
+        gauge.at_work(|| {
+            for _ in 0..1000 {
+                gauge.step();
+                assert!(gauge.stuck_us() > 0);
+            }
+        });
+        assert_eq!((gauge.stuck_us(), gauge.commands()), (0, 1));
     }
 }

@@ -150,7 +150,7 @@ impl Shared {
             io_ms: sum(Gauge::io_us) / 1000,
             slot_ms: sum(Gauge::slot_us) / 1000,
             input_ms: (sum(Gauge::input_us) + intake.map_or(0, |intake| intake.waited_us())) / 1000,
-            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0) / 1000,
+            stuck_ms: gauges.iter().map(|gauge| gauge.stuck_us()).max().unwrap_or(0).div_ceil(1000),
             queue_mean: intake.map_or(0.0, |intake| intake.queue_mean()),
             queue_most: intake.map_or(0, |intake| intake.queue_most()),
             pool_mean_bytes,

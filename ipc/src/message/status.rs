@@ -52,7 +52,8 @@ pub struct Status {
     pub slot_ms: u64,
     /// Time that workers waited for the next command, ms.
     pub input_ms: u64,
-    /// How long the oldest command has been in a handler's hands without a wait for others, ms.
+    /// How long the oldest command has been in a handler's hands without a wait for others or a step, ms, rounded up: 0
+    /// if no handler is at work.
     pub stuck_ms: u64,
     /// How many messages lay ready when a worker read, on average.
     pub queue_mean: f64,
