@@ -16,10 +16,11 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
     let repository = &plan.engine.repository;
     let mut attempt = Attempt::first(plan);
     loop {
-        let marker = announce(plan, &attempt, observer)?;
+        let (marker, parent) = announce(plan, &attempt, observer)?;
+        let job = plan.job(&attempt, parent.as_ref());
         let Pending { volume, backup, parent, .. } = &marker;
         observer.begins(&Doing::BackUp { volume, backup, parent: parent.as_ref() });
-        let error = match plan.engine.runner.run(&Begin::Backup(plan.job(&attempt)), observer) {
+        let error = match plan.engine.runner.run(&Begin::Backup(job), observer) {
             Ok(report) => return Ok(made(&attempt, conclude::finish(repository, &marker)?, report)),
             Err(error) => error,
         };
@@ -34,21 +35,28 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
     }
 }
 
-/// Says in the repository that the backup is being made, by a new run or by one that goes on.
-fn announce(plan: &Plan, attempt: &Attempt, observer: &mut dyn Observer) -> anyhow::Result<Pending> {
+/// Says in the repository that the backup is being made, by a new run or by one that goes on. Gives the marker, and the
+/// parent as it is now.
+fn announce(
+    plan: &Plan,
+    attempt: &Attempt,
+    observer: &mut dyn Observer,
+) -> anyhow::Result<(Pending, Option<Manifest>)> {
     let repository = &plan.engine.repository;
     let marker = plan.marker(attempt);
-    match &attempt.start {
-        Start::New => drop(pending::begin(repository, &marker)?),
-        Start::Over => drop(pending::start_over(repository, &marker)?),
+    let known = attempt.parent.as_ref();
+    let parent = match &attempt.start {
+        Start::New => pending::begin(repository, &marker, known)?,
+        Start::Over => pending::start_over(repository, &marker, known)?,
         Start::GoOn(Resume { unchanged }) => {
-            pending::resume(repository, &marker)?;
+            let parent = pending::resume(repository, &marker, known)?;
             let read = if *unchanged { "is not read again" } else { "is read again and compared" };
             let backup = format!("{}/{}", marker.volume, marker.backup);
             observer.note(&format!("going on with the interrupted backup {backup}: what is stored of it {read}"));
+            parent
         }
-    }
-    Ok(marker)
+    };
+    Ok((marker, parent))
 }
 
 fn made(attempt: &Attempt, manifest: Manifest, report: Report) -> Made {

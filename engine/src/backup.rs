@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, Source, Tracking, VolumeName};
 use septet_repository::resume::{self, Interrupted};
-use septet_repository::{PartRules, Repository, pending};
+use septet_repository::{Contents, Listing, PartRules, Repository, VolumeView, pending};
 use septet_volume::{Origin, VolumeUrl};
 
 use crate::companion::Companion;
@@ -40,7 +40,9 @@ pub fn back_up(
     if request.spool.is_none() {
         place::check_exists(&request.source)?;
     }
-    Engine::open_or_create(repo, runner, timeout)?.back_up(request, observer)
+    let volume = volume_of(request);
+    let (repository, contents) = Repository::open_or_create_and_list(repo, &volume)?;
+    Engine::of(repository, repo, runner, timeout).back_up_to(volume, contents, request, observer)
 }
 
 impl Engine<'_> {
@@ -49,25 +51,50 @@ impl Engine<'_> {
     /// # Errors
     /// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
     pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> anyhow::Result<Made> {
+        let volume = volume_of(request);
+        let contents = self.repository.contents(&volume)?;
+        self.back_up_to(volume, contents, request, observer)
+    }
+
+    /// Backs up to a volume that has just been listed.
+    fn back_up_to(
+        &self,
+        volume: VolumeName,
+        contents: Contents,
+        request: &BackupRequest,
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<Made> {
         let repository = &self.repository;
         let source = &request.source;
         // It connects while the run goes on.
         let mut companion = request.spool.is_none().then(|| Companion::start(source, self.timeout)).flatten();
-        let volume = request.volume.clone().unwrap_or_else(|| VolumeName::sanitize(&source.short_name()));
+        let view = repository.view_of(&volume, contents)?;
         if let Some(note) = repository.upload_note()? {
             observer.note(&note);
         }
-        let history = history(self, &volume, request, observer)?;
+        let history = history(self, &volume, &view.backups, request, observer)?;
         let tracking = tracking::identify(companion.as_mut(), source, self.timeout)?;
         let snapshot = snapshot(source, tracking.as_ref(), request, observer);
-        let interrupted = interrupted(repository, &volume, request, &history, snapshot.as_deref())?;
-        self.clear_up(&volume, interrupted.as_ref(), observer)?;
+        let interrupted = interrupted(repository, &view, request, &history, snapshot.as_deref())?;
+        self.clear_up(&volume, &view, interrupted.as_ref(), observer)?;
         let base = tracking::base(request, history.parent.as_ref(), observer);
         let Origin { kind, identity } = source.origin(tracking.as_ref().map(|tracking| tracking.source_id.as_str()));
         let source = Source { name: source.to_string(), kind: kind.to_owned(), identity };
         let pool_bytes = pool_bytes(self, request.source.file_bytes());
-        let plan =
-            Plan { engine: self, request, volume, history, pool_bytes, source, tracking, base, snapshot, interrupted };
+        let repo = repository.url_for_writers(&self.repo)?;
+        let plan = Plan {
+            engine: self,
+            request,
+            repo,
+            volume,
+            history,
+            pool_bytes,
+            source,
+            tracking,
+            base,
+            snapshot,
+            interrupted,
+        };
         let result = attempt::make(&plan, observer);
         if let Some(companion) = &mut companion {
             tracking::tidy(self, companion, &plan.volume, result.as_ref().err(), observer);
@@ -79,6 +106,7 @@ impl Engine<'_> {
     fn clear_up(
         &self,
         volume: &VolumeName,
+        view: &VolumeView,
         interrupted: Option<&Interrupted>,
         observer: &mut dyn Observer,
     ) -> anyhow::Result<()> {
@@ -87,7 +115,7 @@ impl Engine<'_> {
             observer.note(&format!("removed {pools} shared-memory objects of runs that died"));
         }
         let spared = interrupted.map(|interrupted| &interrupted.marker.backup);
-        for backup in pending::sweep(&self.repository, volume, spared)? {
+        for backup in pending::sweep(&self.repository, volume, view, spared)? {
             observer.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
         }
         Ok(())
@@ -116,7 +144,7 @@ fn snapshot(
 /// What a run that died has left, if this one would make the same backup.
 fn interrupted(
     repository: &Repository,
-    volume: &VolumeName,
+    view: &VolumeView,
     request: &BackupRequest,
     history: &History,
     snapshot: Option<&str>,
@@ -125,17 +153,17 @@ fn interrupted(
         return Ok(None);
     }
     let parent = history.parent.as_ref().map(|parent| &parent.backup);
-    Ok(resume::find(repository, volume, request.id.as_ref(), parent, snapshot)?)
+    Ok(resume::find(repository, view, request.id.as_ref(), parent, snapshot)?)
 }
 
 /// What the volume's earlier backups decide for the next.
 fn history(
     Engine { repository, runner, .. }: &Engine,
     volume: &VolumeName,
+    listing: &Listing,
     request: &BackupRequest,
     observer: &mut dyn Observer,
 ) -> anyhow::Result<History> {
-    let listing = repository.backups(volume)?;
     for (backup, error) in &listing.damaged {
         observer.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
     }
@@ -146,7 +174,10 @@ fn history(
     };
     let parent = match &request.compare {
         Compare::Nothing => None,
-        Compare::With(parent) => Some(repository.manifest(volume, parent)?),
+        Compare::With(parent) => match listing.manifests.iter().find(|manifest| manifest.backup == *parent) {
+            Some(manifest) => Some(manifest.clone()),
+            None => Some(repository.manifest(volume, parent)?),
+        },
         Compare::Newest => listing.manifests.last().cloned(),
     };
     let sequence = listing.next_sequence();
@@ -167,4 +198,9 @@ fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result
         .into()),
         (Some(wanted), _) => Ok(wanted),
     }
+}
+
+/// The volume's name in the repository: the one that was given, or the source's own.
+fn volume_of(request: &BackupRequest) -> VolumeName {
+    request.volume.clone().unwrap_or_else(|| VolumeName::sanitize(&request.source.short_name()))
 }

@@ -47,8 +47,11 @@ impl Engine<'_> {
 
     fn doomed(&self, request: &DeleteRequest) -> anyhow::Result<BTreeMap<VolumeName, Vec<BackupId>>> {
         let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();
-        for spec in &request.backups {
-            let (volume, backup) = if request.force { named(spec)? } else { self.repository.resolve(spec)? };
+        let named = match request.force {
+            true => request.backups.iter().map(|spec| named(spec)).collect::<anyhow::Result<Vec<_>>>()?,
+            false => self.repository.resolve_all(&request.backups)?,
+        };
+        for (volume, backup) in named {
             doomed.entry(volume).or_default().push(backup);
         }
         Ok(doomed)
@@ -60,11 +63,16 @@ impl Engine<'_> {
         backups: Vec<BackupId>,
         observer: &mut dyn Observer,
     ) -> anyhow::Result<u64> {
-        let manifests = backups.iter().filter_map(|backup| self.repository.manifest(volume, backup).ok());
+        let manifests = self.repository.manifests(volume, &backups).into_iter().flatten();
         let sources: BTreeSet<VolumeUrl> = manifests.filter_map(|manifest| manifest.source.name.parse().ok()).collect();
         let companions: Vec<_> = sources.iter().filter_map(|source| Companion::start(source, self.timeout)).collect();
         observer.begins(&Doing::Delete { volume, backups: &backups });
-        let begin = Begin::Delete(DeleteJob { repo: self.repo.clone(), volume: volume.clone(), backups });
+        let begin = Begin::Delete(DeleteJob {
+            repo: self.repo.clone(),
+            repository: self.repository.id(),
+            volume: volume.clone(),
+            backups,
+        });
         let report = self
             .runner
             .run(&begin, observer)

@@ -25,6 +25,14 @@ impl<'a> Engine<'a> {
         Ok(Self::of(Repository::open(repo)?, repo, runner, timeout))
     }
 
+    /// Opens a repository that is there, to change something in it.
+    ///
+    /// # Errors
+    /// If it isn't, can't be read, or only a later version may change it.
+    pub fn open_to_write(repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Result<Self> {
+        Ok(Self::of(Repository::open_to_write(repo)?, repo, runner, timeout))
+    }
+
     /// Opens a repository, or makes one in a place that is empty or not there yet.
     ///
     /// # Errors

@@ -12,17 +12,12 @@ pub fn list(
     volume: Option<&VolumeName>,
     mut found: impl FnMut(&VolumeName, Listing),
 ) -> anyhow::Result<()> {
-    let volumes = match volume {
-        Some(volume) => vec![volume.clone()],
-        None => repository.volumes()?,
-    };
-    for name in volumes {
-        let listing = repository.backups(&name)?;
-        if volume.is_some() && listing.manifests.is_empty() && listing.damaged.is_empty() {
-            anyhow::bail!("the repository has no volume {name}");
-        }
-        found(&name, listing);
+    let Some(volume) = volume else { return Ok(repository.each_listing(&repository.volumes()?, found)?) };
+    let listing = repository.backups(volume)?;
+    if listing.manifests.is_empty() && listing.damaged.is_empty() {
+        anyhow::bail!("the repository has no volume {volume}");
     }
+    found(volume, listing);
     Ok(())
 }
 

@@ -11,6 +11,8 @@ use crate::{BackupRequest, Compare, Engine, RunError};
 pub(super) struct Plan<'a> {
     pub(super) engine: &'a Engine<'a>,
     pub(super) request: &'a BackupRequest,
+    /// The repository, as the agents are told of it.
+    pub(super) repo: String,
     /// The volume's name in the repository.
     pub(super) volume: VolumeName,
     /// What earlier backups decide for this one.
@@ -47,8 +49,8 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     /// What is there when it starts.
     pub(super) start: Start,
-    /// The backup that it compares with; none: it makes a full one.
-    pub(super) parent: Option<BackupId>,
+    /// The backup that it compares with, as it was found; none: it makes a full one.
+    pub(super) parent: Option<Manifest>,
     /// What the parent read; none: the source is not asked what changed since.
     pub(super) base: Option<Tracking>,
 }
@@ -66,7 +68,7 @@ pub(super) enum Start {
 impl Attempt {
     /// The first of this command.
     pub(super) fn first(plan: &Plan) -> Self {
-        let parent = plan.history.parent.as_ref().map(|parent| parent.backup.clone());
+        let parent = plan.history.parent.clone();
         let base = plan.base.clone();
         match &plan.interrupted {
             None => Self { number: 0, start: Start::New, parent, base },
@@ -113,24 +115,25 @@ impl Plan<'_> {
     pub(super) fn marker(&self, attempt: &Attempt) -> Pending {
         let Engine { repository, runner, .. } = self.engine;
         let names = (&self.volume, self.backup());
-        let first = pending::marker(repository, runner.process(), runner.now(), names, attempt.parent.clone());
+        let parent = attempt.parent.as_ref().map(|parent| parent.backup.clone());
+        let first = pending::marker(repository, runner.process(), runner.now(), names, parent);
         Pending { attempt: attempt.number, source: self.source.clone(), snapshot: self.snapshot.clone(), ..first }
     }
 
-    /// What the agents are to do in an attempt.
-    pub(super) fn job(&self, attempt: &Attempt) -> BackupJob {
+    /// What the agents are to do in an attempt whose parent is `parent`, as it is now.
+    pub(super) fn job(&self, attempt: &Attempt, parent: Option<&Manifest>) -> BackupJob {
         let Self { engine, request, .. } = self;
         BackupJob {
             source: self.source.name.clone(),
             source_kind: self.source.kind.clone(),
             source_identity: self.source.identity.clone(),
             machine: septet_repository::machine(),
-            repo: engine.repo.clone(),
+            repo: self.repo.clone(),
             repository: engine.repository.id(),
             volume: self.volume.clone(),
             backup: self.backup().clone(),
             attempt: attempt.number,
-            parent: attempt.parent.clone(),
+            parent: parent.map(Manifest::reference),
             sequence: self.history.sequence,
             metadata: request.metadata.clone(),
             block_bytes: self.history.block_bytes,

@@ -77,8 +77,9 @@ impl Engine<'_> {
         check_target(request, &self.repo, &manifest)?;
         let begin = Begin::Restore(RestoreJob {
             repo: self.repo.clone(),
+            repository: self.repository.id(),
             volume: manifest.volume.clone(),
-            backup: manifest.backup.clone(),
+            backup: manifest.reference(),
             target: target.to_string(),
             overwrite: request.overwrite,
             zeroed: request.zeroed,

@@ -100,6 +100,7 @@ impl Engine<'_> {
         let bytes = manifests.iter().map(|manifest| manifest.bytes_stored).sum();
         let begin = Begin::Verify(VerifyJob {
             repo: self.repo.clone(),
+            repository: self.repository.id(),
             volume: volume.clone(),
             backups,
             block_bytes: manifests.iter().map(|manifest| manifest.block_bytes).max().unwrap_or_default(),
@@ -122,18 +123,16 @@ impl Chosen {
     fn new(repository: &Repository, specs: &[String]) -> anyhow::Result<Self> {
         let mut chosen = Self::default();
         if specs.is_empty() {
-            for volume in repository.volumes()? {
-                let listing = repository.backups(&volume)?;
+            repository.each_listing(&repository.volumes()?, |volume, listing| {
                 for (backup, error) in listing.damaged {
                     chosen.unreadable.push((volume.clone(), backup, error.to_string()));
                 }
                 if !listing.manifests.is_empty() {
-                    chosen.manifests.insert(volume, listing.manifests);
+                    chosen.manifests.insert(volume.clone(), listing.manifests);
                 }
-            }
+            })?;
         }
-        for spec in specs {
-            let (volume, backup) = repository.resolve(spec)?;
+        for (volume, backup) in repository.resolve_all(specs)? {
             match repository.manifest(&volume, &backup) {
                 Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
                 Err(error) if error.is_damage() => chosen.unreadable.push((volume, backup, error.to_string())),

@@ -40,7 +40,8 @@ pub use json::JSON_BYTES_MAX;
 pub use keys::Key;
 pub use location::Location;
 pub use manifest::{
-    BlockCounts, MANIFEST_BYTES_MAX, Manifest, Record, SegmentRef, SourceBackup, TableRef, Tombstone, TombstoneReason,
+    BackupRef, BlockCounts, MANIFEST_BYTES_MAX, Manifest, Record, SegmentRef, SourceBackup, TableRef, Tombstone,
+    TombstoneReason,
 };
 pub use origin::{Machine, Process, Source};
 pub use pending::Pending;

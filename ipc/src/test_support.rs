@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use septet_format::{BackupId, Machine, VolumeName};
+use septet_format::{BackupId, BackupRef, BlockHash, Machine, TableRef, VolumeName};
 use uuid::Uuid;
 
 use crate::agent::{Item, Worker};
@@ -44,10 +44,12 @@ pub fn backup_job() -> BackupJob {
 
 /// A restore of the backup `b` of the volume `v`, of which nothing is wanted.
 pub fn restore_job() -> RestoreJob {
+    let table = TableRef { generation: 0, bytes: 0, root: BlockHash::ZERO };
     RestoreJob {
         repo: String::new(),
+        repository: Uuid::nil(),
         volume: volume(),
-        backup: backup(),
+        backup: BackupRef { backup: backup(), generation: 0, checksums: table, map: table },
         target: String::new(),
         overwrite: false,
         zeroed: false,
@@ -67,6 +69,7 @@ pub fn restore_job() -> RestoreJob {
 pub fn verify_job() -> VerifyJob {
     VerifyJob {
         repo: String::new(),
+        repository: Uuid::nil(),
         volume: volume(),
         backups: vec![backup()],
         block_bytes: BLOCK_BYTES,
@@ -78,7 +81,7 @@ pub fn verify_job() -> VerifyJob {
 
 /// A deletion of the backup `b` of the volume `v`.
 pub fn delete_job() -> DeleteJob {
-    DeleteJob { repo: String::new(), volume: volume(), backups: vec![backup()] }
+    DeleteJob { repo: String::new(), repository: Uuid::nil(), volume: volume(), backups: vec![backup()] }
 }
 
 /// What a handler hands on while it runs.

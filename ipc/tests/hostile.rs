@@ -50,7 +50,11 @@ fn a_line_costs_memory_in_proportion_to_its_length() {
         longest(r#"{"offset":0,"size":1,"reason":""#, "\\n", "\"}"),
         longest(r#"{"deleted":["#, "\"\",", "\"\"]}"),
         longest(r#"{"release":["#, "\"reader_1_0\",", "\"reader_1_0\"]}"),
-        longest(r#"{"begin":{"delete":{"repo":"r","volume":"v","backups":["#, "\"b\",", "\"b\"]}}}"),
+        longest(
+            r#"{"begin":{"delete":{"repo":"r","repository":"01234567-89ab-4def-8123-456789abcdef","volume":"v","backups":["#,
+            "\"b\",",
+            "\"b\"]}}}",
+        ),
         longest(r#"{"error":{"kind":"store","cause":""#, "x", "\"}}"),
         longest("{", "\"x\":0,", "\"x\":0}"),
     ];

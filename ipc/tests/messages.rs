@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use septet_format::{BackupId, BlockHash, Codec, Machine, Tracking, VolumeName};
+use septet_format::{BackupId, BackupRef, BlockHash, Codec, Machine, TableRef, Tracking, VolumeName};
 use septet_ipc::message::{CheckedLine, PoolLine, Receiver, SegmentLine, SegmentName, Sender, TableKind, TableLine};
 use septet_ipc::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Failure, FailureKind, Message, PoolName, RestoreJob,
@@ -73,9 +73,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn backup_ref()(
+        backup in backup(),
+        (generation, of_checksums, of_map) in any::<(u32, (u32, u64), (u32, u64))>(),
+        (checksums, map) in (hash(), hash()),
+    ) -> BackupRef {
+        let table = |(generation, bytes), root| TableRef { generation, bytes, root };
+        BackupRef { backup, generation, checksums: table(of_checksums, checksums), map: table(of_map, map) }
+    }
+}
+
+prop_compose! {
     fn backup_job()(
         (source, repo, repository) in any::<(String, String, u128)>(),
-        (volume, backup, parent) in (volume(), backup(), option::of(backup())),
+        (volume, backup, parent) in (volume(), backup(), option::of(backup_ref())),
         compression in prop::sample::select(vec![Compression::Lz4, Compression::None]),
         (sequence, block_bytes, streams) in any::<(u64, u32, u32)>(),
         (pool_bytes, segment_bytes, volume_bytes) in any::<(u64, u64, Option<u64>)>(),
@@ -99,35 +110,35 @@ prop_compose! {
 
 prop_compose! {
     fn restore_job()(
-        (repo, target, overwrite, zeroed, keep_going) in any::<(String, String, bool, bool, bool)>(),
-        (volume, backup) in (volume(), backup()),
+        (repo, repository, target) in any::<(String, u128, String)>(),
+        (overwrite, zeroed, keep_going) in any::<(bool, bool, bool)>(),
+        (volume, backup) in (volume(), backup_ref()),
         (offset_bytes, length_bytes, volume_bytes) in any::<(u64, u64, u64)>(),
         (block_bytes, streams, pool_bytes) in any::<(u32, u32, u64)>(),
         (create, tracking) in (any::<bool>(), option::of(tracking())),
     ) -> RestoreJob {
         RestoreJob {
-            repo, volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes,
+            repo, repository: Uuid::from_u128(repository), volume, backup, target, overwrite, zeroed, keep_going, offset_bytes, length_bytes, volume_bytes,
             block_bytes, streams, pool_bytes, create, tracking,
         }
     }
 }
 
 fn job() -> impl Strategy<Value = Begin> {
-    let numbers = any::<(String, u32, u32, u64)>();
+    let numbers = any::<(String, u128, u32, u32, u64)>();
     prop_oneof![
         backup_job().prop_map(Begin::Backup),
         restore_job().prop_map(Begin::Restore),
         (numbers, volume(), vec(backup(), 0..4), option::of(any::<(u32, u64)>())).prop_map(
-            |((repo, block_bytes, streams, pool_bytes), volume, backups, sample)| {
+            |((repo, id, block_bytes, streams, pool_bytes), volume, backups, sample)| {
                 let sample = sample.map(|(ppm, round)| Sample { ppm, round });
-                Begin::Verify(VerifyJob { repo, volume, backups, block_bytes, streams, pool_bytes, sample })
+                let repository = Uuid::from_u128(id);
+                Begin::Verify(VerifyJob { repo, repository, volume, backups, block_bytes, streams, pool_bytes, sample })
             }
         ),
-        (any::<String>(), volume(), vec(backup(), 0..4)).prop_map(|(repo, volume, backups)| Begin::Delete(DeleteJob {
-            repo,
-            volume,
-            backups
-        })),
+        (any::<(String, u128)>(), volume(), vec(backup(), 0..4)).prop_map(|((repo, id), volume, backups)| {
+            Begin::Delete(DeleteJob { repo, repository: Uuid::from_u128(id), volume, backups })
+        }),
     ]
 }
 

@@ -64,7 +64,7 @@ impl BlockIndex {
         }
     }
 
-    fn with_tables(
+    pub(crate) fn with_tables(
         repository: &Repository,
         manifest: Manifest,
         checksums: CachedTable,

@@ -87,8 +87,11 @@ fn read_ahead(table: &Table, entry: u64) -> Result<(Chunk, Vec<Chunk>)> {
 
 impl CachedTable {
     pub(crate) fn open(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
-        let table = Table::open(repository, manifest, kind)?;
-        Ok(Self::new(Origin::Object(Box::new(table))))
+        Ok(Self::of(Table::open(repository, manifest, kind)?))
+    }
+
+    pub(crate) fn of(table: Table) -> Self {
+        Self::new(Origin::Object(Box::new(table)))
     }
 
     pub(crate) fn new(origin: Origin) -> Self {

@@ -10,6 +10,11 @@ use crate::{Repository, RepositoryError, Result};
 use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, Record, VolumeName, keys};
 use septet_store::StoreErrorKind;
 
+/// How many volumes are looked at at a time: 1,000 volumes of one backup each take 16 round trips.
+const VOLUMES_AT_ONCE: usize = 128;
+/// About how many manifests of several volumes are in memory at a time.
+const MANIFESTS_MAX: usize = 1024;
+
 /// The backups of one volume.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -18,6 +23,16 @@ pub struct Listing {
     /// Those of which a generation that may be the newest can't be read, and why. Where an older one is a manifest that
     /// can be read, the backup is among [`manifests`](Self::manifests), too.
     pub damaged: Vec<(BackupId, RepositoryError)>,
+}
+
+/// What the name of a backup says.
+enum Meant {
+    /// The newest one of a volume.
+    Newest(VolumeName),
+    /// The one of this id in a volume.
+    One(VolumeName, BackupId),
+    /// The only one of this id in any volume.
+    Anywhere(BackupId),
 }
 
 impl Listing {
@@ -32,6 +47,14 @@ impl Listing {
             || self.damaged.iter().any(|(damaged, _)| damaged == backup)
     }
 
+    fn add(&mut self, backup: &BackupId, (found, errors): (Top, Vec<(u32, RepositoryError)>)) {
+        // A damaged generation above a tombstone may have been a tombstone, too.
+        self.damaged.extend(errors.into_iter().next().map(|(_, error)| (backup.clone(), error)));
+        if let Top::Manifest(manifest) = found {
+            self.manifests.push(*manifest);
+        }
+    }
+
     fn sort(&mut self) {
         self.manifests.sort_by(|a, b| (a.sequence, a.created, &a.backup).cmp(&(b.sequence, b.created, &b.backup)));
     }
@@ -42,6 +65,23 @@ impl Repository {
     pub fn volumes(&self) -> Result<Vec<VolumeName>> {
         let names = self.store().list_children("")?;
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The backups of some volumes, in their order. Several volumes are looked at at a time.
+    pub fn each_listing(&self, volumes: &[VolumeName], mut found: impl FnMut(&VolumeName, Listing)) -> Result<()> {
+        for volumes in volumes.chunks(VOLUMES_AT_ONCE) {
+            let contents = parallel(VOLUMES_AT_ONCE, volumes, |volume| Contents::of_volume(self, volume));
+            let contents = contents.into_iter().collect::<Result<Vec<_>>>()?;
+            let mut rest: &[_] = &volumes.iter().zip(&contents).collect::<Vec<_>>();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(whole_volumes(rest));
+                rest = later;
+                for (listing, (volume, _)) in self.listings(now)?.into_iter().zip(now) {
+                    found(volume, listing);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All backups of a volume; none if there is no such volume.
@@ -62,21 +102,41 @@ impl Repository {
         let new: Vec<_> = new.collect();
         let read = parallel(READS_AT_ONCE, &new, |(backup, under)| tombstone::top(self, volume, backup, under));
         for ((backup, _), read) in new.into_iter().zip(read) {
-            let (found, errors) = read?;
-            // A damaged generation above a tombstone may have been a tombstone, too.
-            listing.damaged.extend(errors.into_iter().next().map(|(_, error)| (backup.clone(), error)));
-            if let Top::Manifest(manifest) = found {
-                listing.manifests.push(*manifest);
-            }
+            listing.add(backup, read?);
         }
         listing.sort();
         Ok(())
     }
 
+    /// The backups of several volumes, all read at once.
+    fn listings(&self, volumes: &[(&VolumeName, &Contents)]) -> Result<Vec<Listing>> {
+        let mut all = Vec::new();
+        for (at, (volume, contents)) in volumes.iter().enumerate() {
+            all.extend(contents.backups.iter().map(|(backup, under)| (at, *volume, backup, under)));
+        }
+        let read =
+            parallel(VOLUMES_AT_ONCE, &all, |(_, volume, backup, under)| tombstone::top(self, volume, backup, under));
+        let mut listings: Vec<Listing> = volumes.iter().map(|_| Listing::default()).collect();
+        for ((at, _, backup, _), read) in all.into_iter().zip(read) {
+            listings[at].add(backup, read?);
+        }
+        listings.iter_mut().for_each(Listing::sort);
+        Ok(listings)
+    }
+
     /// Reads one manifest; it must be this repository's, this volume's and this backup's.
     pub fn manifest(&self, volume: &VolumeName, backup: &BackupId) -> Result<Manifest> {
-        let under = Under::list(self, volume, backup)?;
-        match tombstone::top(self, volume, backup, &under)? {
+        self.manifest_under(volume, backup, &Under::list(self, volume, backup)?)
+    }
+
+    /// Reads the manifests of several backups of a volume.
+    pub fn manifests(&self, volume: &VolumeName, backups: &[BackupId]) -> Vec<Result<Manifest>> {
+        parallel(READS_AT_ONCE, backups, |backup| self.manifest(volume, backup))
+    }
+
+    /// The same where what lies under the id has just been listed.
+    pub(crate) fn manifest_under(&self, volume: &VolumeName, backup: &BackupId, under: &Under) -> Result<Manifest> {
+        match tombstone::top(self, volume, backup, under)? {
             (Top::Manifest(manifest), _) => Ok(*manifest),
             (_, errors) => {
                 let error = errors.into_iter().next().map(|(_, error)| error);
@@ -110,31 +170,55 @@ impl Repository {
 
     /// The backup that is meant by an id, by `VOLUME/ID` or by `VOLUME@latest`.
     pub fn find(&self, spec: &str) -> Result<Manifest> {
-        let (volume, backup) = self.resolve(spec)?;
-        self.manifest(&volume, &backup)
+        match self.meant(spec)? {
+            Meant::Newest(volume) => self.newest(&volume)?.ok_or_else(|| self.unknown(spec)),
+            Meant::One(volume, backup) => self.manifest(&volume, &backup),
+            Meant::Anywhere(backup) => {
+                let (volume, backup) = self.resolve_id(backup)?;
+                self.manifest(&volume, &backup)
+            }
+        }
     }
 
-    /// The same without reading the backup's manifest, which may be damaged.
+    /// The same without the need that the backup's manifest can be read.
     pub fn resolve(&self, spec: &str) -> Result<(VolumeName, BackupId)> {
+        match self.meant(spec)? {
+            Meant::Newest(_) => self.find(spec).map(|manifest| (manifest.volume, manifest.backup)),
+            Meant::One(volume, backup) if self.exists(&volume, &backup)? => Ok((volume, backup)),
+            Meant::One(..) => Err(self.unknown(spec)),
+            Meant::Anywhere(backup) => self.resolve_id(backup),
+        }
+    }
+
+    /// The same for several names.
+    pub fn resolve_all(&self, specs: &[String]) -> Result<Vec<(VolumeName, BackupId)>> {
+        parallel(READS_AT_ONCE, specs, |spec| self.resolve(spec)).into_iter().collect()
+    }
+
+    fn meant(&self, spec: &str) -> Result<Meant> {
         if let Some((volume, which)) = spec.split_once('@') {
-            if which != "latest" {
-                let text = format!("{spec:?} names no backup: write an id, VOLUME/ID or VOLUME@latest");
-                return Err(RepositoryError::InvalidName(text));
+            let volume = volume.parse().map_err(invalid)?;
+            let text = || format!("{spec:?} names no backup: write an id, VOLUME/ID or VOLUME@latest");
+            return if which == "latest" {
+                Ok(Meant::Newest(volume))
+            } else {
+                Err(RepositoryError::InvalidName(text()))
+            };
+        }
+        match spec.split_once('/') {
+            Some((volume, backup)) => {
+                Ok(Meant::One(volume.parse().map_err(invalid)?, backup.parse().map_err(invalid)?))
             }
-            let newest = self.newest(&volume.parse().map_err(invalid)?)?;
-            return newest.map(|manifest| (manifest.volume, manifest.backup)).ok_or_else(|| self.unknown(spec));
+            None => Ok(Meant::Anywhere(spec.parse().map_err(invalid)?)),
         }
-        if let Some((volume, backup)) = spec.split_once('/') {
-            let (volume, backup) = (volume.parse().map_err(invalid)?, backup.parse().map_err(invalid)?);
-            return if self.exists(&volume, &backup)? { Ok((volume, backup)) } else { Err(self.unknown(spec)) };
-        }
-        self.resolve_id(spec.parse().map_err(invalid)?)
     }
 
     fn resolve_id(&self, backup: BackupId) -> Result<(VolumeName, BackupId)> {
+        let all = self.volumes()?;
+        let has = parallel(READS_AT_ONCE, &all, |volume| self.exists(volume, &backup));
         let mut volumes = Vec::new();
-        for volume in self.volumes()? {
-            if self.exists(&volume, &backup)? {
+        for (volume, has) in all.into_iter().zip(has) {
+            if has? {
                 volumes.push(volume);
             }
         }
@@ -155,6 +239,16 @@ impl Repository {
     fn unknown(&self, name: impl Into<String>) -> RepositoryError {
         RepositoryError::UnknownBackup { name: name.into(), url: self.store().url() }
     }
+}
+
+/// How many volumes, at least one, together have no more backups than are read at a time.
+fn whole_volumes(volumes: &[(&VolumeName, &Contents)]) -> usize {
+    let mut backups = 0;
+    let fit = volumes.iter().take_while(|(_, contents)| {
+        backups += contents.backups.len();
+        backups <= MANIFESTS_MAX
+    });
+    fit.count().max(1)
 }
 
 fn invalid(error: FormatError) -> RepositoryError {

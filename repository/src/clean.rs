@@ -16,7 +16,7 @@ pub struct Cleaned {
 
 /// Cleans one volume. Safe beside backups and deletions, as [`reclaim`] explains.
 pub fn clean(repository: &Repository, volume: &VolumeName) -> Result<Cleaned> {
-    let interrupted = pending::sweep(repository, volume, None)?;
+    let interrupted = pending::sweep(repository, volume, &repository.view(volume)?, None)?;
     let objects = reclaim::run(repository, volume, &[])?;
     Ok(Cleaned { interrupted, objects })
 }

@@ -1,6 +1,7 @@
 //! The end of a run that made a backup: it is kept, taken back, or left for another run to go on with.
 
 use crate::contents::{Contents, Under};
+use crate::parallel::both;
 use crate::tombstone::{self, Ended};
 use crate::{Repository, RepositoryError, Result, pending, resume};
 use septet_format::{Manifest, Pending, Record, keys};
@@ -30,16 +31,24 @@ pub enum Left {
 /// somebody has deleted the backup since.
 pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
     let Pending { volume, backup, attempt, .. } = marker;
-    let Some(Record::Backup(manifest)) = repository.record(volume, backup, *attempt)? else {
+    let read = || repository.record(volume, backup, *attempt);
+    let record = if *attempt == 0 {
+        let (removed, record) = both(|| pending::remove(repository, marker), read);
+        removed?;
+        record?
+    } else {
+        let (under, record) = both(|| Under::list(repository, volume, backup), read);
+        let record = record?;
+        if let Some(Record::Backup(manifest)) = &record {
+            repository.store().delete(&resume::surplus(manifest, &under?))?;
+        }
         pending::remove(repository, marker)?;
-        return Err(RepositoryError::Deleted { volume: volume.clone(), backup: backup.clone() });
+        record
     };
-    if *attempt > 0 {
-        let under = Under::list(repository, volume, backup)?;
-        repository.store().delete(&resume::surplus(&manifest, &under))?;
+    match record {
+        Some(Record::Backup(manifest)) => Ok(manifest),
+        _ => Err(RepositoryError::Deleted { volume: volume.clone(), backup: backup.clone() }),
     }
-    pending::remove(repository, marker)?;
-    Ok(manifest)
 }
 
 /// Ends a run that failed: what it has left goes, unless it is to be `kept` and is worth going on with.

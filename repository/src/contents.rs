@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The objects of a volume, as one listing shows them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Contents {
+pub struct Contents {
     /// All objects, foreign ones included.
     pub(crate) objects: Vec<ObjectInfo>,
     /// What lies under each id.

@@ -3,6 +3,7 @@
 //! Entries stay packed, and a chunk of which none was set takes no memory: a volume needs what it
 //! holds, whatever size it or its manifest claims.
 
+use crate::table::Table;
 use crate::{Repository, RepositoryError, Result, TableKind};
 use septet_format::layout::table_chunk;
 use septet_format::{EncodedTable, FormatError, Manifest, TABLE_CHUNK_ENTRIES, TABLE_HEADER_BYTES, encode_table};
@@ -26,7 +27,7 @@ impl<const BYTES: usize> Entries<BYTES> {
     /// Reads a backup's table, and holds it against the manifest.
     pub(crate) fn load(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let mut entries = Self::new(blocks(repository, manifest)?);
-        repository.load_table(manifest, kind, |first, packed| {
+        Table::open(repository, manifest, kind)?.stream(|first, packed| {
             entries.copy(first, packed.as_chunks().0);
             Ok::<_, RepositoryError>(())
         })?;

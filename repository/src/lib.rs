@@ -17,6 +17,7 @@ mod contents;
 mod entries;
 mod error;
 mod objects;
+mod opened;
 mod parallel;
 pub mod pending;
 mod process;
@@ -29,6 +30,7 @@ mod table;
 mod table_writer;
 mod tombstone;
 mod trial;
+mod view;
 
 #[cfg(test)]
 mod sample;
@@ -37,8 +39,10 @@ pub use block_index::{BlockIndex, Extent};
 pub use block_reader::BackupReader;
 pub use catalog::Listing;
 pub use clean::{Cleaned, clean};
+pub use contents::Contents;
 pub use error::{RepositoryError, Result};
 pub use objects::{SegmentSink, SegmentUpload};
+pub use opened::OpenedBackup;
 pub use process::{current as current_process, machine};
 pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
@@ -46,3 +50,4 @@ pub use septet_store::{Counts, PartRules, counts, needs_to_read, needs_to_write,
 pub use table::TableKind;
 pub use table_writer::NewTable;
 pub use trial::{FailedTrial, Trial, Unfit, try_store};
+pub use view::VolumeView;

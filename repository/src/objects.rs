@@ -50,6 +50,13 @@ impl Repository {
         self.store().url()
     }
 
+    /// `url`, under which this repository was opened, with what an agent that writes to it need not ask the server again.
+    pub fn url_for_writers(&self, url: &str) -> Result<String> {
+        let plain = self.store().url();
+        let full = self.store().url_for_writers()?;
+        Ok(if full == plain { url.to_owned() } else { full })
+    }
+
     /// How its store would like segments to be cut and read.
     pub fn part_rules(&self) -> PartRules {
         self.store().part_rules()

@@ -13,11 +13,11 @@
 //! last. So a wrong verdict about who is dead costs work and never data.
 
 use crate::contents::{Contents, Under};
-use crate::parallel::parallel;
+use crate::parallel::{both, parallel};
 use crate::process;
 use crate::reclaim::{self, Survey};
 use crate::tombstone::{self, Ended, LOOKS_MAX, READS_AT_ONCE};
-use crate::{Repository, RepositoryError, Result};
+use crate::{Repository, RepositoryError, Result, VolumeView};
 use bytes::Bytes;
 use jiff::Timestamp;
 use septet_format::keys;
@@ -58,11 +58,12 @@ pub fn marker(
     }
 }
 
-/// Writes the marker and only then looks: the id must be unused, and the parent must (still) be
-/// there. Gives the parent's manifest. After an error no marker of ours is left.
-pub fn begin(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+/// Writes the marker and only then looks: the id must be unused, and the parent must (still) be there. Gives the
+/// parent's manifest, which need not be read again if it still is the one that is `known`. After an error no marker of
+/// ours is left.
+pub fn begin(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     create(repository, marker)?;
-    check_begun(repository, marker).inspect_err(|_| {
+    check_begun(repository, marker, known).inspect_err(|_| {
         // A marker that can't be removed now is found by `sweep` later.
         let _ = remove_own(repository, marker);
     })
@@ -71,17 +72,17 @@ pub fn begin(repository: &Repository, marker: &Pending) -> Result<Option<Manifes
 /// Goes on with the backup of a run that is taken for dead: `marker` is that run's successor. That run can't commit
 /// any more, and what it was uploading is given up. The same promises as of [`begin`]; `Withdrawn` if that run has
 /// committed, or somebody else has ended it meanwhile.
-pub fn resume(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+pub fn resume(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     create(repository, marker)?;
-    check_resumed(repository, marker).inspect_err(|_| {
+    check_resumed(repository, marker, known).inspect_err(|_| {
         let _ = remove_own(repository, marker);
     })
 }
 
 /// The same where nothing of what was stored is of use: it goes. The caller has ended the run before, its own, and
 /// `marker` is that run's successor.
-pub fn start_over(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
-    let parent = resume(repository, marker)?;
+pub fn start_over(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
+    let parent = resume(repository, marker, known)?;
     let Pending { volume, backup, .. } = marker;
     let under = Under::list(repository, volume, backup)?;
     let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
@@ -103,40 +104,55 @@ pub fn create(repository: &Repository, marker: &Pending) -> Result<()> {
     }
 }
 
-fn check_begun(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+fn check_begun(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
+    let (unused, parent) = both(|| check_unused(repository, marker), || parent_of(repository, marker, known));
+    unused.and(parent)
+}
+
+fn check_unused(repository: &Repository, marker: &Pending) -> Result<()> {
     let Pending { volume, backup, .. } = marker;
-    let taken = |why| Err(RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why });
     let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
-    if objects.iter().any(|object| object.key != marker.key()) {
-        // Writing over what a deleted backup of this id has left would destroy the backups that need it.
-        return taken(match repository.exists(volume, backup)? {
-            true => "exists already",
-            false => "was deleted, or never finished, and parts of it are still there",
-        });
+    if objects.iter().all(|object| object.key == marker.key()) {
+        return Ok(());
     }
-    parent_of(repository, marker)
+    // Writing over what a deleted backup of this id has left would destroy the backups that need it.
+    let why = match repository.exists(volume, backup)? {
+        true => "exists already",
+        false => "was deleted, or never finished, and parts of it are still there",
+    };
+    Err(RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why })
 }
 
 /// The parent first: an attempt that nobody goes on with must not be ended.
-fn check_resumed(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+fn check_resumed(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     let Pending { volume, backup, attempt, .. } = marker;
     let withdrawn = || RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() };
     let before = attempt.checked_sub(1).ok_or_else(withdrawn)?;
-    let parent = parent_of(repository, marker)?;
+    let parent = parent_of(repository, marker, known)?;
     let under = Under::list(repository, volume, backup)?;
     tombstone::take_over(repository, before, marker, &under)?;
     repository.store().abort_unfinished(&keys::backup_prefix(volume, backup))?;
     Ok(parent)
 }
 
-fn parent_of(repository: &Repository, marker: &Pending) -> Result<Option<Manifest>> {
+/// The manifest of the marker's parent. A manifest is never written over: if no higher generation is there than that of
+/// the one that is `known`, it still holds.
+fn parent_of(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     let Pending { volume, parent: Some(parent), .. } = marker else { return Ok(None) };
-    match repository.manifest(volume, parent) {
-        Err(RepositoryError::UnknownBackup { .. }) => {
-            Err(RepositoryError::ParentGone { volume: volume.clone(), parent: parent.clone() })
+    let under = Under::list(repository, volume, parent)?;
+    let holds = |known: &&Manifest| known.backup == *parent && under.generations.last() == Some(&known.generation);
+    let manifest = match known.filter(holds) {
+        Some(known) => Ok(known.clone()),
+        None => repository.manifest_under(volume, parent, &under),
+    };
+    let manifest = manifest.map_err(|error| match error {
+        RepositoryError::UnknownBackup { .. } => {
+            RepositoryError::ParentGone { volume: volume.clone(), parent: parent.clone() }
         }
-        manifest => manifest.map(Some),
-    }
+        error => error,
+    })?;
+    manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+    Ok(Some(manifest))
 }
 
 /// Removes the marker, and those of the runs that it took over: the backup is committed, or nothing is left of it.
@@ -260,12 +276,16 @@ pub fn is_dead(marker: &Pending) -> bool {
 /// Removes what dead runs have left of a volume, but for what `spared` has, which is to be resumed; tells
 /// whose it was. Where the run had committed its backup, or others need what lies under its id, that stays.
 /// Tombstones that have served their time go as well.
-pub fn sweep(repository: &Repository, volume: &VolumeName, spared: Option<&BackupId>) -> Result<Vec<BackupId>> {
-    let contents = Contents::of_volume(repository, volume)?;
-    let mut dead = Markers::in_listing(repository, volume, &contents)?.pending;
-    dead.retain(|marker| Some(&marker.backup) != spared && is_dead(marker));
-    let swept = clear_away(repository, volume, &contents, dead)?;
-    tombstone::expire(repository, volume, &contents)?;
+pub fn sweep(
+    repository: &Repository,
+    volume: &VolumeName,
+    view: &VolumeView,
+    spared: Option<&BackupId>,
+) -> Result<Vec<BackupId>> {
+    let VolumeView { contents, markers, .. } = view;
+    let dead = markers.pending.iter().filter(|marker| Some(&marker.backup) != spared && is_dead(marker));
+    let swept = clear_away(repository, volume, contents, dead.cloned().collect())?;
+    tombstone::expire(repository, volume, contents)?;
     Ok(swept)
 }
 

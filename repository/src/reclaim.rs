@@ -29,7 +29,7 @@ use septet_format::keys::{self, Key};
 use septet_format::{BackupId, Manifest, VolumeName};
 use std::collections::HashSet;
 
-pub use crate::tombstone::{delete, forget};
+pub use crate::tombstone::{delete, delete_all, forget};
 
 /// What lay in a volume, looked at in the order that makes it safe to decide upon.
 #[derive(Debug, Default)]

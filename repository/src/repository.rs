@@ -1,10 +1,11 @@
 //! Opening a repository, making a new one, and committing a backup to it.
 
-use crate::contents::Under;
+use crate::contents::{Contents, Under};
+use crate::parallel::both;
 use crate::{RepositoryError, Result, pending};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::{FormatError, JSON_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, RepositoryInfo, keys};
+use septet_format::{FormatError, JSON_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, RepositoryInfo, VolumeName, keys};
 use septet_store::{Access, Store, StoreErrorKind};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -13,50 +14,75 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Repository {
     store: Arc<dyn Store>,
-    info: RepositoryInfo,
+    id: Uuid,
 }
 
 impl Repository {
-    /// Opens a repository that is there, by path or URL.
+    /// Opens a repository that is there, by path or URL, to read from it.
     pub fn open(url: &str) -> Result<Self> {
-        let nothing = |why| RepositoryError::NotARepository { url: url.to_owned(), why };
-        let store = septet_store::open(url, Access::Existing).map_err(|error| match error.kind() {
-            StoreErrorKind::NotFound => nothing("there is nothing at this place; the first backup makes one"),
-            _ => error.into(),
-        })?;
-        Self::open_store(store)
+        Self::open_store(open_existing(url)?)
     }
 
-    /// Opens a repository, or makes one in a place that is empty or not there yet.
+    /// Opens a repository that is there, by path or URL, to change something in it.
+    pub fn open_to_write(url: &str) -> Result<Self> {
+        let store = open_existing(url)?;
+        let info = existing_info(&*store)?;
+        Self::to_write(store, &info)
+    }
+
+    /// Opens a repository to back up to it, or makes one in a place that is empty or not there yet.
     pub fn open_or_create(url: &str) -> Result<Self> {
         Self::open_or_create_store(septet_store::open(url, Access::Create)?)
     }
 
+    /// The same; `volume` is listed meanwhile.
+    pub fn open_or_create_and_list(url: &str, volume: &VolumeName) -> Result<(Self, Contents)> {
+        let store = septet_store::open(url, Access::Create)?;
+        let (listed, opened) =
+            both(|| store.list(&keys::volume_prefix(volume)), || Self::open_or_create_store(Arc::clone(&store)));
+        Ok((opened?, Contents::new(listed?)))
+    }
+
+    /// Prepares to use a repository of which another process has seen that it is the one of this id. Reads nothing.
+    pub fn of_id(url: &str, id: Uuid) -> Result<Self> {
+        Ok(Self { store: septet_store::open(url, Access::Existing)?, id })
+    }
+
     /// The same as [`open`](Self::open) for a store that is open already.
     pub fn open_store(store: Arc<dyn Store>) -> Result<Self> {
-        let info = read_info(&*store)?.ok_or_else(|| RepositoryError::NotARepository {
-            url: store.url(),
-            why: "it has no septet.json; the first backup makes one in an empty directory",
-        })?;
-        Ok(Repository { store, info })
+        let id = existing_info(&*store)?.id;
+        Ok(Self { store, id })
     }
 
     /// The same as [`open_or_create`](Self::open_or_create) for a store that is open already.
     pub fn open_or_create_store(store: Arc<dyn Store>) -> Result<Self> {
-        if read_info(&*store)?.is_none() && store.is_empty()? {
+        let ((), info) = both(|| store.prepare_to_write(), || read_info(&*store));
+        if let Some(info) = info? {
+            return Self::to_write(store, &info);
+        }
+        if store.is_empty()? {
             let tool = concat!("septet ", env!("CARGO_PKG_VERSION"));
             let info = RepositoryInfo::new(Uuid::new_v4(), Timestamp::now(), tool);
             match store.put_if_absent(&keys::repository(), Bytes::from(info.encode())) {
                 // Somebody else was faster: theirs is the repository.
                 Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
-                put => put?,
+                put => return put.map(|()| Self { store, id: info.id }).map_err(Into::into),
             }
         }
         let info = read_info(&*store)?.ok_or_else(|| RepositoryError::NotARepository {
             url: store.url(),
             why: "it is not empty and has no septet.json; give an empty directory or a new one",
         })?;
-        Ok(Repository { store, info })
+        Self::to_write(store, &info)
+    }
+
+    fn to_write(store: Arc<dyn Store>, info: &RepositoryInfo) -> Result<Self> {
+        info.check_writable().map_err(|cause| RepositoryError::Object {
+            url: store.url(),
+            key: keys::repository(),
+            cause,
+        })?;
+        Ok(Self { store, id: info.id })
     }
 
     /// Where its objects lie: nobody outside of this crate puts or reads any by itself.
@@ -66,12 +92,7 @@ impl Repository {
 
     /// The repository's own id.
     pub fn id(&self) -> Uuid {
-        self.info.id
-    }
-
-    /// What it says about itself.
-    pub fn info(&self) -> &RepositoryInfo {
-        &self.info
+        self.id
     }
 
     /// Makes a backup exist, once everything it names is there. If the key of its generation is taken, somebody else has
@@ -118,6 +139,23 @@ impl Repository {
     pub(crate) fn ensure(&self, good: bool, key: &str, what: &'static str, why: impl FnOnce() -> String) -> Result<()> {
         if good { Ok(()) } else { Err(self.damaged(key, what, why())) }
     }
+}
+
+fn open_existing(url: &str) -> Result<Arc<dyn Store>> {
+    septet_store::open(url, Access::Existing).map_err(|error| match error.kind() {
+        StoreErrorKind::NotFound => RepositoryError::NotARepository {
+            url: url.to_owned(),
+            why: "there is nothing at this place; the first backup makes one",
+        },
+        _ => error.into(),
+    })
+}
+
+fn existing_info(store: &dyn Store) -> Result<RepositoryInfo> {
+    read_info(store)?.ok_or_else(|| RepositoryError::NotARepository {
+        url: store.url(),
+        why: "it has no septet.json; the first backup makes one in an empty directory",
+    })
 }
 
 fn read_info(store: &dyn Store) -> Result<Option<RepositoryInfo>> {
@@ -186,6 +224,22 @@ mod tests {
         };
         assert!(refused(r#"{"format":2,"shape":"new"}"#).contains("upgrade septet"));
         assert!(refused("{").contains("damaged"));
+    }
+
+    #[test]
+    fn a_repository_that_only_a_later_version_may_change_is_read_and_not_written() {
+        let sample = Sample::new();
+        let info = String::from_utf8(sample.read("septet.json")).unwrap();
+        let (reading, writing) = info.split_once("needs_to_write").unwrap();
+        let later = [reading, "needs_to_write", &writing.replacen('[', "[\"colours\",", 1)].concat();
+        assert_ne!(info, later);
+        sample.write("septet.json", later.as_bytes());
+        let url = sample.repository.store().url();
+        assert_eq!(Repository::open(&url).unwrap().id(), sample.repository.id());
+        for opened in [Repository::open_to_write(&url), Repository::open_or_create(&url)] {
+            let error = opened.err().unwrap().to_string();
+            assert!(error.contains("colours") && error.contains("upgrade septet"), "{error}");
+        }
     }
 
     #[test]

@@ -4,11 +4,11 @@
 //! backup takes the segments over as its own ([`pending::resume`] sees to it that only one does). Its further ones have
 //! numbers that only its attempt uses. What the map of the finished backup then does not name is garbage like any other.
 
-use crate::contents::{Contents, Under};
+use crate::contents::Under;
 use crate::parallel::parallel;
-use crate::pending::{self, Markers};
+use crate::pending;
 use crate::tombstone::ATTEMPT_MAX;
-use crate::{Repository, Result};
+use crate::{Repository, Result, VolumeView};
 use septet_format::keys::{self, SEGMENTS_PER_ATTEMPT};
 use septet_format::{BackupId, Geometry, IndexEntry, Manifest, Pending, SegmentIndex, SegmentRef, VolumeName};
 use std::collections::BTreeSet;
@@ -25,17 +25,16 @@ pub struct Interrupted {
     pub unchanged: bool,
 }
 
-/// The backup that a run may go on with: its run is dead, has compared with the same `parent` and stored
+/// The backup that a run of a volume may go on with: its run is dead, has compared with the same `parent` and stored
 /// something. `backup` is the id that it must have, if any; `snapshot` tells a source that does not change.
 pub fn find(
     repository: &Repository,
-    volume: &VolumeName,
+    view: &VolumeView,
     backup: Option<&BackupId>,
     parent: Option<&BackupId>,
     snapshot: Option<&str>,
 ) -> Result<Option<Interrupted>> {
-    let contents = Contents::of_volume(repository, volume)?;
-    let mut dead = Markers::in_listing(repository, volume, &contents)?.pending;
+    let mut dead: Vec<_> = view.markers.pending.iter().collect();
     dead.retain(|marker| {
         backup.is_none_or(|backup| *backup == marker.backup)
             && marker.parent.as_ref() == parent
@@ -44,10 +43,10 @@ pub fn find(
     });
     dead.sort_by_key(|marker| marker.created);
     while let Some(marker) = dead.pop() {
-        let Some(under) = contents.backups.get(&marker.backup) else { continue };
+        let Some(under) = view.contents.backups.get(&marker.backup) else { continue };
         if !under.segments.is_empty() && !under.is_closed(marker.attempt) {
-            let unchanged = snapshot.is_some() && all_read(repository, &marker, under, snapshot)?;
-            return Ok(Some(Interrupted { marker, unchanged }));
+            let unchanged = snapshot.is_some() && all_read(repository, marker, under, snapshot)?;
+            return Ok(Some(Interrupted { marker: marker.clone(), unchanged }));
         }
     }
     Ok(None)

@@ -153,6 +153,12 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
+/// The same for several backups of a volume; gives the manifests that could be read.
+pub fn delete_all(repository: &Repository, volume: &VolumeName, backups: &[BackupId]) -> Result<Vec<Manifest>> {
+    let deleted = parallel(READS_AT_ONCE, backups, |backup| delete(repository, volume, backup));
+    Ok(deleted.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
 /// What the newest generation says that can be read.
 pub(crate) enum Top {
     Nothing,

@@ -74,6 +74,14 @@ pub trait Store: Send + Sync {
     /// Removes objects, durably. An absent object is no error. Stops at the first object that cannot be removed.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
 
+    /// Reads ahead what the first write would have to know of the server. A failure shows at that write.
+    fn prepare_to_write(&self) {}
+
+    /// A URL by which another process writes to this store without asking the server what this one knows already.
+    fn url_for_writers(&self) -> Result<String, StoreError> {
+        Ok(self.url())
+    }
+
     /// A warning about how uploads are protected against corruption on the way, if there is one.
     fn note(&self) -> Result<Option<String>, StoreError> {
         Ok(None)

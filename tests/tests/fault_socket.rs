@@ -109,12 +109,11 @@ impl Bench {
 
     /// The job of the pipeline that the agent belongs to; `change` is merged into it.
     fn begin(&self, agent: &str, change: &Value) -> Value {
-        let info = std::fs::read_to_string(self.repo.path().join("septet.json")).expect("septet.json");
-        let info: Value = serde_json::from_str(&info).expect("JSON");
+        let id = &self.object("septet.json")["id"];
         let (kind, mut job) = match agent {
-            "backupreader" | "decompressor" | "volumewriter" => ("restore", self.restore_job()),
-            "s3worker" => ("delete", json!({ "repo": self.repo.path(), "volume": "vol", "backups": ["nobody"] })),
-            _ => ("backup", self.backup_job(&info["id"])),
+            "backupreader" | "decompressor" | "volumewriter" => ("restore", self.restore_job(id)),
+            "s3worker" => ("delete", self.delete_job(id)),
+            _ => ("backup", self.backup_job(id)),
         };
         let changes = change.as_object().into_iter().flatten().filter(|(key, _)| job.get(key.as_str()).is_some());
         let changes: Vec<(String, Value)> = changes.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -131,9 +130,22 @@ impl Bench {
         })
     }
 
-    fn restore_job(&self) -> Value {
+    fn object(&self, key: &str) -> Value {
+        let object = std::fs::read_to_string(self.repo.path().join(key)).expect(key);
+        serde_json::from_str(&object).expect("JSON")
+    }
+
+    fn delete_job(&self, repository: &Value) -> Value {
+        json!({ "repo": self.repo.path(), "repository": repository, "volume": "vol", "backups": ["nobody"] })
+    }
+
+    fn restore_job(&self, repository: &Value) -> Value {
+        let manifest = &self.object("vol/earlier/manifest-0.json")["manifest"];
+        let (checksums, map) = (&manifest["checksums"], &manifest["map"]);
+        let backup = json!({ "backup": "earlier", "generation": 0, "checksums": checksums, "map": map });
         json!({
-            "repo": self.repo.path(), "volume": "vol", "backup": "earlier", "target": self.scratch.path("target"),
+            "repo": self.repo.path(), "repository": repository, "volume": "vol", "backup": backup,
+            "target": self.scratch.path("target"),
             "overwrite": false, "keep_going": false, "offset_bytes": 0, "length_bytes": VOLUME_BYTES,
             "volume_bytes": VOLUME_BYTES, "block_bytes": BLOCK_BYTES, "streams": 1, "pool_bytes": 4 << 20,
         })
@@ -229,6 +241,8 @@ fn the_master_believes_only_what_it_asked_for() {
 fn hostile_jobs_end_in_good_order() {
     let bench = Bench::new();
     let wrong = "reader";
+    let table = json!({ "generation": u32::MAX, "bytes": u64::MAX, "root": "0".repeat(64) });
+    let huge = json!({ "backup": "earlier", "generation": 0, "checksums": table, "map": table });
     for agent in AGENTS {
         for change in [
             json!({ "block_bytes": 0 }),
@@ -242,6 +256,7 @@ fn hostile_jobs_end_in_good_order() {
             json!({ "segment_bytes": u64::MAX }),
             json!({ "volume_bytes": u64::MAX }),
             json!({ "sequence": u64::MAX }),
+            json!({ "backup": huge, "parent": huge }),
             json!({ "offset_bytes": u64::MAX, "length_bytes": u64::MAX }),
             json!({ "source": "", "target": "" }),
             json!({ "repo": "" }),

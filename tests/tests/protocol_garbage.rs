@@ -12,7 +12,7 @@ use septet_tests::binary;
 use serde_json::Value;
 
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-const BEGIN: &str = r#"{"begin":{"verify":{"repo":"/nowhere","volume":"vol","backups":[],"block_bytes":65536,"streams":1,"pool_bytes":65536}}}"#;
+const BEGIN: &str = r#"{"begin":{"verify":{"repo":"/nowhere","repository":"01234567-89ab-4def-8123-456789abcdef","volume":"vol","backups":[],"block_bytes":65536,"streams":1,"pool_bytes":65536}}}"#;
 
 /// An agent, and the ends of its sockets that are its neighbours'.
 struct Scripted {

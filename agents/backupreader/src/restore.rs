@@ -21,9 +21,9 @@ pub(crate) struct Restore {
 
 impl Restore {
     pub(crate) fn begin(job: &RestoreJob, context: &Context) -> Result<Self, Failure> {
-        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
-        let manifest = repository.manifest(&job.volume, &job.backup).map_err(|error| failure(&error))?;
-        let tables = Tables::open(&repository, manifest, job.keep_going)?;
+        let repository = Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?;
+        let opened = repository.open_backup(&job.volume, &job.backup).map_err(|error| failure(&error))?;
+        let tables = Tables::new(&repository, opened, job.keep_going)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         let shelf = Shelf::new(fetch::run_bytes_max(&repository, &pool, job.streams));
         Ok(Self { repository, tables, pool, shelf, keep_going: job.keep_going })

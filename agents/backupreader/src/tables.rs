@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use septet_format::{Geometry, Manifest};
 use septet_ipc::agent::note;
 use septet_ipc::{AgentKind, Failure};
-use septet_repository::{BlockIndex, Repository, RepositoryError};
+use septet_repository::{BlockIndex, OpenedBackup, Repository, RepositoryError};
 
 /// The two tables of a backup.
 pub(crate) struct Tables {
@@ -22,8 +22,9 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub(crate) fn open(repository: &Repository, manifest: Manifest, keep_going: bool) -> Result<Self, Failure> {
-        let (index, mended) = match BlockIndex::open(repository, manifest.clone()) {
+    pub(crate) fn new(repository: &Repository, opened: OpenedBackup, keep_going: bool) -> Result<Self, Failure> {
+        let manifest = opened.manifest.clone();
+        let (index, mended) = match opened.into_index() {
             Err(error) if error.is_damage() && keep_going => (mend(repository, manifest, &error)?, true),
             opened => (opened.map_err(|error| table_failure(&error))?, false),
         };

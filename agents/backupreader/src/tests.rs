@@ -77,6 +77,10 @@ impl Place {
         Self { folder, segment, places }
     }
 
+    fn repository(&self) -> Repository {
+        Repository::open(self.folder.path().to_str().unwrap()).unwrap()
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.folder.path().join(key)
     }
@@ -92,8 +96,9 @@ impl Place {
     fn restore(&self, keep_going: bool) -> Backupreader {
         let job = RestoreJob {
             repo: self.folder.path().to_str().unwrap().to_owned(),
+            repository: self.repository().id(),
             volume: volume(),
-            backup: backup(),
+            backup: self.repository().manifest(&volume(), &backup()).unwrap().reference(),
             keep_going,
             length_bytes: VOLUME,
             volume_bytes: VOLUME,
@@ -104,14 +109,14 @@ impl Place {
     }
 
     fn verify(&self) -> Backupreader {
-        let repo = self.folder.path().to_str().unwrap().to_owned();
+        let (repo, repository) = (self.folder.path().to_str().unwrap().to_owned(), self.repository().id());
         let backups = vec![backup(), backup()];
-        let job = VerifyJob { repo, volume: volume(), backups, pool_bytes: 1 << 20, ..verify_job() };
+        let job = VerifyJob { repo, repository, volume: volume(), backups, pool_bytes: 1 << 20, ..verify_job() };
         Backupreader::begin(&mut Begin::Verify(job), &Context::new(AgentKind::Backupreader)).unwrap()
     }
 
     fn name(&self) -> SegmentName {
-        let repository = Repository::open(self.folder.path().to_str().unwrap()).unwrap().id();
+        let repository = self.repository().id();
         let SegmentRef { number, bytes, hash, .. } = self.segment;
         SegmentName { repository, volume: volume(), backup: backup(), number, bytes, hash }
     }

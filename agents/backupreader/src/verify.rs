@@ -25,7 +25,7 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn begin(job: &VerifyJob, context: &Context) -> Result<Self, Failure> {
-        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
+        let repository = Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?;
         let pool = fetch::pool(context, job.block_bytes, job.streams, job.pool_bytes)?;
         let run_bytes_max = fetch::run_bytes_max(&repository, &pool, job.streams);
         let stretch_bytes = repository.part_rules().read_bytes;
@@ -37,8 +37,8 @@ impl Verify {
     /// that was deleted meanwhile needs none.
     pub(crate) fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let mut seen = HashSet::new();
-        for backup in &self.job.backups {
-            let manifest = match self.repository.manifest(&self.job.volume, backup) {
+        for manifest in worker.outside(|| self.repository.manifests(&self.job.volume, &self.job.backups)) {
+            let manifest = match manifest {
                 Err(RepositoryError::UnknownBackup { .. }) => continue,
                 manifest => manifest.map_err(Failure::store)?,
             };

@@ -66,7 +66,7 @@ impl Diff {
 mod tests {
     use std::sync::Arc;
 
-    use septet_ipc::test_support::{backup_job, results};
+    use septet_ipc::test_support::{backup_job, restore_job, results};
     use septet_ipc::{BackupJob, Item, Pool};
 
     use super::*;
@@ -75,7 +75,7 @@ mod tests {
 
     fn begun(block_bytes: u32) -> Result<Diff, Failure> {
         let job = BackupJob {
-            parent: Some("a".parse().unwrap()),
+            parent: Some(restore_job().backup),
             block_bytes,
             volume_bytes: Some(4 * BLOCK),
             ..backup_job()

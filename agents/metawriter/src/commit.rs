@@ -43,7 +43,7 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
         volume: agent.job.volume.clone(),
         backup: agent.job.backup.clone(),
         generation: agent.job.attempt,
-        parent: agent.job.parent.clone(),
+        parent: agent.job.parent.as_ref().map(|parent| parent.backup.clone()),
         sequence: agent.job.sequence,
         created: agent.created,
         machine: agent.job.machine.clone(),

@@ -56,7 +56,7 @@ impl Agent for Metawriter {
         };
         let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
         let geometry = Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
-        let repository = Repository::open(&job.repo).map_err(Failure::store)?;
+        let repository = Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?;
         let (tables, segments) = Tables::new(&repository, job, geometry, context)?;
         Ok(Self {
             repository,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use septet_format::{BlockHash, Codec, Geometry, IndexEntry, Location, MAP_ENTRY_BYTES, Manifest, SegmentRef, keys};
 use septet_ipc::message::{self, SegmentLine};
 use septet_ipc::{BackupJob, Command, Context, Failure, Resume, Table};
-use septet_repository::{Repository, RepositoryError, TableKind, resume};
+use septet_repository::{OpenedBackup, Repository, RepositoryError, resume};
 
 const MAP_BYTES: usize = MAP_ENTRY_BYTES as usize;
 /// Entries that are looked at together.
@@ -39,7 +39,7 @@ impl Tables {
     ) -> Result<(Self, Vec<SegmentLine>), Failure> {
         let checksums = context.table(message::TableKind::Checksums, geometry.blocks())?;
         let map = context.table(message::TableKind::Map, geometry.blocks())?;
-        let parent = job.parent.as_ref().map(|parent| repository.manifest(&job.volume, parent)).transpose();
+        let parent = job.parent.as_ref().map(|parent| repository.open_backup(&job.volume, parent)).transpose();
         let parent = parent.map_err(|error| Failed::from(error).0)?;
         let first_segment = keys::first_segment(job.attempt)
             .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?;
@@ -54,7 +54,7 @@ impl Tables {
             resume: job.resume,
         };
         if let Some(parent) = parent {
-            tables.load(repository, &parent, geometry)?;
+            let parent = tables.load(parent, geometry)?;
             tables.own_row = u32::try_from(parent.rows()).map_err(Failure::protocol)?;
             tables.parent = Some(parent);
         }
@@ -95,12 +95,13 @@ impl Tables {
         Ok(segments)
     }
 
-    fn load(&mut self, repository: &Repository, parent: &Manifest, geometry: Geometry) -> Result<(), Failure> {
-        let before = parent.geometry().map_err(Failure::damaged)?;
+    /// Copies the parent's tables, as far as it has the same blocks; gives its manifest.
+    fn load(&mut self, parent: OpenedBackup, geometry: Geometry) -> Result<Manifest, Failure> {
+        let before = parent.manifest.geometry().map_err(Failure::damaged)?;
         if before.block_bytes() != geometry.block_bytes() {
             return Err(Failure::store(format!(
                 "backup {} has blocks of {} bytes, not {}: use its block size, or --full",
-                parent.backup,
+                parent.manifest.backup,
                 before.block_bytes(),
                 geometry.block_bytes()
             )));
@@ -111,8 +112,10 @@ impl Tables {
         } else {
             before.volume_bytes().min(geometry.volume_bytes()) / u64::from(geometry.block_bytes())
         };
-        load(repository, parent, TableKind::Checksums, &self.checksums, self.comparable_blocks)?;
-        load(repository, parent, TableKind::Map, &self.map, self.comparable_blocks)
+        let comparable = self.comparable_blocks;
+        let checksums = |first, chunk: &[u8]| copy(&self.checksums, comparable, first, chunk);
+        let map = |first, chunk: &[u8]| copy(&self.map, comparable, first, chunk);
+        parent.load(checksums, map).map_err(|Failed(failure)| failure)
     }
 
     /// These blocks read as zeros.
@@ -197,18 +200,9 @@ impl From<RepositoryError> for Failed {
     }
 }
 
-/// Copies the first `entries` entries of the parent's table.
-fn load(
-    repository: &Repository,
-    parent: &Manifest,
-    kind: TableKind,
-    table: &Table,
-    entries: u64,
-) -> Result<(), Failure> {
+/// Copies what lies among the first `entries` entries of a chunk of the parent's table.
+fn copy(table: &Table, entries: u64, first: u64, chunk: &[u8]) -> Result<(), Failed> {
     let entry_bytes = table.kind().entry_bytes() as usize;
-    let copied = repository.load_table(parent, kind, |first, chunk| {
-        let wanted = usize::try_from(entries.saturating_sub(first)).unwrap_or(usize::MAX).saturating_mul(entry_bytes);
-        table.write(first.min(entries), &chunk[..chunk.len().min(wanted)]).map_err(Failed)
-    });
-    copied.map_err(|Failed(failure)| failure)
+    let wanted = usize::try_from(entries.saturating_sub(first)).unwrap_or(usize::MAX).saturating_mul(entry_bytes);
+    table.write(first.min(entries), &chunk[..chunk.len().min(wanted)]).map_err(Failed)
 }

@@ -1,6 +1,6 @@
 //! The metawriter against a real directory: what it has heard is what the committed backup says.
 
-use septet_format::{BlockHash, Codec, Location, Manifest, Pending};
+use septet_format::{BackupRef, BlockHash, Codec, Location, Manifest, Pending};
 use septet_ipc::test_support::{backup_job, results};
 use septet_ipc::{Command, Item};
 use septet_repository::{BlockIndex, pending};
@@ -30,7 +30,7 @@ impl Place {
             repo: self.folder.path().to_str().unwrap().to_owned(),
             repository: self.repository.id(),
             backup: backup.parse().unwrap(),
-            parent: parent.map(|parent| parent.parse().unwrap()),
+            parent: parent.map(|parent| self.manifest(parent).reference()),
             volume_bytes: Some(BLOCKS * BLOCK),
             ..backup_job()
         }
@@ -197,7 +197,7 @@ fn an_id_that_exists_is_not_written_over() {
 fn an_attempt_that_was_taken_over_does_not_commit_and_its_successor_does() {
     let place = Place::new();
     let before = place.begin("b", None);
-    pending::resume(&place.repository, &place.marker("b", 1)).unwrap();
+    pending::resume(&place.repository, &place.marker("b", 1), None).unwrap();
     let next = begun(BackupJob { attempt: 1, ..place.job("b", None) }).unwrap();
     let first = 1 << 20;
     handled(&before, stored(3, b"before", 0)).unwrap();
@@ -236,7 +236,8 @@ fn commands_that_can_t_be_are_refused() {
 fn a_parent_that_is_not_comparable_is_refused() {
     let place = Place::new();
     place.full();
-    assert!(begun(place.job("b", Some("unknown"))).is_err());
+    let unknown = BackupRef { backup: "unknown".parse().unwrap(), ..place.manifest("full").reference() };
+    assert!(begun(BackupJob { parent: Some(unknown), ..place.job("b", None) }).is_err());
     assert!(begun(BackupJob { block_bytes: 131_072, ..place.job("b", Some("full")) }).is_err());
     assert!(begun(BackupJob { volume_bytes: None, ..place.job("b", None) }).is_err());
 }

@@ -32,7 +32,7 @@ impl Agent for S3worker {
         let Begin::Delete(job) = begin else {
             return Err(Failure::protocol("s3worker has a place in a deletion only"));
         };
-        Ok(Self { repository: Repository::open(&job.repo).map_err(Failure::store)?, job: job.clone() })
+        Ok(Self { repository: Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?, job: job.clone() })
     }
 
     fn workers(&self) -> usize {
@@ -58,11 +58,9 @@ impl Agent for S3worker {
 impl S3worker {
     /// Ends the backups' existence, and answers with all that has become garbage by it.
     fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
-        let mut doomed = Vec::new();
-        for backup in &self.job.backups {
-            // One that another run has deleted already names nothing.
-            doomed.extend(reclaim::delete(&self.repository, &self.job.volume, backup).map_err(Failure::store)?);
-        }
+        // Backups that another run has deleted already name nothing.
+        let doomed = reclaim::delete_all(&self.repository, &self.job.volume, &self.job.backups);
+        let doomed = doomed.map_err(Failure::store)?;
         let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(Failure::store)?;
         let garbage = reclaim::plan(&survey, &doomed);
         let mut batches = 0;
@@ -94,7 +92,7 @@ mod tests {
             let map = NewTable { volume: &volume, backup: &backup, generation: 0, kind: TableKind::Map, entries: 0 };
             repository.put_table(map, |_, _| Ok::<_, septet_repository::RepositoryError>(()), || {}).unwrap();
         }
-        let job = DeleteJob { repo, ..delete_job() };
+        let job = DeleteJob { repo, repository: repository.id(), ..delete_job() };
         (S3worker::begin(&mut Begin::Delete(job), &Context::new(AgentKind::S3worker)).unwrap(), folder)
     }
 

@@ -11,7 +11,7 @@ use crate::report::Reporter;
 /// Cleans all volumes, or one.
 pub(crate) fn run(args: &args::Clean, global: &Global) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global);
-    let repository = Repository::open(&repository(&args.repo.repo)?)?;
+    let repository = Repository::open_to_write(&repository(&args.repo.repo)?)?;
     let cleaned = CleanRequest { volume: args.volume.clone() }.carry_out(&repository, &mut reporter)?;
     let line = match (cleaned.interrupted.len(), cleaned.objects) {
         (0, 0) => "nothing to clean".to_owned(),

@@ -9,7 +9,7 @@ use crate::report::{number_of, print_line};
 
 /// Rebuilds what is lost; what was found out, in one line.
 pub(crate) fn run(args: &args::Rebuild) -> anyhow::Result<Outcome> {
-    let repository = Repository::open(&repository(&args.repo.repo)?)?;
+    let repository = Repository::open_to_write(&repository(&args.repo.repo)?)?;
     let rebuilt = RebuildRequest { backup: args.backup.clone() }.carry_out(&repository)?;
     print_line(&line(&rebuilt));
     Ok(Outcome::Done)

@@ -108,6 +108,20 @@ pub struct TableRef {
     pub root: BlockHash,
 }
 
+/// A generation of a backup, and its tables: whoever is told of them reads all three at the same time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRef {
+    /// The backup.
+    pub backup: BackupId,
+    /// The generation of its manifest.
+    pub generation: u32,
+    /// What that manifest says of the table of hashes.
+    pub checksums: TableRef,
+    /// What that manifest says of the table of locations.
+    pub map: TableRef,
+}
+
 /// The segments of one backup that a manifest's map names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceBackup {
@@ -163,6 +177,12 @@ impl Manifest {
     /// What its table of locations is called.
     pub fn map_key(&self) -> String {
         keys::map(&self.volume, &self.backup, self.map.generation)
+    }
+
+    /// What another process must be told to read this generation.
+    pub fn reference(&self) -> BackupRef {
+        let Self { backup, generation, checksums, map, .. } = self;
+        BackupRef { backup: backup.clone(), generation: *generation, checksums: *checksums, map: *map }
     }
 
     /// Refuses a backup that this version may read, and must neither build upon nor delete.

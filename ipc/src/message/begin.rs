@@ -7,7 +7,7 @@
 
 use std::ops::RangeInclusive;
 
-use septet_format::{BackupId, Geometry, Machine, Tracking, VolumeName};
+use septet_format::{BackupId, BackupRef, Geometry, Machine, Tracking, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,7 +16,6 @@ use super::failure::Failure;
 /// The job of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a process has one job and hardly moves it")]
 pub enum Begin {
     /// Back up a volume.
     Backup(BackupJob),
@@ -64,7 +63,7 @@ pub struct BackupJob {
     pub attempt: u32,
     /// The backup that it is compared with; none for a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<BackupId>,
+    pub parent: Option<BackupRef>,
     /// The backup's place in the volume's history.
     pub sequence: u64,
     /// What whoever asked for the backup wants to find with it again.
@@ -116,10 +115,12 @@ pub struct Resume {
 pub struct RestoreJob {
     /// Where the backup is.
     pub repo: String,
+    /// The repository's id.
+    pub repository: Uuid,
     /// The volume it was made of.
     pub volume: VolumeName,
     /// The backup to restore.
-    pub backup: BackupId,
+    pub backup: BackupRef,
     /// What to write: a path, or the URL of an image.
     pub target: String,
     /// Whether an existing target may be written over.
@@ -155,6 +156,8 @@ pub struct RestoreJob {
 pub struct VerifyJob {
     /// Where the backups are.
     pub repo: String,
+    /// The repository's id.
+    pub repository: Uuid,
     /// The volume.
     pub volume: VolumeName,
     /// Which of its backups.
@@ -186,6 +189,8 @@ pub struct Sample {
 pub struct DeleteJob {
     /// Where the backups are.
     pub repo: String,
+    /// The repository's id.
+    pub repository: Uuid,
     /// The volume.
     pub volume: VolumeName,
     /// Which of its backups.

@@ -3,7 +3,7 @@
 //! Each list is made from a `match` without a wildcard or a literal with all fields: what is added
 //! to the code does not compile here until it stands in the list, and then in the document.
 
-use septet_format::{BlockHash, Codec, Machine, Tracking};
+use septet_format::{BackupRef, BlockHash, Codec, Machine, TableRef, Tracking};
 use septet_ipc::message::{
     CheckedLine, Damage, PoolLine, Progress, SegmentLine, SegmentName, Status, TableKind, TableLine,
 };
@@ -60,7 +60,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
             volume,
             backup,
             attempt: 1,
-            parent: Some("p".parse().unwrap()),
+            parent: Some(backup_ref("p")),
             sequence: 1,
             metadata: Some(serde_json::json!({ "name": "n" })),
             block_bytes: 65536,
@@ -77,8 +77,9 @@ pub(crate) fn jobs() -> [Begin; 4] {
         }),
         Begin::Restore(RestoreJob {
             repo: repo.clone(),
+            repository: Uuid::nil(),
             volume: "v".parse().unwrap(),
-            backup: "b".parse().unwrap(),
+            backup: backup_ref("b"),
             target: "t".to_owned(),
             overwrite: true,
             zeroed: false,
@@ -94,6 +95,7 @@ pub(crate) fn jobs() -> [Begin; 4] {
         }),
         Begin::Verify(VerifyJob {
             repo: repo.clone(),
+            repository: Uuid::nil(),
             volume: "v".parse().unwrap(),
             backups: vec!["b".parse().unwrap()],
             block_bytes: 65536,
@@ -101,7 +103,12 @@ pub(crate) fn jobs() -> [Begin; 4] {
             pool_bytes: 1,
             sample: Some(Sample { ppm: 1, round: 1 }),
         }),
-        Begin::Delete(DeleteJob { repo, volume: "v".parse().unwrap(), backups: vec!["b".parse().unwrap()] }),
+        Begin::Delete(DeleteJob {
+            repo,
+            repository: Uuid::nil(),
+            volume: "v".parse().unwrap(),
+            backups: vec!["b".parse().unwrap()],
+        }),
     ];
     all.iter().for_each(|job| match job {
         Begin::Backup(_) | Begin::Restore(_) | Begin::Verify(_) | Begin::Delete(_) => {}
@@ -117,6 +124,11 @@ fn tracking() -> Tracking {
         snapshot_id: "4".to_owned(),
         layout: [("order".to_owned(), 22.into())].into_iter().collect(),
     }
+}
+
+fn backup_ref(backup: &str) -> BackupRef {
+    let table = TableRef { generation: 1, bytes: 1, root: BlockHash::ZERO };
+    BackupRef { backup: backup.parse().unwrap(), generation: 1, checksums: table, map: table }
 }
 
 pub(crate) fn command() -> Command {

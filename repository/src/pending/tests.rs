@@ -17,7 +17,8 @@ fn dead(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
 }
 
 fn swept(sample: &Sample) -> Vec<String> {
-    let ids = sweep(&sample.repository, &sample.volume, None).unwrap();
+    let ids =
+        sweep(&sample.repository, &sample.volume, &sample.repository.view(&sample.volume).unwrap(), None).unwrap();
     ids.into_iter().map(|id| id.to_string()).collect()
 }
 
@@ -25,9 +26,9 @@ fn swept(sample: &Sample) -> Vec<String> {
 fn a_marker_says_whose_it_is_and_keeps_others_away() {
     let sample = Sample::new();
     let ours = of(&sample, "b1", None);
-    assert_eq!(begin(&sample.repository, &ours).unwrap(), None);
+    assert_eq!(begin(&sample.repository, &ours, None).unwrap(), None);
     assert!(!is_dead(&ours));
-    let error = begin(&sample.repository, &of(&sample, "b1", None)).unwrap_err().to_string();
+    let error = begin(&sample.repository, &of(&sample, "b1", None), None).unwrap_err().to_string();
     assert!(error.contains(&format!("process {} on {}", ours.by.pid, ours.by.machine.name)), "{error}");
     assert_eq!(list(&sample.repository, &sample.volume).unwrap().pending, [ours]);
     remove(&sample.repository, &of(&sample, "b1", None)).unwrap();
@@ -39,8 +40,8 @@ fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free()
     let mut sample = Sample::new();
     let manifest = sample.backup("b1", None, &[1]);
     sample.backup("b2", Some("b1"), &[1]);
-    assert_eq!(begin(&sample.repository, &of(&sample, "b3", Some("b1"))).unwrap(), Some(manifest));
-    let refused = |marker: &Pending| begin(&sample.repository, marker).unwrap_err();
+    assert_eq!(begin(&sample.repository, &of(&sample, "b3", Some("b1")), None).unwrap(), Some(manifest));
+    let refused = |marker: &Pending| begin(&sample.repository, marker, None).unwrap_err();
     assert!(matches!(refused(&of(&sample, "b4", Some("gone"))), RepositoryError::ParentGone { .. }));
     assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
     sample.delete("b1");
@@ -57,7 +58,7 @@ fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
     sample.backup("b2", Some("b1"), &[1, 5]);
     let before = sample.keys();
     for marker in [dead(&sample, "d1", Some("b2")), dead(&sample, "d2", None), of(&sample, "alive", None)] {
-        begin(&sample.repository, &marker).unwrap();
+        begin(&sample.repository, &marker, None).unwrap();
         sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
         sample.write(&format!("vol/{}/map-0", marker.backup), b"some");
         sample.write(&format!("vol/{}/.tmp-1", marker.backup), b"some");
@@ -76,7 +77,7 @@ fn sweeping_removes_what_the_dead_have_left_and_nothing_else() {
 fn unfinished_uploads_of_the_dead_go_and_with_them_their_directories() {
     let sample = Sample::new();
     for (marker, lives) in [(dead(&sample, "d1", None), false), (of(&sample, "alive", None), true)] {
-        begin(&sample.repository, &marker).unwrap();
+        begin(&sample.repository, &marker, None).unwrap();
         let key = keys::segment(&sample.volume, &marker.backup, 0);
         let upload = sample.repository.store().upload(&key).unwrap();
         upload.put_part(0, 0, vec![Bytes::from_static(b"some")]).unwrap();
@@ -128,7 +129,7 @@ fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
 /// A dead run that has stored a segment, and the marker of one that would go on with it.
 fn interrupted(sample: &Sample) -> (Pending, Pending) {
     let before = dead(sample, "d1", None);
-    begin(&sample.repository, &before).unwrap();
+    begin(&sample.repository, &before, None).unwrap();
     sample.write("vol/d1/segments/000000", b"some");
     let next = Pending { attempt: 1, ..of(sample, "d1", None) };
     (before, next)
@@ -142,11 +143,13 @@ fn current(sample: &Sample, marker: &Pending) -> Result<()> {
 fn of_several_that_would_go_on_with_a_backup_one_does() {
     let sample = Sample::new();
     let (before, next) = interrupted(&sample);
-    let found = |volume: &VolumeName| crate::resume::find(&sample.repository, volume, None, None, None).unwrap();
+    let found = |volume: &VolumeName| {
+        crate::resume::find(&sample.repository, &sample.repository.view(volume).unwrap(), None, None, None).unwrap()
+    };
     assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before.clone()));
     current(&sample, &before).unwrap();
-    resume(&sample.repository, &next).unwrap();
-    let error = resume(&sample.repository, &next).unwrap_err();
+    resume(&sample.repository, &next, None).unwrap();
+    let error = resume(&sample.repository, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Pending { .. }), "{error}");
     assert_eq!(found(&sample.volume), None, "its run is alive");
     assert!(swept(&sample).is_empty());
@@ -161,7 +164,7 @@ fn who_was_taken_over_cannot_commit_and_removes_nothing() {
     let mut sample = Sample::new();
     let manifest = Manifest { backup: "d1".parse().unwrap(), ..sample.backup("b1", None, &[1]) };
     let (before, next) = interrupted(&sample);
-    resume(&sample.repository, &next).unwrap();
+    resume(&sample.repository, &next, None).unwrap();
     let keys = sample.keys();
     let error = sample.repository.commit(&manifest).unwrap_err();
     assert!(matches!(error, RepositoryError::TakenOver { .. }), "{error}");
@@ -191,7 +194,7 @@ fn every_attempt_that_may_still_live_is_ended() {
             discard(&sample.repository, &sample.volume, &next.backup).unwrap();
             assert_eq!(sample.keys(), ["vol/d1/manifest-0.json", "vol/d1/manifest-1.json"]);
         } else {
-            resume(&sample.repository, &Pending { attempt: 2, ..next }).unwrap();
+            resume(&sample.repository, &Pending { attempt: 2, ..next }, None).unwrap();
             assert!(sample.has("manifest-0.json", "vol/d1") && sample.has("manifest-1.json", "vol/d1"));
             assert!(sample.has("segments/000000", "vol/d1"));
         }
@@ -203,7 +206,7 @@ fn what_was_cleared_away_is_not_gone_on_with() {
     let sample = Sample::new();
     let (before, next) = interrupted(&sample);
     assert_eq!(swept(&sample), ["d1"]);
-    let error = resume(&sample.repository, &next).unwrap_err();
+    let error = resume(&sample.repository, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
     assert_eq!(sample.keys(), ["vol/d1/manifest-0.json"], "no marker of ours is left");
     let error = current(&sample, &before).unwrap_err();
@@ -218,7 +221,7 @@ fn what_has_committed_meanwhile_is_not_gone_on_with() {
     sample.backup("b1", None, &[1, 3]);
     let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
     let keys = sample.keys();
-    let error = resume(&sample.repository, &next).unwrap_err();
+    let error = resume(&sample.repository, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
     assert_eq!(sample.keys(), keys);
     discard(&sample.repository, &sample.volume, &next.backup).unwrap();
@@ -229,7 +232,7 @@ fn what_has_committed_meanwhile_is_not_gone_on_with() {
 fn who_starts_over_leaves_nothing_of_what_was_before() {
     let sample = Sample::new();
     let (_, next) = interrupted(&sample);
-    start_over(&sample.repository, &next).unwrap();
+    start_over(&sample.repository, &next, None).unwrap();
     assert_eq!(sample.keys(), ["manifest-0", "pending-0", "pending-1"].map(|name| format!("vol/d1/{name}.json")));
     current(&sample, &next).unwrap();
 }
@@ -240,7 +243,7 @@ fn a_run_that_failed_leaves_a_tombstone_only_if_its_manifest_may_be_on_its_way()
     let sample = Sample::new();
     for tables in [false, true] {
         let marker = of(&sample, if tables { "b2" } else { "b1" }, None);
-        begin(&sample.repository, &marker).unwrap();
+        begin(&sample.repository, &marker, None).unwrap();
         sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
         if tables {
             sample.write(&format!("vol/{}/map-0", marker.backup), b"some");
@@ -257,7 +260,7 @@ fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
     sample.backup("b1", None, &[1, 3]);
     sample.backup("b2", Some("b1"), &[1, 5]);
     let (_, next) = interrupted(&sample);
-    resume(&sample.repository, &next).unwrap();
+    resume(&sample.repository, &next, None).unwrap();
     discard(&sample.repository, &sample.volume, &next.backup).unwrap();
     sample.delete("b1");
     let has = |name: &str| sample.has(name, "vol");
@@ -273,7 +276,7 @@ fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
     sample.let_hours_pass(25);
     swept(&sample);
     assert!(sample.keys().is_empty(), "{:?}", sample.keys());
-    begin(&sample.repository, &of(&sample, "b1", None)).unwrap();
+    begin(&sample.repository, &of(&sample, "b1", None), None).unwrap();
 }
 
 #[test]
@@ -297,7 +300,7 @@ fn the_tombstone_of_an_attempt_stays_for_a_day_after_a_later_one_has_committed()
     sample.remove("vol/b1/manifest-0.json");
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
     let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
-    resume(&sample.repository, &next).unwrap();
+    resume(&sample.repository, &next, None).unwrap();
     sample.let_hours_pass(25);
     sample.repository.commit(&manifest).unwrap();
     crate::conclude::finish(&sample.repository, &next).unwrap();
@@ -307,4 +310,29 @@ fn the_tombstone_of_an_attempt_stays_for_a_day_after_a_later_one_has_committed()
     swept(&sample);
     assert!(!sample.has("manifest-0.json", "vol/b1"));
     sample.check("b1", &[1]);
+}
+
+#[test]
+fn a_parent_that_is_known_is_not_read_again_and_missed_when_it_is_gone() {
+    let mut sample = Sample::new();
+    let known = sample.backup("b1", None, &[1]);
+    // Nothing reads it: a listing shows that it is there, and it was read before.
+    sample.flip("vol/b1/manifest-0.json", 20);
+    let marker = of(&sample, "b2", Some("b1"));
+    assert_eq!(begin(&sample.repository, &marker, Some(&known)).unwrap(), Some(known.clone()));
+    assert!(begin(&sample.repository, &of(&sample, "b3", Some("b1")), None).unwrap_err().is_damage());
+    sample.flip("vol/b1/manifest-0.json", 20);
+    tombstone::delete(&sample.repository, &sample.volume, &known.backup).unwrap();
+    let error = begin(&sample.repository, &of(&sample, "b4", Some("b1")), Some(&known)).unwrap_err();
+    assert!(matches!(error, RepositoryError::ParentGone { .. }), "{error}");
+}
+
+#[test]
+fn a_later_generation_of_the_parent_is_the_one_that_counts() {
+    let mut sample = Sample::new();
+    let known = sample.backup("b1", None, &[1]);
+    let later = Manifest { generation: 1, ..known.clone() };
+    sample.repository.commit(&later).unwrap();
+    let marker = of(&sample, "b2", Some("b1"));
+    assert_eq!(begin(&sample.repository, &marker, Some(&known)).unwrap(), Some(later));
 }

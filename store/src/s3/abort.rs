@@ -15,9 +15,15 @@ pub(super) fn abort_unfinished(server: &Server, prefix: &str) -> Result<u64, Sto
 
 /// The same for names that begin with `full`.
 pub(super) fn abort_all(server: &Server, full: &str) -> Result<u64, Fault> {
+    abort_all_but(server, full, "")
+}
+
+/// The same, but for uploads of the name `spared`.
+pub(super) fn abort_all_but(server: &Server, full: &str, spared: &str) -> Result<u64, Fault> {
     let mut aborted = 0;
     for _ in 0..ABORT_ROUNDS_MAX {
-        let uploads = unfinished(server, full)?;
+        let mut uploads = unfinished(server, full)?;
+        uploads.retain(|(name, _)| name != spared);
         if uploads.is_empty() {
             break;
         }

@@ -110,6 +110,14 @@ impl Store for S3 {
         delete::delete(&self.server, keys)
     }
 
+    fn prepare_to_write(&self) {
+        self.server.recall_check();
+    }
+
+    fn url_for_writers(&self) -> Result<String, StoreError> {
+        Ok(self.server.location.url_with(self.server.check()?))
+    }
+
     fn note(&self) -> Result<Option<String>, StoreError> {
         self.server.note_on_check()
     }

@@ -4,9 +4,11 @@
 //! Servers without support for CRCs accept a wrong one silently. So before the first real upload an object and a part
 //! with wrong checksums are sent. Neither is kept.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 
-use super::check::{CRCS, Check};
+use super::check::{CRCS, Check, Sum};
 use super::fault::Fault;
 use super::server::Server;
 use super::upload::Begun;
@@ -34,6 +36,7 @@ impl Server {
         let check = match wish {
             Wish::None => Check::None,
             Wish::Md5 => Check::Md5,
+            Wish::Known(check) => check,
             Wish::Cheapest | Wish::Crc => {
                 let known = self.known().map_err(|fault| self.error(NOTE_KEY, "read", fault))?;
                 choose(wish, known, self.tls).map_err(|why| {
@@ -53,37 +56,53 @@ impl Server {
         }))
     }
 
+    /// Reads the note, so that [`check`](Self::check) need not; finds nothing out if there is none.
+    pub(super) fn recall_check(&self) {
+        let wish = self.location.wish;
+        if !matches!(wish, Wish::Cheapest | Wish::Crc) {
+            return;
+        }
+        match self.noted(&self.note_name()) {
+            Ok(Some(known)) => drop(choose(wish, known, self.tls).map(|check| self.check.set(check))),
+            Ok(None) => self.has_no_note.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+    }
+
+    fn note_name(&self) -> String {
+        format!("{}{NOTE_KEY}", self.location.prefix)
+    }
+
     /// The cheapest check that the server supports, from the note or by a probe.
     fn known(&self) -> Result<Check, Fault> {
-        let name = format!("{}{NOTE_KEY}", self.location.prefix);
-        if let Some(check) = self.noted(&name)? {
-            return Ok(check);
-        }
-        // Leftovers of a run that crashed during a probe.
-        abort::abort_all(self, &format!("{}{PROBE_NAME}", self.location.prefix))?;
-        let mut found = self.find_out();
+        let name = self.note_name();
         // Other hosts that probe at the same time remove our probes too, each of them once. A probe that was removed is
         // repeated, unless another host has noted the answer by then.
         for _ in 0..SWEPT_MAX {
-            match found {
-                Err(fault) if fault.code == "NoSuchUpload" => {}
-                found => return found.and_then(|check| self.note(&name, check)),
-            }
-            if let Some(check) = self.noted(&name)? {
+            if !self.has_no_note.swap(false, Ordering::Relaxed)
+                && let Some(check) = self.noted(&name)?
+            {
                 return Ok(check);
             }
-            found = self.find_out();
+            match self.find_out(&name) {
+                Err(fault) if fault.code == "NoSuchUpload" => {}
+                found => return found,
+            }
         }
-        found.and_then(|check| self.note(&name, check))
+        self.find_out(&name)
     }
 
-    fn find_out(&self) -> Result<Check, Fault> {
-        for check in CRCS {
-            if self.checks(check)? {
-                return Ok(check);
+    /// Probes the server until it is known what it checks, and notes that.
+    fn find_out(&self, note_name: &str) -> Result<Check, Fault> {
+        for check in CRCS.into_iter().chain([Check::Md5]) {
+            let probe = self.probe(check)?;
+            if probe.refused_wrong_ones {
+                let (noted, ended) = both(|| self.note(note_name, check), || probe.end(self));
+                return ended.and(noted);
             }
+            probe.end(self)?;
         }
-        Ok(if self.checks(Check::Md5)? { Check::Md5 } else { Check::None })
+        self.note(note_name, Check::None)
     }
 
     fn noted(&self, name: &str) -> Result<Option<Check>, Fault> {
@@ -109,30 +128,72 @@ impl Server {
         Ok(check)
     }
 
-    /// Whether the server refuses a body with a wrong checksum, and only such a body.
-    fn checks(&self, check: Check) -> Result<bool, Fault> {
+    /// Finds out whether the server refuses a body with a wrong checksum, and only such a body: as an object and as a
+    /// part. What is independent is sent at the same time, since the server may be far away.
+    fn probe(&self, check: Check) -> Result<Probe, Fault> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
         let (right, wrong) = (check.of(&body).into_probe(), check.of(&other).into_probe());
-        let object = refused(put_as(self, &name, &body, &wrong, Over::Any))?;
-        if !object {
-            delete::delete_one(self, &name)?;
-            return Ok(false);
-        }
-        let Begun { id, repeated } = match upload::begin(self, &name, check) {
-            Ok(begun) => begun,
-            Err(fault) if fault.status == 400 || fault.status == 501 => return Ok(false),
+        let (swept, (object, begun)) = both(
+            || self.sweep(&name),
+            || {
+                let object = || refused(put_as(self, &name, &body, &wrong, Over::Any));
+                both(object, || upload::begin(self, &name, check))
+            },
+        );
+        swept?;
+        let upload = match begun {
+            Ok(begun) => Some(begun),
+            Err(fault) if fault.status == 400 || fault.status == 501 => None,
             Err(fault) => return Err(fault),
         };
-        let part = refused(upload::send_part(self, &name, &id, 0, &body, &wrong).map(drop))
-            .and_then(|part| Ok(part && !refused(upload::send_part(self, &name, &id, 0, &body, &right).map(drop))?));
-        if repeated {
-            abort::abort_all(self, &name)?;
-        } else {
-            abort::abort(self, &name, &id)?;
+        let mut probe = Probe { name, object: !object?, upload, refused_wrong_ones: false };
+        if let (false, Some(Begun { id, .. })) = (probe.object, &probe.upload) {
+            let send =
+                |number, sum: &Sum| refused(upload::send_part(self, &probe.name, id, number, &body, sum).map(drop));
+            let (wrong, right) = both(|| send(0, &wrong), || send(1, &right));
+            probe.refused_wrong_ones = wrong? && !right?;
         }
-        part
+        Ok(probe)
     }
+
+    /// Aborts the probes of runs that crashed.
+    fn sweep(&self, own: &str) -> Result<(), Fault> {
+        abort::abort_all_but(self, &format!("{}{PROBE_NAME}", self.location.prefix), own).map(drop)
+    }
+}
+
+/// A probe that was sent.
+struct Probe {
+    name: String,
+    /// Whether the server has stored it as an object.
+    object: bool,
+    /// The upload that was begun for a part.
+    upload: Option<Begun>,
+    refused_wrong_ones: bool,
+}
+
+impl Probe {
+    /// Removes what the server has kept.
+    fn end(self, server: &Server) -> Result<(), Fault> {
+        if self.object {
+            delete::delete_one(server, &self.name)?;
+        }
+        match self.upload {
+            Some(Begun { repeated: true, .. }) => abort::abort_all(server, &self.name).map(drop),
+            Some(Begun { id, .. }) => abort::abort(server, &self.name, &id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Does both at the same time.
+fn both<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        (first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), second)
+    })
 }
 
 /// Whether the server has called the bytes wrong.

@@ -39,6 +39,8 @@ pub(super) struct Server {
     pub(super) tls: bool,
     /// The check of request bodies, once it is known.
     pub(super) check: OnceLock<Check>,
+    /// Whether there was no note when it was read ahead: then it need not be read again.
+    pub(super) has_no_note: AtomicBool,
     runtimes: ThreadLocal<Runtime>,
     reached: AtomicBool,
     believed: AtomicBool,
@@ -56,6 +58,7 @@ impl Server {
             endpoint: client.endpoint,
             tls: client.tls,
             check: OnceLock::new(),
+            has_no_note: AtomicBool::new(false),
             runtimes,
             reached: AtomicBool::new(false),
             believed: AtomicBool::new(false),

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::check::Check;
+
 /// The check that protects uploads against flipped bits on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -16,6 +18,8 @@ pub(super) enum Wish {
     Md5,
     /// Nothing.
     None,
+    /// The check that another process has found the server to support.
+    Known(Check),
 }
 
 /// A URL, taken apart.
@@ -31,7 +35,7 @@ pub(super) struct Location {
     pub(super) time_limit: Duration,
     pub(super) part_bytes: usize,
     pub(super) connections: usize,
-    /// As it was given.
+    /// As it was given, but for the check that another process has found.
     pub(super) url: String,
 }
 
@@ -44,6 +48,9 @@ const PART_BYTES: usize = 8 << 20;
 /// At 50 ms an answer and 100 MB/s a connection, this many connections reach 88 % of the rate of eight `curl` processes
 /// (up) and 94 % (down).
 const CONNECTIONS: usize = 14;
+
+/// The option that hands a check on from one process to another.
+const KNOWN_CHECK: &str = "known-check";
 
 const OPTIONS: &str = "known are endpoint, region, path-style, upload-check, part-size, connections and time-limit";
 
@@ -78,7 +85,16 @@ impl Location {
             url: url.to_owned(),
         };
         options.split('&').filter(|option| !option.is_empty()).try_for_each(|option| location.set(option))?;
+        if matches!(location.wish, Wish::Known(_)) {
+            location.url = without_option(url, KNOWN_CHECK);
+        }
         Ok(location)
+    }
+
+    /// The URL for a process that need not find out which check the server supports.
+    pub(super) fn url_with(&self, check: Check) -> String {
+        let sign = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{sign}{KNOWN_CHECK}={}", self.url, check.name())
     }
 
     fn set(&mut self, option: &str) -> Result<(), String> {
@@ -88,6 +104,8 @@ impl Location {
             "region" => self.region = Some(value.to_owned()),
             "path-style" => self.path_style = Some(flag(value).ok_or("path-style is true or false")?),
             "upload-check" => self.wish = wish(value).ok_or("upload-check is crc, md5 or none")?,
+            // For agents: not among the options that users are told of.
+            KNOWN_CHECK => self.wish = Wish::Known(Check::from_name(value).ok_or("there is no such check")?),
             "part-size" => {
                 let mib = value.parse().ok().filter(|mib| (5..=1024).contains(mib));
                 let mib: usize = mib.ok_or("part-size is a number of MiB, from 5 to 1024")?;
@@ -124,6 +142,13 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+fn without_option(url: &str, name: &str) -> String {
+    let (place, options) = url.split_once('?').unwrap_or((url, ""));
+    let is_other = |option: &&str| option.split_once('=').map_or(*option, |(name, _)| name) != name;
+    let others: Vec<_> = options.split('&').filter(is_other).collect();
+    if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) }
+}
+
 fn flag(text: &str) -> Option<bool> {
     match text {
         "true" | "1" | "yes" | "" => Some(true),
@@ -157,6 +182,17 @@ mod tests {
         }
         let location = Location::parse("s3://b?endpoint=http://h:1/x&path-style").unwrap();
         assert_eq!((location.endpoint.as_deref(), location.path_style), (Some("http://h:1/x"), Some(true)));
+    }
+
+    #[test]
+    fn a_check_is_handed_on_and_never_shown() {
+        for url in ["s3://b/p", "s3://b/p?region=x", "s3://b/p?upload-check=crc"] {
+            let given = Location::parse(url).unwrap();
+            let handed_on = Location::parse(&given.url_with(Check::Crc32C)).unwrap();
+            assert_eq!((handed_on.wish, handed_on.url.as_str()), (Wish::Known(Check::Crc32C), url));
+            assert_eq!(handed_on.region, given.region);
+        }
+        assert!(Location::parse("s3://b?known-check=sha1").is_err());
     }
 
     #[test]
