@@ -14,6 +14,7 @@ const BLOCK_BYTES: u32 = 65536;
 static AGENT: LazyLock<Decompressor> = LazyLock::new(|| {
     let job = VerifyJob {
         repo: String::new(),
+        repository: uuid::Uuid::nil(),
         volume: "vol".parse().expect("a name"),
         backups: Vec::new(),
         block_bytes: BLOCK_BYTES,
