@@ -13,6 +13,7 @@ use septet_repository::audit::Sample;
 use septet_repository::{Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch, runs};
+use crate::tables::failure;
 
 /// The backups that are verified.
 pub(crate) struct Verify {
@@ -40,7 +41,7 @@ impl Verify {
         for manifest in worker.outside(|| self.repository.manifests(&self.job.volume, &self.job.backups)) {
             let manifest = match manifest {
                 Err(RepositoryError::UnknownBackup { .. }) => continue,
-                manifest => manifest.map_err(Failure::store)?,
+                manifest => manifest.map_err(|error| failure(&error))?,
             };
             for (_, source, segment) in manifest.segment_rows() {
                 let name = SegmentName {
@@ -73,7 +74,7 @@ impl Verify {
         let index = match self.index(name) {
             Ok(index) => index,
             Err(error) if error.is_damage() => return checked(0, Some(error.to_string())),
-            Err(error) => return Err(Failure::store(error)),
+            Err(error) => return Err(failure(&error)),
         };
         let is_chosen = |offset| self.sample.is_none_or(|sample| sample.has(&name.backup, name.number, offset));
         let chosen = index.entries.iter().filter(|entry| is_chosen(entry.offset_bytes));
@@ -110,7 +111,7 @@ impl Verify {
             Err(_) if run.len() > 1 => {
                 run.into_iter().try_for_each(|block| self.read_run(name, vec![block], worker, entry))
             }
-            Err(error) if !error.is_damage() => Err(Failure::store(error)),
+            Err(error) if !error.is_damage() => Err(failure(&error)),
             Err(error) => run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string()))),
         }
     }

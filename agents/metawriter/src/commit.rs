@@ -20,10 +20,10 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
         let current = scope.spawn(|| pending::check_current(&agent.repository, volume, backup, *attempt));
         let manifest = write_tables(agent, counted, worker);
         let current = current.join().map_err(|_| Failure::protocol("looking at the backup's markers ended badly"))?;
-        current.map_err(Failure::store)?;
+        current.map_err(not_stored)?;
         manifest
     })?;
-    agent.repository.commit(&manifest).map_err(Failure::store)
+    agent.repository.commit(&manifest).map_err(not_stored)
 }
 
 /// Writes the tables; gives the manifest.
@@ -143,6 +143,10 @@ impl NotStored {
 
 impl From<RepositoryError> for NotStored {
     fn from(error: RepositoryError) -> Self {
-        Self(Failure::storing(error.is_full(), error))
+        Self(not_stored(error))
     }
+}
+
+fn not_stored(error: RepositoryError) -> Failure {
+    Failure::storing(error.is_full(), error)
 }

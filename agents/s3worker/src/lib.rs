@@ -6,7 +6,7 @@
 //! `septet_repository::reclaim`.
 
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
-use septet_repository::{Repository, reclaim};
+use septet_repository::{Repository, RepositoryError, reclaim};
 
 /// Objects in one request: as many as S3 takes.
 const KEYS_PER_REQUEST: usize = 1000;
@@ -47,7 +47,7 @@ impl Agent for S3worker {
         match message {
             Message::Scan => self.scan(worker),
             Message::Delete(keys) => {
-                worker.outside(|| self.repository.delete_garbage(&keys)).map_err(Failure::store)?;
+                worker.outside(|| self.repository.delete_garbage(&keys)).map_err(failure)?;
                 worker.tell(Message::Deleted(keys))
             }
             other => worker.tell(other),
@@ -60,17 +60,22 @@ impl S3worker {
     fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         // Backups that another run has deleted already name nothing.
         let doomed = reclaim::delete_all(&self.repository, &self.job.volume, &self.job.backups);
-        let doomed = doomed.map_err(Failure::store)?;
-        let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(Failure::store)?;
+        let doomed = doomed.map_err(failure)?;
+        let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(failure)?;
         let garbage = reclaim::plan(&survey, &doomed);
         let mut batches = 0;
         for keys in garbage.chunks(KEYS_PER_REQUEST) {
             worker.tell(Message::Garbage(keys.to_vec()))?;
             batches += 1;
         }
-        reclaim::expire(&self.repository, &self.job.volume, &survey).map_err(Failure::store)?;
+        reclaim::expire(&self.repository, &self.job.volume, &survey).map_err(failure)?;
         worker.tell(Message::Scanned(batches))
     }
+}
+
+/// A tombstone needs room, too.
+fn failure(error: RepositoryError) -> Failure {
+    Failure::storing(error.is_full(), error)
 }
 
 #[cfg(test)]
