@@ -26,14 +26,17 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
             bench.back_up("chain", &source, &["--id", &format!("b{backups:06}")])?;
             backups += 1;
         }
-        let next = |bench: &Bench, _| {
-            let mut command = bench.septet("chain", &["backup", "--volume", "v", "--id", "next"]);
+        // The id of a deleted backup can't be used again for a day.
+        let next = |round| format!("next-{at}-{round}");
+        let gone = |round| format!("gone-{at}-{round}");
+        let delete = |bench: &Bench, id: String| bench.septet("chain", &["delete", &format!("v/{id}")]);
+        let incremental = |bench: &Bench, round| {
+            let mut command = bench.septet("chain", &["backup", "--volume", "v", "--id", &next(round)]);
             command.arg(&source);
             command
         };
-        let delete = |bench: &Bench, _| bench.septet("chain", &["delete", "v/next"]);
-        bench.point((Cause::Backups, at, "incremental"), next, |bench, round| {
-            process::run(&mut delete(bench, round), false).map(drop)
+        bench.point((Cause::Backups, at, "incremental"), incremental, |bench, round| {
+            process::run(&mut delete(bench, next(round)), false).map(drop)
         })?;
         let restore = |bench: &Bench, _| {
             let mut command = bench.septet("chain", &["restore", "v@latest"]);
@@ -45,10 +48,18 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
             workspace::remove(&restored)
         })?;
         bench.point((Cause::Backups, at, "list"), |bench, _| bench.septet("chain", &["list"]), |_, _| Ok(()))?;
-        bench.back_up("chain", &source, &["--id", "next"])?;
-        bench.point((Cause::Backups, at, "delete"), delete, |bench, round| {
-            if round + 1 < bench.rounds { bench.back_up("chain", &source, &["--id", "next"]) } else { Ok(()) }
-        })?;
+        bench.back_up("chain", &source, &["--id", &gone(0)])?;
+        bench.point(
+            (Cause::Backups, at, "delete"),
+            |bench, round| delete(bench, gone(round)),
+            |bench, round| {
+                if round + 1 < bench.rounds {
+                    bench.back_up("chain", &source, &["--id", &gone(round + 1)])
+                } else {
+                    Ok(())
+                }
+            },
+        )?;
     }
     Ok(())
 }
