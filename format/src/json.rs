@@ -50,9 +50,10 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Re
 }
 
 /// Packs a value as JSON for people to read, with a newline at its end.
+#[expect(clippy::expect_used, reason = "serde_json fails only if a map's keys are not strings or a Serialize fails")]
 pub(crate) fn encode(value: &impl serde::Serialize) -> Vec<u8> {
-    // Only a map whose keys are not strings, or a Serialize that fails, can fail: ours do neither.
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    // `septet.json` and markers: their only maps are `BTreeMap<String, Value>`, and every Serialize is derived.
+    let mut bytes = serde_json::to_vec_pretty(value).expect("it is JSON");
     bytes.push(b'\n');
     bytes
 }

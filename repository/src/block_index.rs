@@ -97,6 +97,11 @@ impl BlockIndex {
         Some((&source.volume, &source.backup, row.number))
     }
 
+    /// The length of a segment by its row.
+    pub fn segment_bytes(&self, row: u32) -> Option<u64> {
+        self.rows.get(usize::try_from(row).ok()?).map(|row| row.bytes)
+    }
+
     /// The key of a segment by its row.
     pub(crate) fn segment_key(&self, row: u32) -> Option<String> {
         self.segment(row).map(|(volume, backup, number)| keys::segment(volume, backup, number))

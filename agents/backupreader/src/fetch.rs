@@ -34,6 +34,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Where the block's room ends in a segment that we write. In a segment that is aligned to less, another block may
+    /// lie there already.
     pub(crate) fn end_bytes(&self) -> u64 {
         self.offset_bytes.saturating_add(padded(self.stored_bytes))
     }
@@ -57,8 +59,10 @@ pub(crate) fn runs<B: Borrow<Wanted>>(mut wanted: Vec<B>, run_bytes_max: u64) ->
 fn belongs(run: &[impl Borrow<Wanted>], block: &Wanted, run_bytes_max: u64) -> bool {
     let Some((first, last)) = run.first().zip(run.last()) else { return false };
     let (first, last) = (first.borrow(), last.borrow());
-    // A map that is wrong may name one place twice; each is then read on its own.
+    // A map that is wrong may name one place twice, and blocks of a segment that is aligned to less than ours can't be
+    // cut apart in the pool: each is then read on its own.
     first.segment == block.segment
+        && (block.offset_bytes - first.offset_bytes).is_multiple_of(STORE_ALIGN)
         && block.offset_bytes >= last.end_bytes()
         && block.offset_bytes - last.end_bytes() <= GAP_BYTES_MAX
         && block.end_bytes() - first.offset_bytes <= run_bytes_max
@@ -70,19 +74,21 @@ pub(crate) struct Fetched {
     start_bytes: u64,
 }
 
-/// Reads a run by one request.
+/// Reads a run by one request, as far as the segment of `segment_bytes` goes.
 pub(crate) fn fetch(
     repository: &Repository,
     pool: &Arc<Pool>,
-    segment: (&VolumeName, &BackupId, u32),
+    (segment, segment_bytes): ((&VolumeName, &BackupId, u32), u64),
     run: &[Wanted],
     worker: &Worker<'_>,
 ) -> Result<Result<Fetched, RepositoryError>, Failure> {
     let start_bytes = run.first().map_or(0, |block| block.offset_bytes);
     let end_bytes = run.last().map_or(0, Wanted::end_bytes);
     let len = usize::try_from(end_bytes - start_bytes).map_err(Failure::protocol)?;
+    let there = segment_bytes.saturating_sub(start_bytes);
     let mut slot = worker.take(pool, len)?;
-    let read = worker.outside(|| repository.read_segment(segment, start_bytes, &mut slot.bytes_mut()[..len]));
+    let wanted = len.min(usize::try_from(there).unwrap_or(usize::MAX));
+    let read = worker.outside(|| repository.read_segment(segment, start_bytes, &mut slot.bytes_mut()[..wanted]));
     Ok(read.map(|()| Fetched { slot, start_bytes }))
 }
 
@@ -143,6 +149,12 @@ mod tests {
         assert_eq!(shape(vec![wanted(0, 0, 10), wanted(0, 1 << 20, 10)]).len(), 2);
         let long = (0..8).map(|at| wanted(0, at << 20, 1 << 20)).collect();
         assert_eq!(shape(long).iter().map(Vec::len).collect::<Vec<_>>(), vec![4, 4]);
+    }
+
+    #[test]
+    fn blocks_that_are_aligned_to_less_are_read_one_by_one() {
+        assert_eq!(shape(vec![wanted(0, 0, 100), wanted(0, 512, 100), wanted(0, 9216, 100)]).len(), 3);
+        assert_eq!(shape(vec![wanted(0, 512, 100), wanted(0, 512 + 4096, 100)]).len(), 1);
     }
 
     #[test]

@@ -83,8 +83,8 @@ impl Restore {
     fn read_run(&self, run: Vec<Wanted>, worker: &Worker<'_>) -> Result<(), Failure> {
         let row = run.first().map_or(0, |block| block.segment);
         let index = self.tables.index();
-        let segment =
-            index.segment(row).ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
+        let segment = index.segment(row).zip(index.segment_bytes(row));
+        let segment = segment.ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
         match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| {

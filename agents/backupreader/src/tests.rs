@@ -44,6 +44,11 @@ fn backup() -> BackupId {
 
 impl Place {
     fn new() -> Self {
+        Self::aligned(STORE_ALIGN)
+    }
+
+    /// The same where blocks and index are aligned to `align_bytes`.
+    fn aligned(align_bytes: u64) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let repository = Repository::open_or_create(folder.path().to_str().unwrap()).unwrap();
         let geometry = Geometry::new(VOLUME, 65536).unwrap();
@@ -55,7 +60,7 @@ impl Place {
             entries.push(IndexEntry { block, hash, offset_bytes, stored_bytes, codec: Codec::Raw, crc32: 0 });
             places[block as usize] = Some(Location { segment: 0, offset_bytes, stored_bytes, codec: Codec::Raw });
             object.extend_from_slice(&content);
-            object.resize(object.len().next_multiple_of(4096), 0);
+            object.resize(object.len().next_multiple_of(align_bytes as usize), 0);
         }
         let live_bytes = object.len() as u64;
         let index = SegmentIndex {
@@ -64,7 +69,7 @@ impl Place {
             backup: backup(),
             number: 0,
             geometry,
-            align_bytes: STORE_ALIGN,
+            align_bytes,
             entries,
         };
         let (tail, hash) = index.encode(live_bytes);
@@ -227,6 +232,21 @@ fn one_request_brings_every_block_in_a_slot_of_its_own() {
     while blocks.pop().is_some() {
         let with_bytes = blocks.iter().filter(|work| work.slot.is_some()).count();
         assert_eq!(pool(&agent).taken(), with_bytes, "each slot is free on its own");
+    }
+}
+
+#[test]
+fn a_segment_that_is_aligned_to_512_is_restored_and_verified() {
+    let place = Place::aligned(512);
+    let agent = place.restore(false);
+    let blocks = handled(&agent, 0, VOLUME, State::Data).unwrap();
+    for (number, work) in (0..).zip(&blocks).filter(|(number, _)| *number != 1) {
+        assert!(work.bytes().unwrap() == content(number), "block {number}");
+    }
+    let checked = work(told(&place.verify(), Message::Check(place.name())));
+    assert_eq!(checked.len(), 3);
+    for work in &checked {
+        assert!(work.command.state == State::Data && work.bytes().unwrap() == content(work.command.offset / BLOCK));
     }
 }
 

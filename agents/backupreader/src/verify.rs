@@ -80,9 +80,8 @@ impl Verify {
         let chosen = index.entries.iter().filter(|entry| is_chosen(entry.offset_bytes));
         let wanted: Vec<_> = chosen.map(|entry| wanted(name, &index, entry)).collect();
         let blocks = wanted.len() as u64;
-        let by_place = |offset: u64| index.entries.binary_search_by_key(&offset, |entry| entry.offset_bytes);
         for run in runs(wanted, self.run_bytes_max) {
-            self.read_run(name, run, worker, &|offset| by_place(offset).ok().map(|at| &index.entries[at]))?;
+            self.read_run(name, run, worker, &index)?;
         }
         checked(blocks, None)
     }
@@ -94,22 +93,22 @@ impl Verify {
         self.repository.segment_index(&source, &segment)
     }
 
-    fn read_run<'a>(
+    fn read_run(
         &self,
         name: &SegmentName,
         run: Vec<Wanted>,
         worker: &Worker<'_>,
-        entry: &dyn Fn(u64) -> Option<&'a IndexEntry>,
+        index: &SegmentIndex,
     ) -> Result<(), Failure> {
-        let segment = (&name.volume, &name.backup, name.number);
+        let segment = ((&name.volume, &name.backup, name.number), name.bytes);
         match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
-                fetched.each(run, |block, slot| worker.send(checked_block(block, slot, entry)))?;
+                fetched.each(run, |block, slot| worker.send(checked_block(block, slot, index)))?;
                 worker.step();
                 Ok(())
             }
             Err(_) if run.len() > 1 => {
-                run.into_iter().try_for_each(|block| self.read_run(name, vec![block], worker, entry))
+                run.into_iter().try_for_each(|block| self.read_run(name, vec![block], worker, index))
             }
             Err(error) if !error.is_damage() => Err(failure(&error)),
             Err(error) => run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string()))),
@@ -131,14 +130,15 @@ fn wanted(name: &SegmentName, index: &SegmentIndex, entry: &IndexEntry) -> Wante
 }
 
 /// The block with what is known before it is decoded: whether its stored bytes are those of the index.
-fn checked_block<'a>(block: Wanted, mut slot: NewSlot, entry: &dyn Fn(u64) -> Option<&'a IndexEntry>) -> Work {
-    let len =
-        usize::try_from(septet_format::padded(block.stored_bytes)).unwrap_or(usize::MAX).min(slot.bytes_mut().len());
+fn checked_block(block: Wanted, mut slot: NewSlot, index: &SegmentIndex) -> Work {
+    let room_bytes = u64::from(block.stored_bytes).next_multiple_of(index.align_bytes);
+    let len = usize::try_from(room_bytes).unwrap_or(usize::MAX).min(slot.bytes_mut().len());
     let stored = &slot.bytes_mut()[..len];
-    match entry(block.offset_bytes).map(|entry| entry.check_stored(stored)) {
-        Some(Ok(())) => Work { command: block.command, slot: Some(slot.filled(block.stored_bytes as usize)) },
-        Some(Err(error)) => damaged(block.command, error.to_string()),
-        None => damaged(block.command, "the block is not in its segment's index".to_owned()),
+    let found = index.entries.binary_search_by_key(&block.offset_bytes, |entry| entry.offset_bytes);
+    match found.map(|at| index.entries[at].check_stored(stored)) {
+        Ok(Ok(())) => Work { command: block.command, slot: Some(slot.filled(block.stored_bytes as usize)) },
+        Ok(Err(error)) => damaged(block.command, error.to_string()),
+        Err(_) => damaged(block.command, "the block is not in its segment's index".to_owned()),
     }
 }
 
