@@ -1,5 +1,6 @@
-//! The attempts at a backup. Each is one run of the ring, from the marker that announces it to the marker's removal. An
-//! attempt that fails is followed by another that trusts less, or it leaves something that the next command goes on with.
+//! The attempts at a backup. Each attempt is one run of the ring. It starts when its marker is written and ends when
+//! the marker is removed. If an attempt fails, either another attempt follows that relies on less, or the failed one
+//! leaves segments from which the next command resumes.
 
 use anyhow::Context;
 use septet_format::{Manifest, Pending, keys};

@@ -1,4 +1,4 @@
-//! A backup: finds out what to compare with, runs the agents, and clears away what a run that failed has left.
+//! A backup: chooses the parent, runs the agents, and removes what interrupted runs stored.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Takes back the space of what no backup needs.
+//! Frees the space of objects that no backup needs.
 
 use septet_format::{BackupId, VolumeName};
 use septet_repository::{Repository, clean};

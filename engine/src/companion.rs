@@ -1,7 +1,7 @@
-//! A process that speaks to a volume's storage beside the ring.
+//! A process that talks to a volume's storage system beside the ring.
 //!
-//! It is started with the run, connects while the run goes on, and answers what is asked before and after. So one
-//! connection serves all questions, and nobody waits for it at the end.
+//! It is started before the run and connects while the run goes on. It answers questions before and after the run. So
+//! one connection serves all questions, and nothing waits for a new connection at the end of the run.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! Ends the existence of backups, and removes what no other backup needs.
+//! Deletes backups, and removes the objects that no other backup needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What carries out requests on a repository.
+//! Carries out requests on a repository.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The errors of requests that a caller tells apart.
+//! The errors of requests that a caller distinguishes.
 
 /// A request that can't be carried out as it stands.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
-//! Writes a backup, or what changed since another, as the stream that `rbd import-diff` reads.
+//! Writes a backup, or the changes since another backup, as the stream that `rbd import-diff` reads.
 //!
-//! Each block is proven by its hash before it goes out. Snapshots in the stream are called like the
-//! backups, so that one difference after the other can be imported.
+//! Each block is verified by its hash before it is written to the stream. The snapshots in the stream have the names of
+//! the backups, so that differences can be imported one after the other.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

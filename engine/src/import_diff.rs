@@ -1,8 +1,8 @@
-//! Makes a backup of what `rbd export-diff` wrote.
+//! Makes a backup from a stream that `rbd export-diff` wrote.
 //!
-//! The stream is laid out in a sparse temporary file, where blocks that it changes in part are filled up
-//! from the parent; then that file is backed up like any volume, and what the stream does not touch is
-//! the parent's.
+//! The stream is written into a sparse temporary file. Blocks that the stream changes only in part are completed from
+//! the parent. Then that file is backed up like any volume. Blocks that the stream does not touch are taken from the
+//! parent.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

@@ -1,9 +1,9 @@
-//! What each command does, without a command line and without printing.
+//! Carries out each command, independently of the command line and of printing.
 //!
-//! A command is a typed request ([`BackupRequest`], [`RestoreRequest`] and so on) that an [`Engine`]
-//! carries out on a [`Repository`](septet_repository::Repository); it gives a typed result. An [`Observer`]
-//! hears of progress and notes meanwhile. The agents are run by a [`Runner`]: [`Supervisor`] starts them as
-//! processes; the simulation runs the same requests on agents in one process.
+//! A command is a typed request ([`BackupRequest`], [`RestoreRequest`] and so on). An [`Engine`] carries it out on a
+//! [`Repository`](septet_repository::Repository) and returns a typed result. Meanwhile an [`Observer`] receives
+//! progress and notes. A [`Runner`] runs the agents: [`Supervisor`] starts them as processes; the simulation runs the
+//! same requests on agents in one process.
 
 mod attempt;
 mod backup;

@@ -1,4 +1,4 @@
-//! Which backups there are.
+//! Lists backups.
 
 use septet_format::{Manifest, VolumeName};
 use septet_repository::{Listing, Repository};

@@ -1,4 +1,4 @@
-//! Who hears of a request while it is carried out.
+//! Receives progress, notes and damage while a request is carried out.
 
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::message::{Damage, Progress};

@@ -1,4 +1,4 @@
-//! Paths and repositories, as the user gives them, turned into what the agents can be told.
+//! Converts paths and repositories from the form in which the user gives them to the form that the agents get.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

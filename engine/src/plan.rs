@@ -1,4 +1,4 @@
-//! A backup as it is planned: what stays the same in all attempts at it, what differs between them, and the job of each.
+//! The plan of a backup: what is the same in all attempts, what differs between them, and the job of each attempt.
 
 use septet_format::{BackupId, Manifest, Pending, Source, Tracking, VolumeName};
 use septet_ipc::{BackupJob, Failure, FailureKind, Resume};

@@ -1,4 +1,4 @@
-//! Makes a backup's lost or damaged tables anew, from the segments' own indexes.
+//! Rebuilds a backup's lost or damaged tables from the indexes of the segments.
 
 use septet_format::Manifest;
 use septet_repository::{Rebuilt, Repository, rebuild};

@@ -1,4 +1,4 @@
-//! A backup as it is asked for, and as it was made.
+//! The request for a backup, and its result.
 
 use std::path::PathBuf;
 

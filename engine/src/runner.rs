@@ -1,4 +1,4 @@
-//! Who runs a job: the agents of its pipeline, wherever they are.
+//! Runs a job, that is the agents of its pipeline, wherever they are.
 
 use jiff::Timestamp;
 use septet_format::Process;

@@ -1,4 +1,4 @@
-//! What holds for all that a command does, whatever it is.
+//! Settings that apply to every command.
 
 use std::time::Duration;
 

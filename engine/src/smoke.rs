@@ -1,7 +1,7 @@
-//! Proves that a backup server is set up right, with a small file in the place of a disk.
+//! Proves that a backup server is set up correctly. A small file takes the place of a disk.
 //!
-//! Each step is the real command. If a step fails, the error names it and says what is wrong. The test removes whatever
-//! it has made, in any case.
+//! Each step is the real command. If a step fails, the error names the step and says what is wrong. The test always
+//! removes everything that it made.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Sources that know what changed since a backup: what the next backup asks them, and the removal of snapshots that it
-//! no longer needs.
+//! Sources that know what changed since a backup: the questions that the next backup asks them, and the removal of
+//! snapshots that it no longer needs.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Reads back every object that some backups need, and names the volume ranges that are damaged.
+//! Reads back every object that the chosen backups need, and names the volume ranges that are damaged.
 //!
-//! Segments are read once each by the ring, however many backups share them. What is damaged there
-//! is then looked up in each backup's own map, which is held against the segments' indexes.
+//! The ring reads each segment once, however many backups share it. Each damaged place is then looked up in the map of
+//! each backup. The maps are compared with the indexes of the segments.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Numbers and errors in words, as messages have them.
+//! Formats numbers and errors as words for messages.
 
 use bytesize::ByteSize;
 

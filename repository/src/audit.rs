@@ -1,9 +1,9 @@
-//! Which ranges of a volume some damage hits.
+//! Finds which ranges of a volume are damaged.
 //!
-//! A verification reads every segment once, however many backups share it, and collects what is
-//! damaged there in [`DamagedSegments`]. [`damaged_ranges`] then looks at one backup: its tables must be
-//! whole, each of its blocks must lie where its segment's index says that this very block lies, and
-//! that place must not be damaged. Together this proves that the backup can be restored.
+//! A verification reads every segment once, however many backups share it, and collects the damage in
+//! [`DamagedSegments`]. [`damaged_ranges`] then checks one backup. Its tables must be whole. Each of its blocks must
+//! lie at a place where the segment's index lists this very block. That place must not be damaged. Together these
+//! checks prove that the backup can be restored.
 
 mod damaged_segments;
 

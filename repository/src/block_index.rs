@@ -1,7 +1,8 @@
 //! Where every block of one backup lies: random access to its map and its checksums.
 //!
-//! Opening reads the headers and directories of the two tables, which the manifest's roots prove. Chunks are
-//! read, and proven, when a block of theirs is asked for, and the last few are kept. May be shared by threads.
+//! Opening reads the headers and directories of the two tables and verifies them by the manifest's roots. A chunk is
+//! read and verified when one of its blocks is asked for. The most recent chunks are cached. Threads may share an
+//! index.
 
 use crate::cached_table::{CachedTable, Origin};
 use crate::parallel::both;

@@ -1,5 +1,5 @@
-//! Reading any block of a backup, proven by its hash. Restoring has its own pipeline; this is for
-//! whoever wants some blocks: a mounted backup, a comparison, a test.
+//! Reads any block of a backup and verifies it by its hash. A restore has its own pipeline. This reader is for callers
+//! that need some blocks: a mounted backup, a comparison, a test.
 
 use crate::{BlockIndex, Repository, Result};
 use septet_format::{BlockHash, Codec, Location, Manifest, keys};

@@ -1,7 +1,8 @@
-//! A table that is read chunk by chunk, as its entries are asked for.
+//! A table that is read chunk by chunk, when its entries are asked for.
 //!
-//! Whoever asks for an entry is likely to ask for those behind it: a miss reads some chunks ahead, in the time of
-//! one request. One thread reads; others that miss meanwhile wait, and mostly find what it has read.
+//! A caller that asks for an entry is likely to ask for the following ones. So a miss reads some chunks ahead, in the
+//! time of one request. One thread reads at a time. Other threads with a miss wait for it and usually find their chunk
+//! in what it read.
 
 use crate::entries::Entries;
 use crate::table::Table;

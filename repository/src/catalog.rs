@@ -1,7 +1,7 @@
-//! Which volumes and backups there are, and which one is meant by a name.
+//! Finds the volumes and backups that exist, and the backup that a name means.
 //!
-//! A backup exists if the newest generation of its manifest that can be read is no tombstone. What can't be read is
-//! reported beside the others and never hides them.
+//! A backup exists if the newest readable generation of its manifest is not a tombstone. Unreadable manifests are
+//! reported beside the others and never hide them.
 
 use crate::contents::{Contents, Under};
 use crate::parallel::parallel;

@@ -1,5 +1,4 @@
-//! Reclaiming what no backup needs: what runs that died have left, and what deletions that were
-//! interrupted have not got to.
+//! Removes what no backup needs: what interrupted runs stored, and what interrupted deletions have not yet removed.
 
 use septet_format::{BackupId, VolumeName};
 

@@ -1,4 +1,4 @@
-//! The end of a run that made a backup: it is kept, taken back, or left for another run to go on with.
+//! The end of a run that made a backup: the backup is committed, removed, or left for another run to resume.
 
 use crate::contents::{Contents, Under};
 use crate::parallel::both;

@@ -1,4 +1,4 @@
-//! What one listing shows: the objects of a volume, sorted by the backup to which they belong.
+//! The result of one listing: the objects of a volume, grouped by the backup to which they belong.
 
 use crate::{Repository, Result};
 use septet_format::keys::{self, Key};

@@ -1,7 +1,7 @@
-//! A whole table in memory, for whoever must look at its entries in any order.
+//! A whole table in memory, for callers that access its entries in any order.
 //!
-//! Entries stay packed, and a chunk of which none was set takes no memory: a volume needs what it
-//! holds, whatever size it or its manifest claims.
+//! Entries stay packed. A chunk without a set entry takes no memory. So a volume needs memory only for its stored
+//! blocks, whatever size it or its manifest claims.
 
 use crate::table::Table;
 use crate::{Repository, RepositoryError, Result, TableKind};

@@ -1,4 +1,4 @@
-//! What can go wrong with a repository; each text is one line that names the thing and the cause.
+//! Errors of a repository. Each text is one line that names the object and the cause.
 
 use septet_format::{BackupId, FormatError, VolumeName};
 use septet_store::{StoreError, StoreErrorKind};

@@ -1,10 +1,10 @@
-//! Where format and store meet: what agents and the command line share of a repository.
+//! The repository: format and store together, as the agents and the command line use them.
 //!
-//! A [`Repository`] finds and commits backups; a [`BlockIndex`] says where any block of one backup
-//! lies, and a [`BackupReader`] reads it. [`pending`] marks a backup in the making, and [`reclaim`]
-//! decides what may be deleted: the two together keep a backup and a deletion that run at the same
-//! time from hurting each other. `tombstone` decides which attempts at a backup can't commit any more. [`audit`] tells which ranges of a volume some damage hits, and
-//! [`rebuild`] makes lost tables anew; [`resume`] goes on with what a run that died has left. Whatever is read is checked before it is believed.
+//! A [`Repository`] finds and commits backups. A [`BlockIndex`] says where each block of one backup lies, and a
+//! [`BackupReader`] reads it. [`pending`] marks an unfinished backup, and [`reclaim`] decides what may be deleted.
+//! Together they make it safe to run a backup and a deletion at the same time. `tombstone` decides which attempts at a
+//! backup can't commit any more. [`audit`] finds which ranges of a volume are damaged, and [`rebuild`] rebuilds lost
+//! tables. [`resume`] continues from what an interrupted run stored. All data is checked before it is used.
 
 pub mod audit;
 mod block_index;

@@ -1,4 +1,4 @@
-//! What agents and commands do with single objects of a repository: nobody else knows its store, or its keys.
+//! Operations of agents and commands on single objects of a repository. No other crate knows its store or its keys.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A backup that is opened in the time of one request: its manifest and both tables are read at once.
+//! Opens a backup in the time of one request: its manifest and both tables are read at the same time.
 
 use crate::cached_table::CachedTable;
 use crate::parallel::both;

@@ -1,4 +1,4 @@
-//! Many small reads at once. A server far away answers each after its own time, so threads wait rather than compute.
+//! Many small reads at the same time. The threads mostly wait for answers of a distant server and compute little.
 
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;

@@ -1,16 +1,17 @@
-//! The markers of a backup in the making: who makes it, and on which parent.
+//! The markers of unfinished backups: which process makes the backup, and on which parent.
 //!
-//! An attempt's marker is written before all other objects of the attempt, and removed after the manifest is written,
-//! or after everything else is removed. [`begin`] also keeps the first half of the agreement with deletion that
-//! [`reclaim`] explains: first the marker, then the look at the parent.
+//! An attempt's marker is written before all other objects of the attempt. It is removed after the manifest is written,
+//! or after everything else is removed. [`begin`] also does the backup's part of the protocol with deletion that
+//! [`reclaim`] explains: it writes the marker first and checks the parent afterwards.
 //!
-//! A run that takes over attempt *k* puts the marker of attempt *k* + 1 ([`resume`]). Each is put only if it is absent,
-//! so of several runs one goes on. Then it puts a tombstone under the key that attempt *k* would commit, and only then
-//! works. So attempt *k*, should it still live, fails when it commits. All that it writes until then has names of its
-//! own: tables carry the attempt in their names, and segments have numbers from *k* × 2²⁰ on.
+//! A run that takes over attempt *k* writes the marker of attempt *k* + 1 ([`resume`]). A marker is written only if it
+//! is absent, so exactly one of several runs resumes. This run then puts a tombstone under the key that attempt *k*
+//! would commit. Only then does it start to work. So if attempt *k* is still alive, its commit fails. Everything that
+//! attempt *k* writes until then has names of its own: tables carry the attempt in their names, and segments have
+//! numbers from *k* × 2²⁰ on.
 //!
-//! Whoever clears up after a dead run puts such a tombstone, too, and removes objects only afterwards, the markers
-//! last. So a wrong verdict about who is dead costs work and never data.
+//! A run that cleans up after a dead run also puts such a tombstone first. It removes objects only afterwards, and the
+//! markers last. So a wrong verdict about which run is dead costs work but never data.
 
 use crate::contents::{Contents, Under};
 use crate::parallel::{both, parallel};

@@ -1,8 +1,8 @@
-//! Who a process is, such that it can be known later whether it still runs.
+//! Identifies a process such that it can later be determined whether it still runs.
 //!
-//! Only the same machine can tell, and only if it sees the same processes: a clone of the machine
-//! has the same machine id (so the host's name must agree too), and a container sees other process
-//! numbers (so the process namespace stands beside the boot id).
+//! Only the same machine can tell, and only if it sees the same processes. A clone of the machine has the same machine
+//! id, so the host's name must agree too. A container sees other process numbers, so the process namespace is recorded
+//! beside the boot id.
 
 use rustix::process::Pid;
 use septet_format::{Machine, Process};

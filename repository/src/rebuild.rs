@@ -1,10 +1,9 @@
-//! Making a backup's lost or damaged tables anew, from the indexes of the segments.
+//! Rebuilds a backup's lost or damaged tables from the indexes of the segments.
 //!
-//! An index entry says which block lies where and what it hashes to. With checksums that are whole,
-//! the newest entry of the right hash is the block's place; with a map that is whole, the entry at
-//! the block's place has its hash; with neither, the newest entry is both, unless the block has
-//! become zeros since. Whatever was found, the manifest decides: what does not have the length and the
-//! root that stand there is not written.
+//! An index entry says which block lies where and what its hash is. If the checksums are whole, a block's place is the
+//! newest entry with the right hash. If the map is whole, the entry at the block's place has the block's hash. If both
+//! tables are lost, the newest entry gives both, unless the block has become zeros since. The manifest decides in each
+//! case: a table is written only if it has the length and the root that the manifest states.
 
 use crate::entries::Entries;
 use crate::{Repository, RepositoryError, Result, TableKind};

@@ -1,26 +1,28 @@
-//! What may be deleted of a volume: all that no backup needs, beside backups being made and other
-//! deletions running at the same time, without a lock.
+//! Decides what may be deleted from a volume: everything that no backup needs. Backups and other deletions may run at
+//! the same time, without a lock.
 //!
 //! A backup B with parent P writes its marker, *then* looks for P's manifest and gives up if it is gone
-//! ([`crate::pending::begin`]); it writes objects, commits its manifest, and removes the marker. Whoever deletes P puts a
-//! tombstone above P's manifest, *then* takes a [`Survey`]. The survey looks three times, each time after the last
-//! look has ended: at objects and manifests; at markers; and at the manifests that have been added. Hence:
+//! ([`crate::pending::begin`]). After that B writes objects, commits its manifest, and removes the marker. A deletion
+//! of P puts a tombstone above P's manifest, *then* takes a [`Survey`]. The survey looks three times, and each look
+//! begins after the previous one has ended: first at objects and manifests, then at markers, then at the manifests that
+//! have been added. Hence:
 //! - An object of B that the first look lists was written after B's marker. The second look sees the marker, unless it
-//!   was removed before: then B has committed, and the third look sees B's manifest, or B was ended by a tombstone.
+//!   was removed before. In that case either B has committed and the third look sees B's manifest, or a tombstone ended
+//!   B.
 //! - B uses P's segments only if it saw P's manifest after writing its marker. If the first look doesn't see P as a
-//!   backup, P was deleted before that look, by whomever. So the marker is older than the second look, which sees it,
-//!   or else the third look sees B's manifest.
-//! - P's manifest may be gone when B's marker is seen, and with it the knowledge of what B needs: then every segment
-//!   stays, and so it does while any manifest or marker can't be read. What stays too long is found by the next
-//!   deletion: nothing is remembered but what is in the store.
+//!   backup, then some run deleted P before that look. So the marker is older than the second look. The second look
+//!   sees the marker, or else the third look sees B's manifest.
+//! - P's manifest may be gone when B's marker is seen. Then it is unknown what B needs, and every segment stays. Every
+//!   segment also stays while any manifest or marker can't be read. The next deletion finds what stayed too long,
+//!   because the only state is what is in the store.
 //!
-//! An attempt of which the *first* look sees that it can't commit any more (a record of its generation or a higher one
-//! is there) needs nothing: a run that took it over has put its own marker before that record, so the second look sees
-//! that marker. A run that doesn't know yet that it was ended goes on writing objects, which the next deletion finds.
-//! It fails when it commits ([`crate::pending::check_current`], and then the key is taken).
+//! If the *first* look sees that an attempt can't commit any more (a record of its generation or a higher one is
+//! there), then this attempt needs nothing. A run that took it over wrote its own marker before that record, so the
+//! second look sees that marker. A run that doesn't know yet that it was ended continues to write objects, which the
+//! next deletion finds. It fails when it commits ([`crate::pending::check_current`], and then the key is taken).
 //!
-//! An id is never used again while anything lies under it, its tombstone included, so no key is rewritten behind the
-//! survey, and an object that a server writes late is named by no manifest.
+//! An id is never used again while any object lies under it, its tombstone included. So no key is rewritten after the
+//! survey has seen it, and no manifest names an object that a server writes late.
 
 use crate::contents::Contents;
 use crate::pending::Markers;

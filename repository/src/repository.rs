@@ -1,4 +1,4 @@
-//! Opening a repository, making a new one, and committing a backup to it.
+//! Opens a repository, creates a new one, and commits a backup to it.
 
 use crate::contents::{Contents, Under};
 use crate::parallel::both;

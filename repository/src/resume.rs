@@ -1,8 +1,9 @@
-//! What a run that died has left of its backup, and how another goes on with it.
+//! What an interrupted run stored of its backup, and how another run resumes it.
 //!
-//! A finished segment never changes, and its own index proves whose it is and what it holds. So the next run of that
-//! backup takes the segments over as its own ([`pending::resume`] sees to it that only one does). Its further ones have
-//! numbers that only its attempt uses. What the map of the finished backup then does not name is garbage like any other.
+//! A finished segment never changes. Its own index proves to which backup it belongs and what it holds. So the next run
+//! of that backup takes the segments over as its own ([`pending::resume`] ensures that only one run does). The new
+//! segments get numbers that only its attempt uses. Segments that the map of the finished backup does not use are
+//! ordinary garbage.
 
 use crate::contents::Under;
 use crate::parallel::parallel;

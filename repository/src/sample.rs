@@ -1,4 +1,4 @@
-//! A small real repository for tests: backups made by hand, and ways to damage them.
+//! A small real repository for tests: it makes backups by hand and damages them.
 
 use crate::{BackupReader, BlockIndex, Repository};
 use jiff::Timestamp;

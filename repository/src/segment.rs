@@ -1,4 +1,4 @@
-//! Reading the index at a segment's end.
+//! Reads the index at the end of a segment.
 
 use crate::{Repository, Result};
 use septet_format::{BackupId, Footer, SegmentIndex, SegmentRef, SourceBackup, VolumeName, keys};

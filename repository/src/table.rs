@@ -1,10 +1,10 @@
-//! Reading `checksums` and `map`: all of a table, or chunk by chunk on demand.
+//! Reads `checksums` and `map`: either the whole table, or chunk by chunk on demand.
 //!
-//! The root in the manifest proves the table's header and the hashes in its directory, and each of these
-//! proves a chunk. So opening a table costs its header and directory, and no chunk is believed unproven.
+//! The root in the manifest proves the table's header and the hashes in its directory. Each of these hashes proves a
+//! chunk. So opening a table costs its header and directory, and no chunk is used before it is verified.
 //!
-//! A store may be far away, so requests are few and go out together: the first read takes a small table whole,
-//! neighbouring chunks share a request, and several requests are on their way at once.
+//! The store may be far away, so few requests are sent, and they are sent together. The first read takes a small table
+//! whole, neighbouring chunks share a request, and several requests are in flight at once.
 
 use crate::parallel::parallel;
 use crate::{Repository, RepositoryError, Result};

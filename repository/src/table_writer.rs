@@ -1,7 +1,7 @@
-//! Storing `checksums` and `map` while they are packed: in parts, so that no table is whole in memory.
+//! Stores `checksums` and `map` in parts while they are packed, so that no table is whole in memory.
 //!
-//! The directory comes first in the object and is known last. So the part that holds it (of the largest volumes,
-//! the parts) is kept until the end; all others go out as they are full, several at a time.
+//! The directory comes first in the object but is known last. So the part that holds it (for the largest volumes, the
+//! parts) is kept in memory until the end. All other parts are sent when they are full, several at a time.
 
 use crate::parallel::parallel;
 use crate::{Repository, RepositoryError, Result, TableKind};

@@ -1,9 +1,9 @@
-//! Tombstones: how it is decided that an attempt at a backup can't commit any more.
+//! Tombstones: they decide that an attempt at a backup can't commit any more.
 //!
-//! An attempt of number *k* commits by a `put_if_absent` of `manifest-k.json`. Whoever takes the backup over, gives
-//! it up or deletes it first puts a tombstone under that key, or under the next one if the backup exists, by
-//! `put_if_absent`, too. So exactly one of "attempt *k* has committed" and "attempt *k* was ended" is true,
-//! whatever a server carries out late, and whether or not the run that was taken for dead is dead.
+//! An attempt of number *k* commits by a `put_if_absent` of `manifest-k.json`. A run that takes the backup over, gives
+//! it up or deletes it first puts a tombstone under that key, or under the next one if the backup exists. It also uses
+//! `put_if_absent`. So exactly one of "attempt *k* has committed" and "attempt *k* was ended" is true. This holds even
+//! if a server carries out a write late, and whether or not the run that was considered dead is dead.
 
 use crate::contents::{Contents, Under};
 use crate::parallel::parallel;

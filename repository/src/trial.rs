@@ -1,6 +1,6 @@
-//! The smoke test of a store: each kind of request that backups need, one after the other.
+//! The smoke test of a store: it makes each kind of request that backups need, one after the other.
 //!
-//! All objects lie under a prefix of the test's own, and the test removes them if the server can be reached.
+//! All objects lie under a prefix of the test's own. The test removes them if the server can be reached.
 
 use bytes::Bytes;
 use septet_store::{Access, Store, StoreError, StoreErrorKind};

@@ -1,4 +1,5 @@
-//! One look at a volume, by which a run decides several things: each further look would cost a far store's round trip.
+//! One look at a volume, on which a run bases several decisions: each further look would cost a round trip to the
+//! store.
 
 use crate::contents::Contents;
 use crate::parallel::both;

@@ -1,6 +1,6 @@
-//! A host of a simulation: it carries out the engine's own requests, on a store in memory and with simulated agents.
+//! A simulated host: it carries out the engine's own requests on a store in memory, with simulated agents.
 //!
-//! Several hosts may share a store; one may do something while another stands still at an operation.
+//! Several hosts may share a store. One host may act while another is paused at an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

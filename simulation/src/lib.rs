@@ -1,8 +1,8 @@
-//! Septet's pipelines in one process: the agents' real handlers, with a seeded scheduler instead of
-//! threads and sockets, on a store in memory that can stop after any change.
+//! Septet's pipelines in one process: the agents' real handlers, with a seeded scheduler instead of threads and
+//! sockets. The store is in memory and can stop after any change.
 //!
-//! What the scheduler may reorder it does: which agent goes on, and with which of its commands. A
-//! seed stands for one order, so a failure can be replayed.
+//! The scheduler chooses at random which agent runs next, and which of its waiting commands it handles. A seed
+//! determines the order, so a failure can be replayed.
 
 mod host;
 mod ring;

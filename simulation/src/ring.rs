@@ -1,4 +1,4 @@
-//! A ring of agents whose handlers run one at a time, in an order that follows from a seed.
+//! A ring of agents whose handlers run one at a time, in an order that a seed determines.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! The engine's runner of a simulated host: its agents are a [`Ring`], and its clock may be wrong.
+//! The engine's runner on a simulated host: its agents are a [`Ring`], and its clock may be wrong.
 
 use std::cell::RefCell;
 

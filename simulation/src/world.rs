@@ -1,4 +1,4 @@
-//! A repository in memory, and a model of what must be in it: contents by backup.
+//! A repository in memory, and a model of its expected state: the content of each backup.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

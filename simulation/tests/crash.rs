@@ -1,7 +1,7 @@
-//! A store that stops for good at any change, whatever was going on: nothing is lost, and nothing stays
-//! that a cleaning does not find.
+//! The store stops for good at any change, during any operation. Nothing is lost, and a cleaning finds everything that
+//! is left over.
 //!
-//! `SEPTET_SEEDS=100000` tries as many seeds; `SEPTET_SEED=17` replays one.
+//! `SEPTET_SEEDS=100000` tries 100,000 seeds; `SEPTET_SEED=17` replays seed 17.
 
 use fastrand::Rng;
 use septet_simulation::{World, each_seed};

@@ -1,5 +1,5 @@
-//! A server carries out a write long after its sender was killed: when the backup was resumed, cleared away or deleted
-//! meanwhile. No backup is ever listed that is not whole, and nothing is left that a cleaning does not find.
+//! A server carries out a write long after its sender was killed, when the backup was meanwhile resumed, removed or
+//! deleted. No incomplete backup is ever listed, and a cleaning finds everything that is left over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,8 +1,9 @@
-//! Any two of {backup, resumed backup, delete, clean, verify, restore} on two hosts: one stands still at each
-//! of its operations in turn while the other does all of what it does. The clocks are wrong by hours.
+//! Any two of {backup, resumed backup, delete, clean, verify, restore} on two hosts. One is paused at each of its
+//! operations in turn, while the other runs from start to end. The clocks are wrong by hours.
 //!
-//! Afterwards every backup that was acknowledged and not deleted restores bit for bit, nothing else is listed,
-//! and a cleaning leaves just what the manifests name. The table in ARCHITECTURE.md says who may fail.
+//! Afterwards every backup that was acknowledged and not deleted restores bit for bit. No other backup is listed, and
+//! after a cleaning only the objects that manifests name are left. The table in ARCHITECTURE.md says which operation
+//! may fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};

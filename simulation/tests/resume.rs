@@ -1,7 +1,7 @@
-//! A backup that was interrupted anywhere and is started again: nothing is stored twice, and the result is
-//! that of one that was not interrupted.
+//! A backup is interrupted at any point and started again. Nothing is stored twice, and the result equals that of a
+//! backup that was not interrupted.
 //!
-//! `SEPTET_SEEDS=100000` tries as many seeds; `SEPTET_SEED=17` replays one.
+//! `SEPTET_SEEDS=100000` tries 100,000 seeds; `SEPTET_SEED=17` replays seed 17.
 
 use fastrand::Rng;
 use septet_simulation::{BLOCK_BYTES, World, each_seed};

@@ -1,5 +1,5 @@
-//! A run that lives is taken for dead: another one resumes, clears away or deletes its backup, and both run on. At most
-//! one of both commits, whatever is listed is whole, and nothing is left that a cleaning does not find.
+//! A live run is considered dead: another run resumes, removes or deletes its backup, and both continue. At most one of
+//! them commits, only whole backups are listed, and a cleaning finds everything that is left over.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

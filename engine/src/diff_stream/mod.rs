@@ -1,8 +1,9 @@
 //! The stream that `rbd export-diff` writes and `rbd import-diff` reads, in both of its versions.
 //!
-//! A banner; then what it is a difference of (`f` from a snapshot, `t` to a snapshot, `s` the size then);
-//! then data (`w`) and zeros (`z`), and at last `e`. In version 2 each record but the last says how long
-//! it is, so that unknown ones can be passed over. All numbers are little-endian.
+//! The stream starts with a banner. Metadata records follow: `f` names the snapshot from which the difference starts,
+//! `t` the snapshot to which it leads, and `s` gives the image's size at that snapshot. Then come data (`w`) and zeros
+//! (`z`), and `e` at the end. In version 2 each record except the last states its length, so that a reader can skip
+//! unknown records. All numbers are little-endian.
 
 mod read;
 mod write;

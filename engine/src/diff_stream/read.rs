@@ -1,4 +1,4 @@
-//! Reading the stream, which comes from outside: everything in it is checked before it is used.
+//! Reads the stream. It comes from outside, so everything in it is checked before it is used.
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;

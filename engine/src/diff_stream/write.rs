@@ -1,4 +1,4 @@
-//! Writing the stream.
+//! Writes the stream.
 
 use std::io::{Result, Write};
 

@@ -1,8 +1,8 @@
-//! Which of several failures is the first cause, and who has fallen silent.
+//! Finds the first cause among several failures, and the agents that no longer answer.
 //!
-//! When one agent goes, its neighbours fail too: they lost a peer, or got half a line from it. So the
-//! cause is the agent that was killed; or else the failure of an agent that had a reason of its own.
-//! This must be asked before the supervisor itself kills the others.
+//! When one agent ends, its neighbours fail too: they lose a peer, or receive half a line from it. So the cause is the
+//! agent that was killed, or else the failure of an agent that had a reason of its own. The cause must be determined
+//! before the supervisor itself kills the others.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

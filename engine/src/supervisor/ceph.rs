@@ -1,5 +1,5 @@
-//! `septet-rbd`, the binary that speaks to Ceph: where it is, what it may see of the environment, and
-//! what to say when it can't be started.
+//! `septet-rbd`, the binary that talks to Ceph: where it is, which environment variables it gets, and the error if it
+//! can't be started.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

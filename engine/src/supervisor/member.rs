@@ -1,4 +1,4 @@
-//! One agent's process, as the supervisor sees it.
+//! One agent's process, from the supervisor's point of view.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ExitStatus};

@@ -1,7 +1,7 @@
-//! Runs a pipeline: starts the agents, wires them to a ring, watches them, and ends them.
+//! Runs a pipeline: starts the agents, connects them to a ring, watches them, and ends them.
 //!
-//! Whatever happens, no agent is left when a run returns. What a run that did not end well has
-//! left in the repository or beside its target is for the command that started it to clear away.
+//! No agent is left when a run returns, however it ends. If a run fails, the command that started it removes what the
+//! run left in the repository or beside its target.
 
 mod cause;
 pub(crate) mod ceph;

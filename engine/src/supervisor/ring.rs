@@ -1,8 +1,8 @@
-//! Starting the agents of a pipeline, wired to a ring.
+//! Starts the agents of a pipeline and connects them to a ring.
 //!
-//! Each agent's standard output is a socket to the next one's standard input, and the last one's to
-//! the master's: no path in the file system, nothing to squat on. The job waits in that last socket
-//! as the master's first line.
+//! Each agent's standard output is a socket to the next agent's standard input. The last agent's output leads to the
+//! master. The sockets have no path in the file system, so no other process can occupy one. The job is written to that
+//! last socket before the agents start, as the master's first line.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! Whether the agents will be locked in, and what the user is told if not; see `septet_sandbox`.
+//! Whether the agents will be sandboxed, and the note to the user if not; see `septet_sandbox`.
 
 use septet_ipc::Begin;
 use septet_sandbox::missing;

@@ -1,4 +1,4 @@
-//! What a run costs its host: CPU and memory, over all processes together.
+//! Measures what a run costs its host: CPU and memory, over all processes together.
 
 use std::fs::File;
 use std::io::Read;

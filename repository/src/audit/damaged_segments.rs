@@ -1,4 +1,4 @@
-//! What a verification found damaged in the segments of one volume.
+//! The damage that a verification found in the segments of one volume.
 
 use septet_format::{BackupId, Location, padded};
 use std::collections::{BTreeMap, HashMap};

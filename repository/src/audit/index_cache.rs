@@ -1,9 +1,9 @@
-//! The segments' indexes, kept from backup to backup.
+//! A cache of segment indexes that is kept from backup to backup.
 //!
-//! A hundred backups share most of their segments, whose indexes are read once if they fit. The rule
-//! for those that don't: when there is no room, what the present backup hasn't used goes; if there is
-//! still none, the new one is not kept. So a backup that needs more than fits still finds the same part
-//! of it kept each time, where evicting the oldest would keep nothing.
+//! A hundred backups share most of their segments. If all indexes fit into the cache, each is read once. Otherwise the
+//! cache makes room by removing indexes that the current backup has not used. If there is still no room, the new index
+//! is not kept. So a backup that needs more than fits finds the same part of its indexes cached each time. Evicting the
+//! oldest index would keep none of them long enough.
 
 use crate::{Repository, Result};
 use septet_format::{BlockHash, IndexEntry, SegmentRef, SourceBackup};

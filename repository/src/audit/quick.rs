@@ -1,7 +1,7 @@
-//! Whether everything that backups need is there and as long as it should be, by listing alone.
+//! Checks by listing alone whether every object that backups need is there and has the right length.
 //!
-//! It finds what was lost or cut short, for a request a thousand objects; a byte that flipped needs
-//! the whole verification.
+//! This finds lost and truncated objects at the cost of one request per thousand objects. Only the full verification
+//! finds flipped bytes.
 
 use super::Sample;
 use crate::{Repository, Result};

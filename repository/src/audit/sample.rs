@@ -1,8 +1,8 @@
-//! Which part of the segments a verification reads that does not read all.
+//! Selects the part of the segments that a sampling verification reads.
 //!
-//! Segments are cut into stretches as long as the store likes its reads, and each stretch has a place on a
-//! circle, by its hash. Round after round takes the next arc of the circle: so one round's stretches lie
-//! scattered over the repository, and 20 rounds of 5 % have read everything once.
+//! Segments are cut into stretches of the length that suits the store's reads. A stretch's hash gives it a place on a
+//! circle. Each round reads the next arc of the circle. So the stretches of one round are scattered over the
+//! repository, and 20 rounds of 5 % read everything once.
 
 use septet_format::{BackupId, BlockHash};
 

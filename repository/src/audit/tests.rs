@@ -1,4 +1,4 @@
-//! Damage of every kind, in backups that share segments and in those that don't; what is whole stays so.
+//! Damage of every kind, in backups that share segments and in those that don't. Whole backups must not be reported.
 
 use super::*;
 use crate::sample::{BLOCK_BYTES, Sample};

@@ -1,4 +1,4 @@
-//! Each kind of loss, over chains in which blocks change, return, become zeros, and volumes are resized.
+//! Every kind of loss, in chains where blocks change, return to old content or become zeros, and volumes are resized.
 
 use super::*;
 use crate::sample::Sample;

@@ -1,5 +1,5 @@
-//! The rules one by one; then backups and deletions in every interleaving that chance finds, on a
-//! model of a volume in which each step is one operation of the store.
+//! Tests of each rule. Then backups and deletions in random interleavings, on a model of a volume in which each step is
+//! one operation of the store.
 
 use super::*;
 use crate::RepositoryError;
