@@ -36,8 +36,7 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
     }
 }
 
-/// Says in the repository that the backup is being made, by a new run or by one that goes on. Gives the marker, and the
-/// parent as it is now.
+/// Writes the marker of an attempt, new or resumed. Returns the marker, and the parent in its current state.
 fn announce(
     plan: &Plan,
     attempt: &Attempt,
@@ -67,15 +66,15 @@ fn made(attempt: &Attempt, manifest: Manifest, report: Report) -> Made {
     Made { taken_over_bytes: taken_over.map(|segment| segment.bytes).sum(), manifest, report }
 }
 
-/// Whether another command may make use of what this one stored.
+/// Whether another command may use what this one stored.
 fn can_go_on(plan: &Plan, error: &RunError) -> bool {
-    // What a full repository needs most is room.
+    // A full repository needs free space more than a resumable backup.
     let full = matches!(error, RunError::Failed(failure) if failure.kind == FailureKind::NoSpace);
-    // A stream of changes is not the same when it comes again.
+    // A stream of changes may differ when it is read again.
     !full && plan.request.spool.is_none()
 }
 
-/// The error of a run that failed for good, after the user was told what it left.
+/// Tells the user what the failed run left. Returns the run's error.
 fn told(left: Left, marker: &Pending, error: RunError, observer: &mut dyn Observer) -> anyhow::Error {
     let Pending { volume, backup, .. } = marker;
     let interrupted = match left {

@@ -12,24 +12,24 @@ use crate::plan::{History, Plan};
 use crate::words::size;
 use crate::{BackupRequest, BadRequest, Compare, Engine, Made, Observer, Runner, attempt, place, tracking};
 
-/// How large each pool may become: a store that is far away wants much on its way at once, a small volume has not so much.
+/// The size limit of each pool. A distant store needs many bytes in flight; a small volume does not have that many.
 pub(super) fn pool_bytes(Engine { repository, runner, .. }: &Engine, volume_bytes: Option<u64>) -> u64 {
     let PartRules { part_bytes, parts_in_flight, .. } = repository.part_rules();
-    // Those on their way, and one that is being gathered.
+    // The parts in flight, and one that is being filled.
     let wanted_bytes = part_bytes as u64 * (parts_in_flight as u64 + 1);
     wanted_bytes.min(volume_bytes.unwrap_or(u64::MAX)).max(runner.pool_bytes_min())
 }
 
-/// How many reads of the repository go on at once, if the user does not say.
+/// The number of concurrent reads of the repository. The default depends on the store.
 pub(super) fn streams(repository: &Repository, given: Option<u32>) -> u32 {
     let of_store = u32::try_from(repository.part_rules().parts_in_flight).unwrap_or(u32::MAX);
     given.unwrap_or(of_store.max(4))
 }
 
-/// Backs up a volume to a repository, which is made if the place is empty.
+/// Backs up a volume to a repository. Creates the repository if the place is empty.
 ///
 /// # Errors
-/// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
+/// The backup failed. What the run had stored is then removed, or the next command can resume from it.
 pub fn back_up(
     repo: &str,
     request: &BackupRequest,
@@ -49,7 +49,7 @@ impl Engine<'_> {
     /// Backs up a volume.
     ///
     /// # Errors
-    /// Whatever keeps the backup from being made; what the run had stored then is gone or can be gone on with.
+    /// The backup failed. What the run had stored is then removed, or the next command can resume from it.
     pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> anyhow::Result<Made> {
         let volume = volume_of(request);
         let contents = self.repository.contents(&volume)?;
@@ -66,7 +66,7 @@ impl Engine<'_> {
     ) -> anyhow::Result<Made> {
         let repository = &self.repository;
         let source = &request.source;
-        // It connects while the run goes on.
+        // The companion connects while the run goes on.
         let mut companion = request.spool.is_none().then(|| Companion::start(source, self.timeout)).flatten();
         let view = repository.view_of(&volume, contents)?;
         if let Some(note) = repository.upload_note()? {
@@ -102,7 +102,7 @@ impl Engine<'_> {
         result
     }
 
-    /// Clears away what runs that died have left, but for what this one goes on with, and says so.
+    /// Removes what interrupted runs stored, except for the backup that this run resumes. Notes each removal.
     fn clear_up(
         &self,
         volume: &VolumeName,
@@ -122,8 +122,8 @@ impl Engine<'_> {
     }
 }
 
-/// Identifies a source that does not change. That is one that the user calls a snapshot, if it has a name that no other
-/// has; an image's snapshot, by `tracking`; or an image of which this backup makes a snapshot of its own.
+/// Identifies a source that does not change. This is a source that the user calls a snapshot, if its name is unique; a
+/// snapshot of an image, by `tracking`; or an image of which this backup makes its own snapshot.
 fn snapshot(
     source: &VolumeUrl,
     tracking: Option<&Tracking>,
@@ -141,7 +141,7 @@ fn snapshot(
     identity
 }
 
-/// What a run that died has left, if this one would make the same backup.
+/// Finds an interrupted run's backup, if this run would make the same backup.
 fn interrupted(
     repository: &Repository,
     view: &VolumeView,
@@ -156,7 +156,7 @@ fn interrupted(
     Ok(resume::find(repository, view, request.id.as_ref(), parent, snapshot)?)
 }
 
-/// What the volume's earlier backups decide for the next.
+/// What the volume's earlier backups determine for the next one.
 fn history(
     Engine { repository, runner, .. }: &Engine,
     volume: &VolumeName,
@@ -184,7 +184,7 @@ fn history(
     let block_bytes = block_bytes(request.block_bytes, parent.as_ref())?;
     Ok(History { id, parent, sequence, block_bytes })
 }
-/// A volume's chain keeps its block size; only a full backup may have another.
+/// All backups of a volume's chain have the same block size. Only a full backup may change it.
 fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result<u32> {
     match (wanted, parent) {
         (None, None) => Ok(BLOCK_BYTES_DEFAULT),
@@ -200,7 +200,7 @@ fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result
     }
 }
 
-/// The volume's name in the repository: the one that was given, or the source's own.
+/// The volume's name in the repository: the requested name, or one made from the source.
 fn volume_of(request: &BackupRequest) -> VolumeName {
     request.volume.clone().unwrap_or_else(|| VolumeName::sanitize(&request.source.short_name()))
 }

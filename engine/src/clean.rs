@@ -8,24 +8,24 @@ use crate::Observer;
 /// Cleans a repository.
 #[derive(Debug, Clone, Default)]
 pub struct CleanRequest {
-    /// Only this volume; none: all.
+    /// Clean only this volume; none: all volumes.
     pub volume: Option<VolumeName>,
 }
 
-/// What a cleaning has removed.
+/// What a cleaning removed.
 #[derive(Debug, Clone, Default)]
 pub struct Cleaned {
-    /// The backups whose runs died before they were whole.
+    /// The backups whose runs died before they committed.
     pub interrupted: Vec<(VolumeName, BackupId)>,
-    /// How many other objects.
+    /// The number of other removed objects.
     pub objects: usize,
 }
 
 impl CleanRequest {
-    /// Cleans. Each removal is whole by itself: this may be ended at any time.
+    /// Cleans a repository. Each removal is atomic, so this may be interrupted at any time.
     ///
     /// # Errors
-    /// If the repository can't be read, or something can't be removed.
+    /// If the repository can't be read, or an object can't be removed.
     pub fn carry_out(&self, repository: &Repository, observer: &mut dyn Observer) -> anyhow::Result<Cleaned> {
         let volumes = match &self.volume {
             Some(volume) => vec![volume.clone()],

@@ -16,19 +16,19 @@ use septet_volume::VolumeUrl;
 use crate::supervisor::ceph;
 use crate::words::words;
 
-/// An answer is a line, and no longer than this, bytes.
+/// The maximum length of an answer (one line), bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The process, or why it was not started. The reason is told when something is asked.
+/// The process, or why it was not started. The reason is returned when a question is asked.
 pub(super) struct Companion(Result<Running, String>);
 
 impl Companion {
-    /// Starts one if the volume is an image. Other volumes need none.
+    /// Starts a companion if the volume is an image. Other volumes need none.
     pub(super) fn start(volume: &VolumeUrl, timeout: Duration) -> Option<Self> {
         volume.image().map(|_| Self(Running::start(volume, timeout)))
     }
 
-    /// Asks, and waits for the answer; or says why there is none.
+    /// Asks a question and waits for the answer. The error says why there is none.
     pub(super) fn ask(&mut self, question: &Question, timeout: Duration) -> Result<Answer, String> {
         let running = self.0.as_mut().map_err(|why| why.clone())?;
         match running.ask(question, Instant::now() + timeout)? {
@@ -52,7 +52,7 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         ceph::set_environment(&mut command, timeout);
         command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
-        // The terminal's Ctrl-C must not end it: after an interruption it is still asked to tidy up.
+        // The terminal's Ctrl-C must not end it: after an interruption it still has to remove snapshots.
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| ceph::not_started(&error).to_string())?;
         match (child.stdin.take(), child.stdout.take()) {
@@ -61,11 +61,11 @@ impl Running {
         }
     }
 
-    /// The answer; none if there was none in time.
+    /// Returns the answer; none if it did not arrive in time.
     fn ask(&mut self, question: &Question, until: Instant) -> Result<Option<Answer>, String> {
         let mut line = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         line.push(b'\n');
-        // If the process has ended, the read below finds that out, and its last words say why.
+        // If the process has ended, the read below detects that, and its last line says why.
         let _ = self.questions.write_all(&line);
         let mut said = Vec::new();
         while !said.ends_with(b"\n") {
@@ -88,17 +88,17 @@ impl Running {
         match poll(&mut [PollFd::new(&self.answers, PollFlags::IN)], Some(&left)) {
             Ok(0) => Ok(None),
             Ok(_) => self.answers.read(into).map(Some),
-            // The caller looks at the time again.
+            // The recursive call computes the remaining time again.
             Err(rustix::io::Errno::INTR) => self.read(into, until),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Why it ended.
+    /// Why the process ended.
     fn last_words(&mut self) -> String {
         let mut said = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            // What can't be read is left out.
+            // Output that can't be read is omitted.
             let _ = stderr.read_to_string(&mut said);
         }
         ceph::missing_library(&said).unwrap_or_else(|| said.lines().last().unwrap_or("it ended").to_owned())
@@ -106,7 +106,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// It holds nothing between two questions, so it may be killed.
+    /// The process holds no state between two questions, so it may be killed.
     fn drop(&mut self) {
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }

@@ -13,24 +13,24 @@ use crate::{BadRequest, Doing, Engine, Observer, tracking};
 /// Deletes backups.
 #[derive(Debug, Clone)]
 pub struct DeleteRequest {
-    /// The backups: each an id, `VOLUME/ID` or `VOLUME@latest`; by force only `VOLUME/ID`.
+    /// The backups: each an id, `VOLUME/ID` or `VOLUME@latest`; with `force` only `VOLUME/ID`.
     pub backups: Vec<String>,
-    /// Also what never became a backup, whoever makes it.
+    /// Also delete unfinished backups, even if a run is making them.
     pub force: bool,
 }
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy)]
 pub struct Deleted {
-    /// How many objects, besides the manifests.
+    /// The number of deleted objects, without the manifests.
     pub objects: u64,
 }
 
 impl Engine<'_> {
-    /// Deletes backups. All are looked up before any goes: a misspelt id deletes nothing.
+    /// Deletes backups. All names are resolved before anything is deleted, so a misspelt id deletes nothing.
     ///
     /// # Errors
-    /// If one is not there, or can't be deleted; what is not deleted yet goes with the next deletion.
+    /// If a backup does not exist or can't be deleted. The next deletion removes what is left.
     pub fn delete(&self, request: &DeleteRequest, observer: &mut dyn Observer) -> anyhow::Result<Deleted> {
         let doomed = self.doomed(request)?;
         if request.force {
@@ -84,7 +84,7 @@ impl Engine<'_> {
     }
 }
 
-/// The backup of that name, which need not be one.
+/// Parses the name of a backup, which need not exist.
 fn named(spec: &str) -> anyhow::Result<(VolumeName, BackupId)> {
     let usage = |why: &str| BadRequest(format!("{spec:?} names no backup: {why}"));
     let (volume, backup) = spec.split_once('/').ok_or_else(|| usage("with --force write VOLUME/ID"))?;

@@ -6,34 +6,34 @@ use septet_repository::{Repository, Result};
 
 use crate::Runner;
 
-/// A repository, and who runs the agents that work on it.
+/// A repository, and the runner of the agents that work on it.
 pub struct Engine<'a> {
     pub(crate) repository: Repository,
-    /// The repository, as the agents are told of it.
+    /// The repository's URL or path, as the agents get it.
     pub(crate) repo: String,
     pub(crate) runner: &'a dyn Runner,
-    /// How long one step may take.
+    /// The maximum duration of one step.
     pub(crate) timeout: Duration,
 }
 
 impl<'a> Engine<'a> {
-    /// Opens a repository that is there.
+    /// Opens an existing repository.
     ///
     /// # Errors
-    /// If it isn't, or can't be read.
+    /// If it does not exist, or can't be read.
     pub fn open(repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Result<Self> {
         Ok(Self::of(Repository::open(repo)?, repo, runner, timeout))
     }
 
-    /// Opens a repository that is there, to change something in it.
+    /// Opens an existing repository for writing.
     ///
     /// # Errors
-    /// If it isn't, can't be read, or only a later version may change it.
+    /// If it does not exist, can't be read, or only a later version may change it.
     pub fn open_to_write(repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Result<Self> {
         Ok(Self::of(Repository::open_to_write(repo)?, repo, runner, timeout))
     }
 
-    /// Opens a repository, or makes one in a place that is empty or not there yet.
+    /// Opens a repository. Creates it if the place is empty or does not exist.
     ///
     /// # Errors
     /// If the place holds something else, or can't be written to.
@@ -41,7 +41,7 @@ impl<'a> Engine<'a> {
         Ok(Self::of(Repository::open_or_create(repo)?, repo, runner, timeout))
     }
 
-    /// Works on a repository that is open already, and that the agents find at `repo`.
+    /// Uses a repository that is already open, and that the agents find at `repo`.
     pub fn of(repository: Repository, repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Self {
         Self { repository, repo: repo.to_owned(), runner, timeout }
     }

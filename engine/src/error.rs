@@ -1,11 +1,11 @@
 //! The errors of requests that a caller distinguishes.
 
-/// A request that can't be carried out as it stands.
+/// A request that can't be carried out as it was made.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadRequest(pub String);
 
-/// The user stopped the run; with what that means for what it was at.
+/// The user interrupted the run. The text says what that means for the backup or the target.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; {0}")]
 pub struct Interrupted(pub String);

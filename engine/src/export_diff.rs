@@ -20,11 +20,11 @@ use crate::words::words;
 pub struct ExportDiffRequest {
     /// The backup: an id, `VOLUME/ID` or `VOLUME@latest`.
     pub backup: String,
-    /// Where to: a new file, or `-` for standard output.
+    /// The destination: a new file, or `-` for standard output.
     pub file: PathBuf,
-    /// Only what changed since this backup; none: all that is not zero.
+    /// Write only the changes since this backup; none: everything that is not zero.
     pub from: Option<String>,
-    /// The snapshot that the image must have for the import; none: the id of `from`.
+    /// The snapshot that the image must have before the import; none: the id of `from`.
     pub from_snapshot: Option<String>,
     /// The snapshot that the import makes; none: the backup's id.
     pub to_snapshot: Option<String>,
@@ -36,7 +36,7 @@ impl ExportDiffRequest {
     /// Writes the difference.
     ///
     /// # Errors
-    /// If the backups can't be read or the file not be written; then there is none.
+    /// If the backups can't be read or the file can't be written. No file is left then.
     pub fn carry_out(&self, repository: &Repository) -> anyhow::Result<()> {
         write(self, repository)
     }
@@ -75,7 +75,7 @@ fn export(
     let mut writer = Writer::new(output, version, head)?;
     let geometry = *backup.index().geometry();
     let mut content = Vec::new();
-    // Zeros are gathered: a hole is one record, whatever its size.
+    // Adjacent zeros are combined: a hole of any size is one record.
     let mut zeros = 0..0;
     for block in 0..geometry.blocks() {
         let now = backup.index().locate(block)?.map(|(_, hash)| hash);
@@ -101,7 +101,7 @@ fn write_zeros<W: Write>(writer: &mut Writer<W>, zeros: &std::ops::Range<u64>) -
     if zeros.is_empty() { Ok(()) } else { writer.zero(zeros.start, zeros.end - zeros.start) }
 }
 
-/// Whether a block is as in the base; without one, whether it is zeros, as all of a new image.
+/// Whether a block is the same as in the base. Without a base: whether it is zeros, as in a new image.
 fn is_same(
     base: Option<&BlockIndex>,
     block: u64,
@@ -114,7 +114,7 @@ fn is_same(
         return Ok(false);
     }
     let then = base.locate(block)?.map(|(_, hash)| hash);
-    // A last block that was shorter is not the same, though it is if both are zeros.
+    // A shorter last block is not the same, unless both are zeros.
     let comparable = block < before.blocks() && before.len_bytes(block) == geometry.len_bytes(block);
     Ok(then == now && (comparable || now.is_none()))
 }
@@ -128,10 +128,10 @@ fn output(path: &Path) -> anyhow::Result<Box<dyn Write>> {
     Ok(Box::new(file))
 }
 
-/// A difference that is not whole is none.
+/// Removes an incomplete difference.
 fn discard(path: &Path) {
     if path != Path::new("-") {
-        // It is the cause of the failure that matters.
+        // The user needs the original error, not one of the removal.
         let _ = std::fs::remove_file(path);
     }
 }

@@ -30,9 +30,10 @@ pub struct ImportDiffRequest {
     pub file: PathBuf,
     /// The volume's name in the repository.
     pub volume: VolumeName,
-    /// The backup's id; none: the name of the snapshot that the stream leads to.
+    /// The backup's id; none: the name of the snapshot to which the stream leads.
     pub id: Option<BackupId>,
-    /// The backup that the stream continues; none: the one called like the snapshot it starts from.
+    /// The backup that the stream continues; none: the backup with the name of the snapshot from which the stream
+    /// starts.
     pub parent: Option<BackupId>,
     /// The block size of a first backup; none: the default.
     pub block_bytes: Option<u32>,
@@ -41,10 +42,10 @@ pub struct ImportDiffRequest {
 }
 
 impl ImportDiffRequest {
-    /// Makes the backup in a repository, which is made if the place is empty.
+    /// Makes the backup. Creates the repository if the place is empty.
     ///
     /// # Errors
-    /// If the stream is none that can be imported, or the backup can't be made.
+    /// If the stream can't be imported, or the backup can't be made.
     pub fn carry_out(
         &self,
         repo: &str,
@@ -52,14 +53,14 @@ impl ImportDiffRequest {
         timeout: Duration,
         observer: &mut dyn Observer,
     ) -> anyhow::Result<Made> {
-        // It goes with the laid-out stream, at the end.
+        // The directory and the stream's data in it are removed when this function returns.
         let folder =
             tempfile::Builder::new().prefix("septet-import-").tempdir().context("making a temporary directory")?;
         back_up(repo, &lay_out(self, repo, folder.path())?, runner, timeout, observer)
     }
 }
 
-/// Lays a stream out in a folder; the backup that is to be made of it.
+/// Writes a stream's changes into files in `folder`. Returns the request for the backup of them.
 fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Result<BackupRequest> {
     let name = request.file.display().to_string();
     let what = || format!("{name} cannot be imported");
@@ -99,12 +100,12 @@ fn lay_out(request: &ImportDiffRequest, repo: &str, folder: &Path) -> anyhow::Re
     })
 }
 
-/// What the manifest calls the source of such a backup.
+/// The name of the source in the manifest of such a backup.
 fn stream_name(Head { from, to, .. }: &Head) -> PathBuf {
     format!("rbd-diff:{}@{}", from.as_deref().unwrap_or(""), to.as_deref().unwrap_or("")).into()
 }
 
-/// The backup that the stream continues: the one that is named, or that is called like the snapshot.
+/// Finds the backup that the stream continues: `named`, or the one with the name of the snapshot.
 fn find_parent(
     repo: &str,
     volume: &VolumeName,
@@ -124,7 +125,7 @@ fn find_parent(
     found.map(Some).with_context(|| format!("the stream continues the snapshot {from}; name its backup with --parent"))
 }
 
-/// The volume in the making.
+/// The volume that is being assembled.
 struct Layout {
     spool: Spool,
     data: File,
@@ -141,7 +142,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Where the size changed, blocks at the end are not the parent's.
+    /// If the size changed, the blocks at the end differ from the parent's.
     fn touch_end(&mut self) -> anyhow::Result<()> {
         let Some(parent) = &self.parent else { return Ok(()) };
         let (before, now) = (parent.index().geometry().volume_bytes(), self.geometry.volume_bytes());
@@ -152,8 +153,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The blocks of the range are going to change: those at its ends, which change in part, are filled
-    /// up from the parent.
+    /// Prepares the range for a change: blocks at its ends that change only in part are first filled from the parent.
     fn touch(&mut self, range: std::ops::Range<u64>) -> anyhow::Result<()> {
         if range.is_empty() {
             return Ok(());

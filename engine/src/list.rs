@@ -3,10 +3,10 @@
 use septet_format::{Manifest, VolumeName};
 use septet_repository::{Listing, Repository};
 
-/// Lists the backups of one volume, or of all: `found` gets one volume after the other.
+/// Lists the backups of one volume or of all volumes. Calls `found` for each volume.
 ///
 /// # Errors
-/// If the repository can't be read, or has no such volume.
+/// If the repository can't be read, or the volume does not exist.
 pub fn list(
     repository: &Repository,
     volume: Option<&VolumeName>,
@@ -21,10 +21,10 @@ pub fn list(
     Ok(())
 }
 
-/// One backup: an id, `VOLUME/ID` or `VOLUME@latest`.
+/// Finds one backup: an id, `VOLUME/ID` or `VOLUME@latest`.
 ///
 /// # Errors
-/// If there is none of that name, or it can't be read.
+/// If no backup has this name, or it can't be read.
 pub fn show(repository: &Repository, backup: &str) -> anyhow::Result<Manifest> {
     Ok(repository.find(backup)?)
 }

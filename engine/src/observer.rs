@@ -3,16 +3,16 @@
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::message::{Damage, Progress};
 
-/// What is about to begin.
+/// The operation that is about to begin.
 #[derive(Debug, Clone, Copy)]
 pub enum Doing<'a> {
     /// A volume is backed up.
     BackUp {
         /// The volume's name.
         volume: &'a VolumeName,
-        /// The backup that is made.
+        /// The backup that is being made.
         backup: &'a BackupId,
-        /// The backup that it is compared with.
+        /// The parent: the backup with which it is compared.
         parent: Option<&'a BackupId>,
     },
     /// A backup is restored.
@@ -38,21 +38,21 @@ pub enum Doing<'a> {
     },
 }
 
-/// Hears of a request while it is carried out.
+/// Receives messages about a request while it is carried out.
 pub trait Observer {
-    /// This is about to begin.
+    /// An operation is about to begin.
     fn begins(&mut self, doing: &Doing);
-    /// How far the run of the agents is. The first progress says that all agents have opened what they work on.
+    /// The progress of the agents. The first call says that all agents have opened what they work on.
     fn progress(&mut self, progress: &Progress);
-    /// Something that the user should know.
+    /// A message for the user.
     fn note(&mut self, text: &str);
-    /// Something that is damaged.
+    /// Damage that was found.
     fn damage(&mut self, damage: &Damage);
     /// A step of a smoke test has passed.
     fn passed(&mut self, step: &str, result: &str);
 }
 
-/// Nobody.
+/// Ignores everything.
 impl Observer for () {
     fn begins(&mut self, _: &Doing) {}
     fn progress(&mut self, _: &Progress) {}
@@ -61,10 +61,10 @@ impl Observer for () {
     fn passed(&mut self, _: &str, _: &str) {}
 }
 
-/// Notes whether the agents have begun to work, and passes everything on.
+/// Records whether the agents have begun to work, and forwards everything.
 pub(crate) struct Watched<'a> {
     observer: &'a mut dyn Observer,
-    /// Whether the agents have opened all that they need.
+    /// Whether the agents have opened everything that they need.
     pub(crate) at_work: bool,
 }
 

@@ -11,8 +11,8 @@ use crate::BadRequest;
 use crate::settings::TIMEOUT_DEFAULT;
 use crate::words::words;
 
-/// How to come to a Ceph cluster. What is left out is as Ceph has it (`/etc/ceph/ceph.conf`, `CEPH_CONF`,
-/// `CEPH_ARGS`, `client.admin`); what the name of the image says goes before it.
+/// How to connect to a Ceph cluster. Ceph's own settings apply to fields that are not set (`/etc/ceph/ceph.conf`,
+/// `CEPH_CONF`, `CEPH_ARGS`, `client.admin`). The image's name takes precedence over these settings.
 #[derive(Debug, Clone, Default)]
 pub struct CephAccess {
     /// The Ceph configuration file.
@@ -21,21 +21,21 @@ pub struct CephAccess {
     pub user: Option<String>,
 }
 
-/// How uploads to S3 are guarded on their way.
+/// How uploads to S3 are protected in transit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadCheck {
-    /// By a CRC; refused if the server does not check it.
+    /// By a CRC. Uploads are refused if the server does not check it.
     Crc,
     /// By an MD5.
     Md5,
-    /// Not at all.
+    /// Not protected.
     None,
 }
 
-/// The volume that is meant: the absolute form of a path, or an image with all that says how to come to it.
+/// Parses the name of a volume: returns the absolute form of a path, or an image with all connection settings.
 ///
 /// # Errors
-/// If it names no volume.
+/// If the text names no volume.
 pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
     let text = path
         .to_str()
@@ -53,7 +53,7 @@ pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
     }
 }
 
-/// What the volume's name says, or else the option `name`. They must not contradict each other.
+/// The value from the volume's name, or else from the option `name`. The two must not contradict each other.
 fn either(said: Option<String>, given: &Option<String>, text: &str, name: &str) -> Result<Option<String>, BadRequest> {
     if said.is_some() && given.is_some() && said != *given {
         return Err(BadRequest(format!("{text} and {name} say different things: leave one out")));
@@ -61,13 +61,13 @@ fn either(said: Option<String>, given: &Option<String>, text: &str, name: &str) 
     Ok(said.or_else(|| given.clone()))
 }
 
-/// The agents run in the same directory, but a manifest outlives it.
+/// The absolute form of a path. The agents run in the same directory, but a manifest must be valid elsewhere and later.
 fn absolute_text(path: &str) -> String {
     std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
-/// The absolute form of a path to a volume; links stay, since `/dev/disk/by-id/…` says more than
-/// what it points to today.
+/// The absolute form of a path to a volume. Links are kept, because `/dev/disk/by-id/…` is more stable than its current
+/// target.
 fn volume_path(path: &Path) -> anyhow::Result<PathBuf> {
     if path.as_os_str().is_empty() {
         return Err(BadRequest("an empty path names no volume".to_owned()).into());
@@ -75,11 +75,11 @@ fn volume_path(path: &Path) -> anyhow::Result<PathBuf> {
     absolute(path)
 }
 
-/// The repository for agents that may be at one request for `timeout`: S3 must give up, and say why,
-/// before the supervisor does. Each command may take two requests, and a stalled one more.
+/// The repository for agents whose requests may take up to `timeout`. The S3 client must give up and report the cause
+/// before the supervisor does. Each command may need two requests, and a stalled one a third.
 ///
 /// # Errors
-/// If it names no repository.
+/// If the text names no repository.
 pub fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
     let mut repo = repository(repo)?;
     if !repo.starts_with("s3://") {
@@ -104,10 +104,10 @@ fn add_option(repo: &mut String, name: &str, value: &str) {
     repo.push_str(&format!("{sign}{name}={value}"));
 }
 
-/// The repository's URL, or the absolute form of its path.
+/// Returns the repository's URL, or the absolute form of its path.
 ///
 /// # Errors
-/// If it names no repository.
+/// If the text names no repository.
 pub fn repository(repo: &str) -> anyhow::Result<String> {
     if repo.is_empty() {
         return Err(BadRequest("an empty --repo (or SEPTET_REPO) names no repository".to_owned()).into());
@@ -129,8 +129,8 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Refuses a source that is not there, before a repository is made for it. What it is, and whether it
-/// can be read, the reader says.
+/// Refuses a source that does not exist, before a repository is created for it. The reader checks what kind of source
+/// it is and whether it can be read.
 pub(super) fn check_exists(source: &VolumeUrl) -> anyhow::Result<()> {
     let Some(path) = source.path() else { return Ok(()) };
     match std::fs::metadata(path) {
@@ -140,7 +140,7 @@ pub(super) fn check_exists(source: &VolumeUrl) -> anyhow::Result<()> {
     }
 }
 
-/// What a path leads to, even if its last part is yet to be made; none if its directory is missing.
+/// The real path of a file, even if the file itself does not exist yet; none if its directory is missing.
 pub(super) fn real_path(path: &Path) -> Option<PathBuf> {
     let beside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(beside)

@@ -7,66 +7,66 @@ use septet_repository::resume::Interrupted;
 
 use crate::{BackupRequest, Compare, Engine, RunError};
 
-/// A backup that is to be made, by as many attempts as it takes.
+/// A backup that is to be made in one or more attempts.
 pub(super) struct Plan<'a> {
     pub(super) engine: &'a Engine<'a>,
     pub(super) request: &'a BackupRequest,
-    /// The repository, as the agents are told of it.
+    /// The repository's URL or path, as the agents get it.
     pub(super) repo: String,
     /// The volume's name in the repository.
     pub(super) volume: VolumeName,
-    /// What earlier backups decide for this one.
+    /// What the volume's earlier backups determine for this one.
     pub(super) history: History,
-    /// How large each pool may become.
+    /// The size limit of each pool.
     pub(super) pool_bytes: u64,
-    /// What is read.
+    /// The source.
     pub(super) source: Source,
-    /// What the source says of itself, if a snapshot of it was named.
+    /// The source's identity from its storage, if the user named a snapshot.
     pub(super) tracking: Option<Tracking>,
-    /// What the parent read; none: the source is not asked what changed since.
+    /// The tracking state of the parent; none: the source is not asked what changed.
     pub(super) base: Option<Tracking>,
     /// Identifies a source that does not change.
     pub(super) snapshot: Option<String>,
-    /// What a run that died has left of it.
+    /// The interrupted run that this one resumes.
     pub(super) interrupted: Option<Interrupted>,
 }
 
-/// What the volume's earlier backups decide for the next.
+/// What the volume's earlier backups determine for the next one.
 pub(super) struct History {
-    /// The next one's id.
+    /// The id of the new backup.
     pub(super) id: BackupId,
-    /// What it is compared with.
+    /// The backup with which it is compared.
     pub(super) parent: Option<Manifest>,
-    /// Its place in the volume's history.
+    /// Its sequence number in the volume's history.
     pub(super) sequence: u64,
     /// The block size.
     pub(super) block_bytes: u32,
 }
 
-/// One attempt: what it compares with, and what it trusts.
+/// One attempt: its parent, and what it relies on.
 pub(super) struct Attempt {
-    /// Its number: the generation of what it commits.
+    /// Its number, which is also the generation of the manifest that it commits.
     pub(super) number: u32,
-    /// What is there when it starts.
+    /// What is stored of the backup when it starts.
     pub(super) start: Start,
-    /// The backup that it compares with, as it was found; none: it makes a full one.
+    /// The parent, as it was found; none: this attempt makes a full backup.
     pub(super) parent: Option<Manifest>,
-    /// What the parent read; none: the source is not asked what changed since.
+    /// The tracking state of the parent; none: the source is not asked what changed.
     pub(super) base: Option<Tracking>,
 }
 
-/// What is there of the backup when an attempt starts.
+/// What is stored of the backup when an attempt starts.
 pub(super) enum Start {
     /// Nothing.
     New,
-    /// The segments of a run that died. They are taken over.
+    /// The segments of an interrupted run. They are taken over.
     GoOn(Resume),
-    /// The segments of our own attempt that failed. They are removed.
+    /// The segments of this command's own failed attempt. They are removed.
     Over,
 }
 
 impl Attempt {
-    /// The first of this command.
+    /// The first attempt of this command.
     pub(super) fn first(plan: &Plan) -> Self {
         let parent = plan.history.parent.clone();
         let base = plan.base.clone();
@@ -76,13 +76,13 @@ impl Attempt {
                 number: marker.attempt.saturating_add(1),
                 start: Start::GoOn(Resume { unchanged: *unchanged }),
                 parent,
-                // What was stored may be of another moment than the parent and of another than now.
+                // The stored segments may be from another point in time than the parent and than the current source.
                 base: base.filter(|_| *unchanged),
             },
         }
     }
 
-    /// The attempt that may succeed where this one failed, and what to say of it.
+    /// The attempt that may succeed after this one failed, and a note for the user.
     pub(super) fn after(&self, plan: &Plan, error: &RunError) -> Option<(Self, String)> {
         let RunError::Failed(Failure { kind, cause, .. }) = error else { return None };
         let trusting = matches!(self.start, Start::GoOn(_)) || self.base.is_some();
@@ -101,12 +101,12 @@ impl Attempt {
 }
 
 impl Plan<'_> {
-    /// The backup's id: that of the interrupted backup, if there is one to go on with.
+    /// The backup's id: the id of the interrupted backup if this run resumes one.
     pub(super) fn backup(&self) -> &BackupId {
         self.interrupted.as_ref().map_or(&self.history.id, |interrupted| &interrupted.marker.backup)
     }
 
-    /// Whether the parent was chosen for the user: then another choice is as good.
+    /// Whether the user left the choice of the parent to Septet. Then a full backup is acceptable too.
     pub(super) fn may_be_full(&self) -> bool {
         !matches!(self.request.compare, Compare::With(_))
     }
@@ -120,7 +120,7 @@ impl Plan<'_> {
         Pending { attempt: attempt.number, source: self.source.clone(), snapshot: self.snapshot.clone(), ..first }
     }
 
-    /// What the agents are to do in an attempt whose parent is `parent`, as it is now.
+    /// The job of an attempt. `parent` is the parent in its current state.
     pub(super) fn job(&self, attempt: &Attempt, parent: Option<&Manifest>) -> BackupJob {
         let Self { engine, request, .. } = self;
         BackupJob {
@@ -141,7 +141,7 @@ impl Plan<'_> {
             streams: request.streams,
             pool_bytes: self.pool_bytes,
             segment_bytes: request.segment_bytes,
-            // The reader knows it when it has opened the volume.
+            // The reader finds this out when it opens the volume.
             volume_bytes: None,
             resume: match attempt.start {
                 Start::New | Start::Over => None,

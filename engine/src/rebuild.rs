@@ -15,17 +15,17 @@ pub struct RebuildRequest {
 pub struct RebuiltTables {
     /// The backup.
     pub manifest: Manifest,
-    /// Which of its tables.
+    /// The tables that were rebuilt.
     pub tables: Rebuilt,
-    /// How many segments' indexes were read for it.
+    /// The number of segments whose indexes were read.
     pub segments: u64,
 }
 
 impl RebuildRequest {
-    /// Rebuilds what is lost. Its one write is atomic: this may be ended at any time.
+    /// Rebuilds the lost tables. Its only write is atomic, so this may be interrupted at any time.
     ///
     /// # Errors
-    /// If what is left is not enough, or the repository can't be read or written.
+    /// If the remaining data is not enough, or the repository can't be read or written.
     pub fn carry_out(&self, repository: &Repository) -> anyhow::Result<RebuiltTables> {
         let manifest = repository.find(&self.backup)?;
         let mut segments = 0;

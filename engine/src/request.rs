@@ -14,33 +14,33 @@ use crate::Report;
 pub struct BackupRequest {
     /// What to back up, as [`volume`](crate::volume) gives it.
     pub source: VolumeUrl,
-    /// Where a stream of changes was laid out that is to be backed up in the place of a volume.
+    /// The directory with a stream of changes that is to be backed up instead of a volume.
     pub spool: Option<PathBuf>,
-    /// Of the blocks that the source calls unchanged, so many in a million are read and compared all the same.
+    /// The share of blocks, in parts per million, that are read and compared although the source calls them unchanged.
     pub audit_ppm: u32,
-    /// Whether the source is a snapshot and does not change: then a backup that goes on after an interruption does not
-    /// read what is stored already.
+    /// Whether the source is a snapshot and does not change. Then a resumed backup does not read again what is already
+    /// stored.
     pub snapshot: bool,
     /// The volume's name in the repository; none: made from the source.
     pub volume: Option<VolumeName>,
     /// The backup's id; none: the time and a random number.
     pub id: Option<BackupId>,
-    /// What to compare with.
+    /// The backup to compare with.
     pub compare: Compare,
     /// The block size; none: the parent's, or the default.
     pub block_bytes: Option<u32>,
-    /// What whoever asks for the backup wants to find with it again.
+    /// Data of the caller's own that is stored with the backup.
     pub metadata: Option<Value>,
     /// How blocks are stored.
     pub compression: Compression,
-    /// How many reads go on at once.
+    /// The number of concurrent reads.
     pub streams: u32,
-    /// A segment is closed when it holds this much.
+    /// The size at which a segment is closed.
     pub segment_bytes: u64,
 }
 
 impl BackupRequest {
-    /// A backup of `source`, compared with the newest one of the volume, with what the command line has as defaults.
+    /// A backup of `source` with the defaults of the command line, compared with the newest backup of the volume.
     pub fn new(source: VolumeUrl) -> Self {
         Self {
             source,
@@ -59,24 +59,24 @@ impl BackupRequest {
     }
 }
 
-/// What a backup is compared with.
+/// The backup with which a new one is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compare {
-    /// The newest backup of the volume, if there is one.
+    /// The newest backup of the volume, if one exists.
     Newest,
     /// This backup of the volume.
     With(BackupId),
-    /// Nothing: every block is stored.
+    /// No backup: every block is stored.
     Nothing,
 }
 
-/// A backup that was made, and the run that ended it.
+/// A backup that was made, and the run that completed it.
 #[derive(Debug)]
 pub struct Made {
     /// The backup.
     pub manifest: Manifest,
     /// The run.
     pub report: Report,
-    /// Segments that a run which was interrupted had stored already, bytes.
+    /// The size of the segments that an interrupted run had already stored, bytes.
     pub taken_over_bytes: u64,
 }

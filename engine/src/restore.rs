@@ -17,26 +17,26 @@ use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place};
 pub struct RestoreRequest {
     /// The backup: an id, `VOLUME/ID` or `VOLUME@latest`.
     pub backup: String,
-    /// Where to, as [`volume`](crate::volume) gives it.
+    /// The target, as [`volume`](crate::volume) gives it.
     pub target: VolumeUrl,
-    /// Whether the image is to be made that is the target.
+    /// Whether to create the target image.
     pub create: bool,
     /// The first byte to restore.
     pub offset_bytes: u64,
-    /// How many bytes to restore; none: to the volume's end.
+    /// The number of bytes to restore; none: up to the volume's end.
     pub length_bytes: Option<u64>,
-    /// Whether to write over what is there.
+    /// Whether to overwrite existing data.
     pub overwrite: bool,
     /// Whether the target is new and reads as zeros.
     pub zeroed: bool,
-    /// Whether damaged blocks are left out and listed, instead of ending the restore.
+    /// Whether to skip and list damaged blocks instead of failing.
     pub keep_going: bool,
-    /// How many reads and writes go on at once; none: as many as suit the store.
+    /// The number of concurrent reads and writes; none: the store's default.
     pub streams: Option<u32>,
 }
 
 impl RestoreRequest {
-    /// A restore of the whole of `backup` to `target`, with what the command line has as defaults.
+    /// A restore of the whole of `backup` to `target`, with the defaults of the command line.
     pub fn new(backup: String, target: VolumeUrl) -> Self {
         Self {
             backup,
@@ -57,9 +57,10 @@ impl RestoreRequest {
 pub struct Restored {
     /// The backup.
     pub manifest: Manifest,
-    /// How many bytes of the volume were asked for.
+    /// The number of requested bytes of the volume.
     pub length_bytes: u64,
-    /// What was not restored since it is damaged: in order, neighbours with the same reason as one.
+    /// The ranges that were not restored because they are damaged, in order. Neighbours with the same reason are
+    /// merged.
     pub damaged: Vec<Damage>,
     /// The run.
     pub report: Report,
@@ -69,7 +70,7 @@ impl Engine<'_> {
     /// Restores a backup.
     ///
     /// # Errors
-    /// Whatever keeps the backup from being restored; a new file is gone then.
+    /// The restore failed. A new file is removed then.
     pub fn restore(&self, request: &RestoreRequest, observer: &mut dyn Observer) -> anyhow::Result<Restored> {
         let target = &request.target;
         let manifest = self.repository.find(&request.backup)?;
@@ -106,10 +107,10 @@ impl Engine<'_> {
     }
 }
 
-/// The error of a restore that failed, after the user was told what it left.
+/// Tells the user what the failed restore left. Returns the run's error.
 fn given_up(request: &RestoreRequest, is_new: bool, error: RunError, observer: &mut Watched) -> anyhow::Error {
     let target = &request.target;
-    // An unfinished new file has a name of its own, which nobody takes for the volume.
+    // An unfinished new file has a name of its own, so it can't be mistaken for the volume.
     target.path().map(septet_volume::discard_abandoned);
     if request.create {
         observer.note("what was restored may be left in an image IMAGE.septet-partial: the next restore removes it");
@@ -142,7 +143,7 @@ fn length(request: &RestoreRequest, manifest: &Manifest) -> anyhow::Result<u64> 
     Ok(length)
 }
 
-/// Refuses what nobody can mean, before anything is opened for writing.
+/// Refuses obvious mistakes before anything is opened for writing.
 fn check_target(request: &RestoreRequest, repo: &str, manifest: &Manifest) -> anyhow::Result<()> {
     let target = &request.target;
     let Some(path) = target.path() else { return Ok(()) };
@@ -161,7 +162,7 @@ fn check_target(request: &RestoreRequest, repo: &str, manifest: &Manifest) -> an
     Ok(())
 }
 
-/// Damaged ranges in order, neighbours with the same reason as one.
+/// Damaged ranges in order. Neighbours with the same reason are merged.
 fn merged(damage: &[Damage]) -> Vec<Damage> {
     let mut sorted = damage.to_vec();
     sorted.sort_by_key(|damage| damage.offset);

@@ -14,31 +14,31 @@ use crate::words::words;
 
 /// Runs jobs, on a host with a clock.
 pub trait Runner {
-    /// Runs a job to its end, and tells `observer` what the agents say meanwhile.
+    /// Runs a job to its end, and passes the agents' messages to `observer`.
     ///
     /// # Errors
     /// The first cause that ended the run.
     fn run(&self, begin: &Begin, observer: &mut dyn Observer) -> Result<Report, RunError>;
 
-    /// Removes what crashed runs have left on this host outside of repositories; how many objects.
+    /// Removes what crashed runs left on this host outside of repositories. Returns the number of removed objects.
     fn clear_up(&self) -> usize;
 
-    /// The process whose life shows whether a backup is still being made.
+    /// The process that is recorded in markers. While it lives, the backup is considered to be running.
     fn process(&self) -> Process {
         septet_repository::current_process()
     }
 
-    /// The least size of each pool of slots: the block in work stays in the cache.
+    /// The minimum size of each pool of slots. It is small enough for the current blocks to stay in the CPU cache.
     fn pool_bytes_min(&self) -> u64 {
         32 << 20
     }
 
-    /// What the host's clock shows.
+    /// The time of the host's clock.
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    /// A number that no other run has: it keeps two backups of one second apart.
+    /// A number that no other run has. It distinguishes two backups of the same second.
     fn random(&self) -> u32 {
         Uuid::new_v4().as_fields().0
     }
@@ -58,33 +58,33 @@ pub fn pipeline(begin: &Begin) -> &'static [AgentKind] {
     }
 }
 
-/// What a run that ended well did.
+/// The result of a successful run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How far it came: to the end.
+    /// The final progress.
     pub progress: Progress,
-    /// What it found damaged.
+    /// The damage that was found.
     pub damage: Vec<Damage>,
-    /// What it cost.
+    /// The cost of the run.
     pub usage: Usage,
-    /// What each agent did.
+    /// The last status of each agent.
     pub agents: Vec<Status>,
-    /// How long it took.
+    /// The duration of the run.
     pub seconds: f64,
 }
 
-/// What a run cost its host.
+/// The cost of a run for its host.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     /// User and system time of all processes, seconds.
     pub cpu_seconds: f64,
-    /// The largest sum of all processes' own memory and the program's text once, and all shared
-    /// memory once, bytes.
+    /// The peak memory, bytes: the largest sum of the private memory of all processes and the program's text (counted
+    /// once), plus the largest amount of shared memory (counted once).
     pub memory_peak_bytes: u64,
 }
 
 impl Report {
-    /// What all processes of the run have made of objects and requests.
+    /// The sum of all processes' counts of objects and requests.
     pub fn counts(&self) -> Counts {
         self.agents.iter().fold(septet_repository::counts(), |Counts { objects, requests }, agent| Counts {
             objects: objects + agent.objects,
@@ -93,25 +93,25 @@ impl Report {
     }
 }
 
-/// Why a run did not end well.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The user stopped it.
+    /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
-    /// An agent failed: the first cause.
+    /// An agent failed. This is the first cause.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// The agents could not be started, or not be waited for.
+    /// The agents could not be started, or waiting for them failed.
     #[error("starting the agents: {0}")]
     Start(String),
-    /// The agents can't be locked in as it is required.
+    /// The required sandbox is not available.
     #[error("{0}")]
     Sandbox(String),
 }
 
 impl RunError {
-    /// The error of a request whose run this ended; `left` says what an interruption means for what it was at.
+    /// Converts the run's error to the error of the request. `left` says what an interruption leaves behind.
     pub(crate) fn with_what_is_left(self, left: &str) -> anyhow::Error {
         match self {
             Self::Interrupted => Interrupted(left.to_owned()).into(),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// What the store's own limits are made for.
+/// The default timeout. The limits of the stores are chosen to match it.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
-/// What holds for every run of the agents.
+/// Settings that apply to every run of the agents.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long an agent may be silent, or at one read or write, before the run is given up.
+    /// The maximum time that an agent may be silent or take for one read or write. After that the run fails.
     pub timeout: Duration,
-    /// Whether the kernel confines the agents.
+    /// Whether the agents are sandboxed.
     pub sandboxing: Sandboxing,
 }
 
@@ -23,9 +23,9 @@ impl Default for Settings {
 /// Whether the kernel confines the agents (Landlock, seccomp).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandboxing {
-    /// A run fails where the kernel lacks something.
+    /// The run fails if the kernel lacks a feature.
     Required,
-    /// A run goes on with a note where the kernel lacks something.
+    /// The run continues with a note if the kernel lacks a feature.
     BestEffort,
     /// The agents are not confined.
     Off,

@@ -15,22 +15,22 @@ use uuid::Uuid;
 use crate::words::{number_of, size, words};
 use crate::{BackupRequest, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
 
-/// Enough for several blocks of each kind, and quick anywhere.
+/// Enough for several blocks of each kind, and fast on any machine.
 const VOLUME_BYTES: usize = 16 << 20;
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Proves a set-up.
+/// Proves that a set-up works.
 #[derive(Debug, Clone, Default)]
 pub struct SmokeRequest {
-    /// The repository to try; none: one in a temporary directory.
+    /// The repository to try; none: a temporary one.
     pub repo: Option<String>,
 }
 
 impl SmokeRequest {
-    /// Runs the smoke test; the repository that is ready. What it made is removed in any case.
+    /// Runs the smoke test and returns the repository that is ready. Everything that the test made is always removed.
     ///
     /// # Errors
-    /// What is wrong, behind the name of the step that found it.
+    /// The name of the step that failed, and the cause.
     pub fn carry_out(
         &self,
         runner: &dyn Runner,
@@ -49,12 +49,12 @@ impl SmokeRequest {
             Some(repo) => repo.clone(),
             None => scratch.path().join("repository").to_string_lossy().into_owned(),
         };
-        // Several hosts may try one repository at once, and each may have this process number.
+        // Several hosts may test one repository at the same time, and their process numbers may be equal.
         let run = Uuid::new_v4().simple().to_string();
         let volume = VolumeName::sanitize(&format!("septet-smoke-{run}"));
         let url = place::repository_within(&repo, timeout, None)?;
         let test = Test { scratch: scratch.path().to_owned(), repo: url, run, volume, runner, timeout };
-        // This removes its own objects. No backup exists yet, so nothing else is to be removed if it fails.
+        // This step removes its own objects. No backup exists yet, so nothing else has to be removed if it fails.
         test.try_store(observer)?;
         let result = test.steps(observer);
         if result.is_err() {
@@ -135,7 +135,7 @@ impl Test<'_> {
 
     fn find_nothing(&self) -> anyhow::Result<String> {
         let repository = Repository::open(&self.repo)?;
-        // Nobody uses the names of this test again.
+        // The names of this test are never used again.
         reclaim::forget(&repository, &self.volume)?;
         let left = repository.objects_of(&self.volume)?;
         ensure!(left.is_empty(), "{} objects were not deleted, {} among them", left.len(), left[0]);
@@ -149,13 +149,13 @@ impl Test<'_> {
 
     fn clean_up(&self) {
         for id in ["incremental", "full"] {
-            // It may never have been made.
+            // The backup may not exist.
             let _ = self.delete(id, &mut ());
         }
     }
 }
 
-/// Runs a step and tells of it as it passes.
+/// Runs a step and reports its success.
 fn step(
     observer: &mut dyn Observer,
     name: &str,
@@ -184,7 +184,7 @@ fn change(disk: &mut [u8]) {
     disk[2 * BLOCK_BYTES] = 1;
 }
 
-/// Bytes that no codec shortens, from a hash of their place.
+/// Incompressible bytes, from a hash of their position.
 fn noise(block: &mut [u8], seed: u64) {
     for (place, chunk) in block.chunks_mut(32).enumerate() {
         let hash = septet_format::BlockHash::of(&[seed, place as u64].map(u64::to_le_bytes).concat());

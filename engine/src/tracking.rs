@@ -11,12 +11,13 @@ use septet_volume::VolumeUrl;
 use crate::companion::Companion;
 use crate::{BackupRequest, Engine, Observer};
 
-/// How long the removal of snapshots may take. What is left the next backup removes. After a failure it may take less,
-/// because the storage may be the cause.
+/// The maximum duration of the removal of snapshots. The next backup removes those that are left. The limit is lower
+/// after a failure, because the storage may be the cause.
 const TIDY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const TIDY_TIMEOUT_FAILED: Duration = Duration::from_secs(5);
 
-/// What the storage says of a snapshot that the user named: ids that it never uses again. None for any other source.
+/// Asks the storage for the ids of a snapshot that the user named. The storage never reuses these ids. None for any
+/// other source.
 pub(super) fn identify(
     companion: Option<&mut Companion>,
     source: &VolumeUrl,
@@ -30,7 +31,7 @@ pub(super) fn identify(
     }
 }
 
-/// What the parent read, if the source is to be asked what changed since.
+/// The tracking state of the parent, if the source is to be asked what changed since.
 pub(super) fn base(
     request: &BackupRequest,
     parent: Option<&Manifest>,
@@ -46,8 +47,8 @@ pub(super) fn base(
     base
 }
 
-/// Removes the snapshots that this volume's backups have left. The snapshot of the newest backup stays, because the next
-/// one is compared with it, and so do those of backups that are being made. What fails is left to the next backup.
+/// Removes the snapshots that this volume's backups left. The snapshot of the newest backup stays, because the next
+/// backup is compared with it. The snapshots of unfinished backups stay too. The next backup retries failed removals.
 pub(super) fn tidy(
     engine: &Engine,
     companion: &mut Companion,
@@ -63,7 +64,7 @@ pub(super) fn tidy(
     match result {
         Ok(Answer::Notes(notes)) => notes.iter().for_each(|text| observer.note(text)),
         Ok(answer) => observer.note(&format!("snapshots of earlier backups may stay: their storage said {answer:?}")),
-        // The error of the backup says so already.
+        // The backup's error already says this.
         Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
         Err(why) => observer.note(&format!("the next backup removes the snapshots of earlier ones: {why}")),
     }

@@ -19,26 +19,26 @@ use crate::{Doing, Engine, Observer, Report};
 pub struct VerifyRequest {
     /// The backups: each an id, `VOLUME/ID` or `VOLUME@latest`; none: all.
     pub backups: Vec<String>,
-    /// Whether only to look if every object is there and as long as it should be.
+    /// Whether to check only that every object exists and has the right length.
     pub quick: bool,
-    /// What part of the segments to read; none: all. Of the rest it is only looked whether it is there.
+    /// The part of the segments to read; none: all. For the others only existence and length are checked.
     pub sample: Option<Sample>,
-    /// How many reads go on at once; none: as many as suit the store.
+    /// The number of concurrent reads; none: the store's default.
     pub streams: Option<u32>,
 }
 
 /// What was verified.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// How many backups.
+    /// The number of backups.
     pub backups: u64,
-    /// How many segments.
+    /// The number of segments.
     pub objects: u64,
-    /// How many bytes of them.
+    /// The size of these segments in bytes.
     pub bytes: u64,
-    /// What is damaged.
+    /// The damage that was found.
     pub damaged: Vec<DamagedBackup>,
-    /// What each volume's run did.
+    /// The run of each volume.
     pub runs: Vec<VolumeRun>,
 }
 
@@ -49,7 +49,7 @@ pub struct DamagedBackup {
     pub volume: VolumeName,
     /// The backup.
     pub backup: BackupId,
-    /// Which bytes of the volume, and why; if there are none, it is of all of the backup.
+    /// The damaged bytes of the volume, and why. An empty range means that the whole backup is affected.
     pub range: DamagedRange,
 }
 
@@ -66,7 +66,7 @@ impl Engine<'_> {
     /// Verifies backups.
     ///
     /// # Errors
-    /// If the repository can't be read. That something is damaged is no error.
+    /// If the repository can't be read. Damage is not an error.
     pub fn verify(&self, request: &VerifyRequest, observer: &mut dyn Observer) -> anyhow::Result<Verified> {
         let repository = &self.repository;
         let chosen = Chosen::new(repository, &request.backups)?;
@@ -87,7 +87,7 @@ impl Engine<'_> {
         Ok(found)
     }
 
-    /// Has the agents read every segment that the backups need.
+    /// Lets the agents read every segment that the backups need.
     fn read_segments(
         &self,
         volume: &VolumeName,
@@ -112,7 +112,7 @@ impl Engine<'_> {
     }
 }
 
-/// What is to be verified.
+/// The backups to verify.
 #[derive(Default)]
 struct Chosen {
     manifests: BTreeMap<VolumeName, Vec<Manifest>>,
@@ -156,7 +156,7 @@ fn damaged_segments(damage: &[Damage]) -> DamagedSegments {
 }
 
 impl Verified {
-    /// Something is wrong with all of a backup.
+    /// Records damage that affects a whole backup.
     fn whole(&mut self, volume: &VolumeName, backup: &BackupId, reason: String) {
         self.damaged(volume, backup, DamagedRange { offset_bytes: 0, size_bytes: 0, reason });
     }
@@ -165,7 +165,8 @@ impl Verified {
         self.damaged.push(DamagedBackup { volume: volume.clone(), backup: backup.clone(), range });
     }
 
-    /// What the ring found in the segments, and what is wrong besides. What a sample does not read is looked at.
+    /// Records the damage that the ring found in the segments, and other damage. Segments outside of a sample get only
+    /// the quick check.
     fn segments(
         &mut self,
         repository: &Repository,
@@ -193,8 +194,8 @@ impl Verified {
         Ok(())
     }
 
-    /// Looks whether every object that the backups need is there and as long as it should be, or every one that
-    /// is not a part of the sample.
+    /// Checks that every object that the backups need exists and has the right length. With a sample, objects in the
+    /// sample are left out.
     fn look(
         &mut self,
         repository: &Repository,
@@ -217,7 +218,7 @@ impl Verified {
         Ok(())
     }
 
-    /// A backup that was deleted while it was looked at is not damaged.
+    /// Drops the damage of backups that were deleted while they were verified.
     fn forget_deleted(&mut self, repository: &Repository, observer: &mut dyn Observer) -> anyhow::Result<()> {
         let named: BTreeSet<_> =
             self.damaged.iter().map(|damaged| (damaged.volume.clone(), damaged.backup.clone())).collect();

@@ -12,7 +12,7 @@ pub fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
 
-/// The operating system's words for an error, without its number.
+/// The operating system's message for an error, without its number.
 pub fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

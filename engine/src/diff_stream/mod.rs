@@ -20,23 +20,23 @@ const WRITE: u8 = b'w';
 const ZERO: u8 = b'z';
 const END: u8 = b'e';
 
-/// Which version of the stream.
+/// The version of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// What `rbd export-diff` writes.
+    /// The format that `rbd export-diff` writes.
     One,
-    /// What is within `rbd export --export-format 2`.
+    /// The format of the differences within `rbd export --export-format 2`.
     Two,
 }
 
-/// What the stream is a difference of.
+/// The metadata at the beginning of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The snapshot that it starts from; none: nothing.
+    /// The snapshot from which the difference starts; none: from an empty image.
     pub(crate) from: Option<String>,
-    /// The snapshot that it leads to.
+    /// The snapshot to which the difference leads.
     pub(crate) to: Option<String>,
-    /// The image's size there, bytes.
+    /// The image's size at that snapshot, bytes.
     pub(crate) bytes: u64,
 }
 

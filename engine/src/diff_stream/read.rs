@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{BANNER_V1, BANNER_V2, END, FROM, Head, SIZE, TO, Version, WRITE, ZERO};
 use crate::words::words;
 
-/// The longest name of a snapshot that is taken, bytes.
+/// The maximum length of a snapshot's name, bytes.
 const NAME_BYTES_MAX: u32 = 4096;
 
 /// Why a stream can't be read.
@@ -32,28 +32,28 @@ pub(crate) enum BadStream {
 
 type Result<T> = std::result::Result<T, BadStream>;
 
-/// Data or zeros.
+/// A record of data or zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Where.
+    /// The range in the image.
     pub(crate) range: Range<u64>,
-    /// Whether as many bytes follow, to be had by [`Reader::fill`]; else they are zeros.
+    /// Whether the record has data, which [`Reader::fill`] reads. Otherwise the range is zeros.
     pub(crate) has_data: bool,
 }
 
-/// A stream that is read.
+/// Reads a stream.
 pub(crate) struct Reader<R> {
     input: R,
     version: Version,
     head: Head,
-    /// The tag of the first record behind the head.
+    /// The tag and length of the first record after the metadata.
     ahead: Option<(u8, Option<u64>)>,
-    /// How many bytes of the last record's data are still to be read.
+    /// The number of bytes of the last record's data that are not read yet.
     data_left: u64,
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads up to the first data.
+    /// Reads the stream up to the first data.
     pub(crate) fn new(input: R) -> Result<Self> {
         let mut reader = Self { input, version: Version::One, head: Head::default(), ahead: None, data_left: 0 };
         let banner: [u8; 12] = reader.bytes()?;
@@ -80,12 +80,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// What the stream is a difference of.
+    /// The metadata of the stream.
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// The next extent; none at the end. Data that was not read is passed over.
+    /// Returns the next record; none at the end. Data of the previous record that was not read is skipped.
     pub(crate) fn next(&mut self) -> Result<Option<Record>> {
         self.skip()?;
         loop {
@@ -102,13 +102,13 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Reads as many bytes of the record's data.
+    /// Fills `into` from the record's data.
     pub(crate) fn fill(&mut self, into: &mut [u8]) -> Result<()> {
         self.data_left = self.data_left.checked_sub(into.len() as u64).ok_or(BadStream::Length)?;
         self.input.read_exact(into).map_err(wrong)
     }
 
-    /// Passes over what is left of the record's data.
+    /// Skips the rest of the record's data.
     pub(crate) fn skip(&mut self) -> Result<()> {
         let left = std::mem::take(&mut self.data_left);
         self.drop_bytes(left)

@@ -4,14 +4,14 @@ use std::io::{Result, Write};
 
 use super::{BANNER_V1, BANNER_V2, END, FROM, Head, SIZE, TO, Version, WRITE, ZERO};
 
-/// A stream in the making.
+/// Writes a stream.
 pub(crate) struct Writer<W> {
     output: W,
     version: Version,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a stream.
+    /// Starts a stream.
     pub(crate) fn new(output: W, version: Version, head: &Head) -> Result<Self> {
         let mut writer = Self { output, version };
         writer.output.write_all(if version == Version::One { BANNER_V1 } else { BANNER_V2 })?;
@@ -28,13 +28,13 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// These bytes are at that place.
+    /// Writes a record of data at `offset`.
     pub(crate) fn data(&mut self, offset: u64, data: &[u8]) -> Result<()> {
         self.extent(WRITE, offset, data.len() as u64, data.len() as u64)?;
         self.output.write_all(data)
     }
 
-    /// So many bytes from there on are zero.
+    /// Writes a record of `bytes` zeros at `offset`.
     pub(crate) fn zero(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.extent(ZERO, offset, bytes, 0)
     }

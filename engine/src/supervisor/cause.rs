@@ -13,7 +13,7 @@ use septet_ipc::{AgentKind, Failure, FailureKind};
 use super::ceph;
 use super::member::Member;
 
-/// The failure that the user should read.
+/// The failure to report to the user.
 pub(crate) fn first_cause(members: &[Member]) -> Failure {
     let died = |member: &Member| {
         let exit = member.exit.filter(|exit| !exit.success() && member.failure.is_none())?;
@@ -50,7 +50,7 @@ fn death(kind: AgentKind, exit: ExitStatus, last_words: Option<&str>) -> Failure
     failure
 }
 
-/// Marks an agent as failed that has not answered for `timeout`, or is at one command for so long.
+/// Marks an agent as failed if it has not answered for `timeout`, or if one command takes longer than that.
 pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
     let now = Instant::now();
     let silent = |member: &Member| member.exit.is_none() && now - member.last_sign > timeout;
@@ -58,14 +58,14 @@ pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
     let stuck = |member: &Member| {
         member.exit.is_none() && member.status.as_ref().is_some_and(|status| status.stuck_ms > timeout_ms)
     };
-    // Who waits for a stopped one in the middle of a command may have begun it before that one fell silent.
+    // An agent that waits for a stopped one may have begun its command before the stopped one fell silent.
     let stopped = |member: &Member| member.exit.is_none() && is_stopped(member.child.id());
     let anybody_stuck = members.iter().any(stuck);
     if let Some(member) = members.iter_mut().find(|member| silent(member) || anybody_stuck && stopped(member)) {
         let why = if stopped(member) { "it was stopped (SIGSTOP)" } else { "it hangs" };
         fail(member, format!("has not answered for {} s: {why}", timeout.as_secs()));
     } else if let Some(member) = members.iter_mut().rev().find(|member| stuck(member)) {
-        // Those before it may be stuck too, in handing their results to it.
+        // The agents upstream may be stuck too, because they wait to pass their results to this one.
         fail(
             member,
             format!(
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// An agent that ended as the shell script ends, and said that.
+    /// An agent that ended like the shell script, after it reported `failure`.
     fn ended(kind: AgentKind, script: &str, failure: Option<Failure>) -> Member {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
         let mut member = Member::new(kind, child);

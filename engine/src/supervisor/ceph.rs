@@ -11,12 +11,12 @@ use septet_volume::VolumeUrl;
 use crate::words::words;
 
 const NAME: &str = "septet-rbd";
-/// What the binary needs, by the name of Debian's package.
+/// The name of the Debian package that the binary needs, and how to install it.
 const INSTALL: &str = "install librbd1 (Debian, Ubuntu: apt-get install librbd1; RHEL: dnf install librbd1)";
-/// Beside all that begins with `CEPH_`: where the configuration and keys, and the libraries, may be.
+/// The variables that the binary gets beside all `CEPH_…`: they may locate the configuration, keys and libraries.
 const VARIABLES: [&str; 5] = ["PATH", "LANG", "RUST_BACKTRACE", "HOME", "LD_LIBRARY_PATH"];
 
-/// Whether this agent of the job is to speak to Ceph.
+/// Whether this agent of the job talks to Ceph.
 pub(crate) fn speaks(kind: AgentKind, begin: &Begin) -> bool {
     match (kind, begin) {
         (AgentKind::Reader, Begin::Backup(job)) => job.spool.is_none() && is_image(&job.source),
@@ -29,13 +29,13 @@ fn is_image(volume: &str) -> bool {
     volume.parse().is_ok_and(|url: VolumeUrl| url.image().is_some())
 }
 
-/// The binary: beside this one, else wherever PATH has it.
+/// The path of the binary: beside this one, otherwise found by PATH.
 pub(crate) fn program() -> PathBuf {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(NAME)));
     beside.filter(|path| path.exists()).unwrap_or_else(|| Path::new(NAME).to_owned())
 }
 
-/// Gives the binary what it may see of the environment, and how long anything may take.
+/// Sets the environment of the binary, with the time limit of its operations.
 pub(crate) fn set_environment(command: &mut Command, timeout: Duration) {
     let seen = |name: &str| name.starts_with("CEPH_") || VARIABLES.contains(&name);
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(seen)));
@@ -43,7 +43,7 @@ pub(crate) fn set_environment(command: &mut Command, timeout: Duration) {
     command.env("SEPTET_VERSION", env!("CARGO_PKG_VERSION"));
 }
 
-/// Why the binary was not started.
+/// The error if the binary could not be started.
 pub(crate) fn not_started(error: &std::io::Error) -> std::io::Error {
     std::io::Error::other(if error.kind() == std::io::ErrorKind::NotFound {
         format!("rbd:… needs {NAME}, which is neither beside septet nor in PATH: copy it there, and {INSTALL}")
@@ -52,7 +52,7 @@ pub(crate) fn not_started(error: &std::io::Error) -> std::io::Error {
     })
 }
 
-/// What to do, if these are the words of a dynamic linker that lacks a library.
+/// The advice for the user, if `said` is a dynamic linker's message about a missing library.
 pub(crate) fn missing_library(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.contains("error while loading shared libraries"))?;
     let library = line.split(": ").find(|part| part.contains(".so")).unwrap_or("a library");

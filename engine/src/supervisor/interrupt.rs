@@ -1,24 +1,24 @@
-//! How a run is stopped from outside.
+//! Interrupts a run from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Stops runs: whoever holds a copy may set it, and runs look at it ten times a second.
+/// Interrupts runs. Any copy may be set. Runs check it ten times a second.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Stops the run that is under way, and all that follow.
+    /// Interrupts the current run and all following ones.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is set.
+    /// Whether it has been set.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// What a signal handler may set.
+    /// The flag for a signal handler to set.
     pub fn flag(&self) -> &Arc<AtomicBool> {
         &self.0
     }

@@ -10,22 +10,22 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use septet_ipc::message::Status;
 use septet_ipc::{AgentKind, Event, Failure, FailureKind};
 
-/// The longest line that an agent may say on its standard error, bytes.
+/// The maximum length of a line on an agent's standard error, bytes.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
-/// How often is looked whether a process has ended, where the kernel can't say when.
+/// The polling interval for a process's end, where the kernel has no pidfd.
 const WITHOUT_PIDFD: Duration = Duration::from_millis(2);
 
-/// How long killed processes may take to go: one in a system call that can't be interrupted stays
-/// until that returns, and must not hold up the rest.
+/// The maximum wait for killed processes to end. A process in an uninterruptible system call stays until the call
+/// returns; it must not delay the rest.
 pub(crate) const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an agent said on its standard error.
+/// What an agent wrote to its standard error.
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// An event.
     Event(Event),
-    /// Anything else: a panic's words, or a library's.
+    /// Any other text, such as a panic message or a library's output.
     Text(String),
 }
 
@@ -42,12 +42,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Takes a process that was just started.
+    /// Takes a newly started process.
     pub(crate) fn new(kind: AgentKind, child: Child) -> Self {
         Self { kind, child, exit: None, last_sign: Instant::now(), status: None, failure: None, last_words: None }
     }
 
-    /// Has what it says told to `tell`, under the number `index`.
+    /// Starts a thread that sends the process's messages to `tell`, with the number `index`.
     pub(crate) fn listen(&mut self, index: usize, tell: &Sender<(usize, Heard)>) -> std::io::Result<()> {
         let Some(stderr) = self.child.stderr.take() else { return Ok(()) };
         let tell = tell.clone();
@@ -63,12 +63,12 @@ impl Member {
         Ok(self.exit.is_none())
     }
 
-    /// Whether it said so, or ended other than well.
+    /// Whether the agent reported a failure or ended with an error.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some() || self.exit.is_some_and(|exit| !exit.success())
     }
 
-    /// Notes why it failed: the first reason, but the loss of a peer only for want of another.
+    /// Keeps the first failure. A later one replaces it only if the first was `Peer`.
     pub(crate) fn fail(&mut self, failure: Failure) {
         if self.failure.as_ref().is_none_or(|known| known.kind == FailureKind::Peer) {
             self.failure = Some(failure);
@@ -78,25 +78,25 @@ impl Member {
     /// Kills the process if it runs.
     pub(crate) fn kill(&mut self) {
         if self.exit.is_none() {
-            // It may have ended by itself just now.
+            // It may have just ended by itself.
             let _ = self.child.kill();
         }
     }
 
-    /// Waits for the process to go, until then at the longest.
+    /// Waits for the process to end, at most until `until`.
     pub(crate) fn reap(&mut self, until: Instant) {
         while matches!(self.is_running(), Ok(true)) && Instant::now() < until {
             self.wait_for_exit(until.saturating_duration_since(Instant::now()));
         }
     }
 
-    /// Returns when the process has ended, or after `time_max`; without a pidfd (Linux 5.3) also before.
+    /// Returns when the process has ended, or after `time_max`. Without a pidfd (Linux 5.3) it may return earlier.
     fn wait_for_exit(&self, time_max: Duration) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         // It is not reaped before `exit` is known, so no other process has its id.
         let exited = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         match (exited, Timespec::try_from(time_max)) {
-            // Interrupted by a signal, it returns early, and the caller looks again.
+            // A signal makes it return early; the caller checks again.
             (Some(exited), Ok(time_max)) => drop(poll(&mut [PollFd::new(&exited, PollFlags::IN)], Some(&time_max))),
             _ => std::thread::sleep(WITHOUT_PIDFD),
         }

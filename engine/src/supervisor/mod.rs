@@ -25,27 +25,27 @@ pub use interrupt::Interrupt;
 use member::{Heard, Member, REAP_TIMEOUT};
 use usage::Meter;
 
-/// How often the supervisor looks at what sends it no message: signals, exits, memory.
+/// The interval of checks for events that send no message: signals, exits, memory.
 const TICK: Duration = Duration::from_millis(100);
-/// How long the others may still tell their side when one agent has failed.
+/// How long the supervisor waits for further messages after one agent has failed.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Runs jobs: each agent is a process.
+/// Runs jobs. Each agent is a process.
 #[derive(Debug, Default)]
 pub struct Supervisor {
     settings: Settings,
     interrupt: Interrupt,
-    /// Whether the user was told that the kernel can't confine the agents.
+    /// Whether the user has been told that the kernel can't confine the agents.
     told_of_sandbox: AtomicBool,
 }
 
 impl Supervisor {
-    /// One whose runs end when `interrupt` is set.
+    /// A supervisor whose runs end when `interrupt` is set.
     pub fn new(settings: Settings, interrupt: Interrupt) -> Self {
         Self { settings, interrupt, told_of_sandbox: AtomicBool::default() }
     }
 
-    /// Says once what the kernel can't hold the agents to; an error, where that is required.
+    /// Notes once which restrictions the kernel can't enforce. This is an error if they are required.
     fn check_sandbox(&self, begin: &Begin, observer: &mut dyn Observer) -> Result<(), RunError> {
         match sandbox::check(begin, self.settings.sandboxing)? {
             Some(note) if !self.told_of_sandbox.swap(true, Ordering::Relaxed) => observer.note(&note),
@@ -103,7 +103,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Watches until all agents have ended well, or the first has not.
+    /// Watches until all agents have ended successfully or one has failed.
     fn watch(&mut self, heard: &Receiver<(usize, Heard)>, observer: &mut dyn Observer) -> Result<(), RunError> {
         let mut next_tick = Instant::now();
         loop {
@@ -150,13 +150,13 @@ impl Run<'_> {
         }
     }
 
-    /// Looks around; true when all agents have ended well.
+    /// Makes the periodic checks. Returns true when all agents have ended successfully.
     fn tick(&mut self) -> Result<bool, RunError> {
         if self.interrupt.is_set() {
             return Err(RunError::Interrupted);
         }
         let now = Instant::now();
-        // When the whole machine or this process stood still, nobody's silence means anything.
+        // If the whole machine or this process was suspended, the silence of an agent means nothing.
         if now - self.last_tick > self.timeout.min(Duration::from_secs(2)) / 2 + TICK {
             self.members.iter_mut().for_each(|member| member.last_sign = now);
             self.last_step.1 = now;
@@ -172,7 +172,8 @@ impl Run<'_> {
         Ok(running == 0 && !self.members.iter().any(Member::has_failed))
     }
 
-    /// Nobody is stuck, and yet nothing moves: that can only be a defect, but it must not last.
+    /// Fails if no agent is stuck and yet none makes progress. Only a defect can cause that, but the run must not wait
+    /// forever.
     fn check_gets_on(&mut self, now: Instant) -> Result<(), RunError> {
         let statuses = || self.members.iter().filter_map(|member| member.status.as_ref());
         let handled = statuses().map(|status| status.commands).sum();
@@ -188,24 +189,24 @@ impl Run<'_> {
         Err(RunError::Failed(Failure::protocol(cause)))
     }
 
-    /// One agent has failed: the others may still tell their side.
+    /// Receives further messages after one agent has failed.
     fn hear_out(&mut self, heard: &Receiver<(usize, Heard)>, observer: &mut dyn Observer) {
         let until = Instant::now() + GRACE;
         while let Ok((index, heard)) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.hear(index, heard, observer);
         }
-        // A stream closes a moment before its process can be waited for: who was killed must be known.
+        // A stream closes shortly before its process can be reaped. The cause depends on which process was killed.
         self.members.iter_mut().for_each(|member| member.reap(until));
     }
 
-    /// What was said before the streams closed is still to be heard.
+    /// Receives the messages that were sent before the streams closed.
     fn drain(&mut self, heard: &Receiver<(usize, Heard)>, observer: &mut dyn Observer) {
         while let Ok((index, heard)) = heard.recv_timeout(GRACE) {
             self.hear(index, heard, observer);
         }
     }
 
-    /// Ends whoever still runs, and waits for each.
+    /// Kills all agents that still run, and waits for each.
     fn end(&mut self) {
         self.members.iter_mut().for_each(Member::kill);
         let until = Instant::now() + REAP_TIMEOUT;

@@ -18,11 +18,11 @@ use super::member::{Heard, Member, REAP_TIMEOUT};
 use super::{ceph, sandbox};
 use crate::Settings;
 
-/// What every agent may see of the environment; those that store with credentials see all of it, since these
-/// and endpoints come that way.
+/// The environment variables of every agent. Agents that access a store with credentials get the whole environment,
+/// because credentials and endpoints come that way.
 const COMMON_VARIABLES: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 
-/// Starts the agents; what they say on standard error is told to `tell`.
+/// Starts the agents. Their messages on standard error are sent to `tell`.
 pub(crate) fn start(
     agents: &[AgentKind],
     begin: &Begin,
@@ -38,7 +38,7 @@ pub(crate) fn start(
         let job = message::Sender::new(last.try_clone()?);
         job.send(&Message::Begin(Box::new(begin.clone()))).map_err(std::io::Error::other)?;
     }
-    // The master reads what the last one writes.
+    // The master reads what the last agent writes.
     upstream.rotate_right(1);
     let mut members: Vec<Member> = Vec::new();
     let mut ends = agents.iter().zip(upstream.drain(..).zip(downstream.drain(..)));
@@ -48,7 +48,7 @@ pub(crate) fn start(
         members.push(Member::new(kind, child));
         Ok(())
     });
-    // All agents run before the supervisor does anything else.
+    // All agents are started before the supervisor does anything else.
     let listening = started
         .and_then(|()| members.iter_mut().enumerate().try_for_each(|(index, member)| member.listen(index, tell)));
     if let Err(error) = listening {
@@ -59,7 +59,7 @@ pub(crate) fn start(
     Ok(members)
 }
 
-/// This very binary, or for Ceph the other, with what it may see of the environment.
+/// The command for this same binary, or for `septet-rbd` in the case of Ceph, with its environment.
 fn command(kind: AgentKind, begin: &Begin, settings: &Settings) -> Command {
     let of_ceph = ceph::speaks(kind, begin);
     let mut command = if of_ceph { Command::new(ceph::program()) } else { Command::new("/proc/self/exe") };
@@ -74,16 +74,16 @@ fn command(kind: AgentKind, begin: &Begin, settings: &Settings) -> Command {
     command
 }
 
-/// Starts it under the agent's name. It must be called from the main thread: the agents die with the thread that
-/// started them.
+/// Starts the process under the agent's name. This must be called from the main thread, because the agents die with the
+/// thread that started them.
 fn spawn(mut command: Command, kind: AgentKind, stdin: OwnedFd, stdout: OwnedFd) -> std::io::Result<Child> {
     command.arg0(kind.process_name()).stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-    // Ctrl-C is for the supervisor, which ends the ring in good order.
+    // Ctrl-C must reach only the supervisor, which ends the ring in order.
     command.process_group(0);
     command.spawn()
 }
 
-/// Whether it stores where that takes credentials.
+/// Whether the agent accesses a store that needs credentials.
 fn sees_credentials(kind: AgentKind, begin: &Begin) -> bool {
     let stores =
         matches!(kind, AgentKind::Datawriter | AgentKind::Metawriter | AgentKind::Backupreader | AgentKind::S3worker);

@@ -5,7 +5,7 @@ use septet_sandbox::missing;
 
 use crate::{RunError, Sandboxing};
 
-/// The value of the agents' variable that says how they are to be locked in.
+/// The value of the environment variable that tells the agents how to sandbox themselves.
 pub(super) fn mode(sandboxing: Sandboxing) -> &'static str {
     match sandboxing {
         Sandboxing::Required => "required",
@@ -14,7 +14,7 @@ pub(super) fn mode(sandboxing: Sandboxing) -> &'static str {
     }
 }
 
-/// What the kernel can't hold the agents to, for the user; an error, where that is required.
+/// A note for the user about restrictions that the kernel can't enforce. It is an error if they are required.
 pub(super) fn check(begin: &Begin, sandboxing: Sandboxing) -> Result<Option<String>, RunError> {
     match (sandboxing, lacking(begin)) {
         (Sandboxing::Off, _) | (_, None) => Ok(None),

@@ -9,14 +9,15 @@ use nix::sys::resource::{Usage as Resources, UsageWho, getrusage};
 use super::member::Member;
 use crate::Usage;
 
-/// Reading `/proc` of eight processes costs about a millisecond: often at first, when memory grows.
+/// Reading `/proc` of eight processes costs about a millisecond. So samples are frequent only at first, when memory
+/// grows.
 const SAMPLE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const SAMPLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
-/// More than `/proc/PID/status` has before the fields that are looked for; all of it is 1.5 KiB.
+/// More than the part of `/proc/PID/status` that has the required fields; the whole file is 1.5 KiB.
 const STATUS_BYTES_MAX: usize = 4096;
 
-/// Measures a run from its start on.
+/// Measures a run from its start.
 pub(crate) struct Meter {
     cpu_at_start: f64,
     own_peak_bytes: u64,
@@ -36,7 +37,8 @@ impl Meter {
         }
     }
 
-    /// Looks at how much memory all take: what they told, and what they have of their own if it is time to.
+    /// Samples the memory of all processes: the shared memory that they reported, and at intervals their private
+    /// memory.
     pub(crate) fn sample(&mut self, members: &[Member], now: Instant) {
         self.shared_peak_bytes = self.shared_peak_bytes.max(shared_bytes(members));
         if now < self.next_sample {
@@ -54,8 +56,8 @@ impl Meter {
         self.own_peak_bytes = self.own_peak_bytes.max(anonymous + text);
     }
 
-    /// The sum; all agents must have been waited for. Each says last how much shared memory it had, however short the run
-    /// was.
+    /// Returns the totals. All agents must have been reaped. The last status of each agent has its shared memory, even
+    /// in a short run.
     pub(crate) fn finish(self, members: &[Member]) -> Usage {
         let shared_bytes = self.shared_peak_bytes.max(shared_bytes(members));
         Usage { cpu_seconds: cpu_seconds() - self.cpu_at_start, memory_peak_bytes: self.own_peak_bytes + shared_bytes }
@@ -78,7 +80,7 @@ fn seconds(usage: &Resources) -> f64 {
     [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6).sum()
 }
 
-/// Reads `/proc/PID/status` in one go: who does not know its length reads it in a dozen.
+/// Reads `/proc/PID/status` by one read. Without a large enough buffer it would take a dozen reads.
 fn read_status(pid: u32) -> std::io::Result<String> {
     let mut status = vec![0; STATUS_BYTES_MAX];
     let bytes = File::open(format!("/proc/{pid}/status"))?.read(&mut status)?;
@@ -86,7 +88,7 @@ fn read_status(pid: u32) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&status).into_owned())
 }
 
-/// A field of `/proc/PID/status`, from KiB to bytes.
+/// Returns a field of `/proc/PID/status`, converted from KiB to bytes.
 fn field(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());

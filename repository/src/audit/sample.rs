@@ -1,8 +1,8 @@
 //! Selects the part of the segments that a sampling verification reads.
 //!
-//! Segments are cut into stretches of the length that suits the store's reads. A stretch's hash gives it a place on a
-//! circle. Each round reads the next arc of the circle. So the stretches of one round are scattered over the
-//! repository, and 20 rounds of 5 % read everything once.
+//! Segments are cut into stretches of the length that suits the store's reads. A hash of a stretch's backup, segment
+//! and number gives it a place on a circle. Each round reads the next arc of the circle. So the stretches of one round
+//! are scattered over the repository, and 20 rounds of 5 % read everything once.
 
 use septet_format::{BackupId, BlockHash};
 
