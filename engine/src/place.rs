@@ -12,7 +12,7 @@ use crate::settings::TIMEOUT_DEFAULT;
 use crate::words::words;
 
 /// How to connect to a Ceph cluster. Ceph's own settings apply to fields that are not set (`/etc/ceph/ceph.conf`,
-/// `CEPH_CONF`, `CEPH_ARGS`, `client.admin`). The image's name takes precedence over these settings.
+/// `CEPH_CONF`, `CEPH_ARGS`, `client.admin`). The image's name takes precedence over Ceph's settings.
 #[derive(Debug, Clone, Default)]
 pub struct CephAccess {
     /// The Ceph configuration file.

@@ -23,19 +23,20 @@ use index_cache::Index;
 use septet_format::{BlockHash, Geometry, Location, Manifest, SegmentRef};
 use std::sync::Arc;
 
-/// Neighbouring bytes of a volume that can't be restored, for one reason.
+/// Adjacent bytes of a volume that can't be restored for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedRange {
-    /// Where it begins in the volume.
+    /// The start of the range in the volume.
     pub offset_bytes: u64,
-    /// How long it is; 0 only for an empty volume.
+    /// The length of the range; 0 only for an empty volume.
     pub size_bytes: u64,
-    /// What is wrong.
+    /// The cause.
     pub reason: String,
 }
 
-/// The damaged ranges of one backup, in order; none if it is whole. `damaged` is what was found in the
-/// segments of the backup's volume; of a `sample`, only the segments that it touches are looked at. Needs up to 52 bytes of memory a block, besides the indexes.
+/// The damaged ranges of one backup, in order; none if the backup is whole. `damaged` is the damage found in the
+/// segments of the backup's volume. With a `sample`, only the segments that it touches are checked. Needs up to 52
+/// bytes of memory per block, besides the indexes.
 pub fn damaged_ranges(
     repository: &Repository,
     manifest: &Manifest,
@@ -74,26 +75,26 @@ fn whole_volume(geometry: &Geometry, why: &str) -> DamagedRange {
     DamagedRange { offset_bytes: 0, size_bytes: geometry.volume_bytes(), reason }
 }
 
-/// One backup that is looked at.
+/// The check of one backup.
 struct Audit {
     geometry: Geometry,
     map: Entries<12>,
     checksums: Entries<32>,
-    /// Neighbouring blocks with one reason: the first, the one after the last, and why.
+    /// Adjacent blocks with the same reason: the first block, the one after the last, and the reason.
     found: Vec<(u64, u64, Arc<str>)>,
 }
 
-/// A segment that some blocks of the backup lie in.
+/// A segment in which some blocks of the backup lie.
 struct Row<'a> {
     key: String,
     segment: &'a SegmentRef,
-    /// What lies in it, or why that can't be told.
+    /// The content of the segment, or why it is unknown.
     index: Arc<Result<Index, String>>,
     damaged: Option<&'a DamagedSegment>,
 }
 
 impl Audit {
-    /// Every block that is stored, with its row, sorted. Blocks without a row are found damaged.
+    /// Every stored block with its row, sorted. Blocks without a row are recorded as damaged.
     fn blocks_by_row(&mut self) -> Vec<(u32, u32)> {
         let (mut blocks, mut nowhere) = (Vec::new(), Vec::new());
         for (block, entry) in self.map.stored() {
@@ -134,7 +135,7 @@ impl Audit {
         }
     }
 
-    /// Where the block lies, if the segment's index says the same of this place as map and checksums.
+    /// The location of a block, if the segment's index agrees with the map and the checksums.
     fn location(&self, block: u64, row: &Row, index: &Index) -> Option<Location> {
         let location = Location::decode(&self.map.get(block)).ok()??;
         location.check(self.geometry.len_bytes(block), row.segment.bytes).ok()?;
@@ -176,7 +177,7 @@ impl Audit {
 }
 
 impl Row<'_> {
-    /// The reason, with the segment's key.
+    /// Adds the segment's key to the reason.
     fn named(&self, reason: &str) -> Arc<str> {
         if reason.contains(&self.key) { reason.into() } else { format!("{}: {reason}", self.key).into() }
     }

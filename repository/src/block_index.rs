@@ -21,12 +21,12 @@ pub struct BlockIndex {
     map: CachedTable,
 }
 
-/// Neighbouring blocks that are all stored, or all zeros.
+/// Adjacent blocks that are all stored, or all zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The blocks' numbers.
     pub blocks: Range<u64>,
-    /// Whether they are stored; if not, they read as zeros.
+    /// Whether they are stored. Otherwise they read as zeros.
     pub stored: bool,
 }
 
@@ -38,24 +38,24 @@ struct Row {
 }
 
 impl BlockIndex {
-    /// Opens a backup's tables and holds them against the manifest.
+    /// Opens a backup's tables and checks them against the manifest.
     pub fn open(repository: &Repository, manifest: Manifest) -> Result<Self> {
         let open = |kind| CachedTable::open(repository, &manifest, kind);
         let (map, checksums) = both(|| open(TableKind::Map), || open(TableKind::Checksums));
         Self::with_tables(repository, manifest, checksums?, map?)
     }
 
-    /// The same with what the segments' own indexes know in the place of a table that is damaged or lost;
-    /// says which one that is. Nothing is written. A block that no index knows is damaged, the others are
-    /// as well proven as ever. `NotRebuilt` if both tables are gone and can't be had again as they were.
+    /// Like `open`, but rebuilds a damaged or lost table in memory from the segments' own indexes. Also returns which
+    /// table that is. Nothing is written. A block that no index lists is damaged; the others are verified as usual.
+    /// `NotRebuilt` if both tables are lost and can't be rebuilt exactly.
     pub fn open_mended(repository: &Repository, manifest: Manifest) -> Result<(Self, &'static str)> {
         let Mended { checksums, map, what } = mend(repository, &manifest)?;
         let (checksums, map) = (CachedTable::new(Origin::Checksums(checksums)), CachedTable::new(Origin::Map(map)));
         Ok((Self::with_tables(repository, manifest, checksums, map)?, what))
     }
 
-    /// Whether the error is that one of the two tables, or a chunk of it, is damaged or missing: then
-    /// [`open_mended`](Self::open_mended) may know what it held.
+    /// Whether the error means that one of the two tables, or a chunk of it, is damaged or missing. Then
+    /// [`open_mended`](Self::open_mended) may recover its content.
     pub fn is_of_table(&self, error: &RepositoryError) -> bool {
         let of = |key: &str| key == self.manifest.map_key() || key == self.manifest.checksums_key();
         match error {
@@ -91,7 +91,7 @@ impl BlockIndex {
         &self.geometry
     }
 
-    /// A segment by its row, as [`Location::segment`] has it: whose it is, and its number.
+    /// A segment by its row, as in [`Location::segment`]: its volume, backup and number.
     pub fn segment(&self, row: u32) -> Option<(&VolumeName, &BackupId, u32)> {
         let row = self.rows.get(usize::try_from(row).ok()?)?;
         let source = &self.manifest.sources[row.source];
@@ -108,8 +108,8 @@ impl BlockIndex {
         self.segment(row).map(|(volume, backup, number)| keys::segment(volume, backup, number))
     }
 
-    /// Where a block lies and what it must be; nothing for a block that reads as zeros, or that lies
-    /// beyond the volume's end. A location that is given out lies within a segment of the manifest.
+    /// The location and hash of a block. Returns `None` for a block that reads as zeros, or that lies beyond the
+    /// volume's end. A returned location lies within a segment of the manifest.
     pub fn locate(&self, block: u64) -> Result<Option<(Location, BlockHash)>> {
         if block >= self.geometry.blocks() {
             return Ok(None);
@@ -127,7 +127,7 @@ impl BlockIndex {
         }
     }
 
-    /// The extent that begins at `block`, as long as it goes; nothing beyond the volume's end.
+    /// The longest extent that begins at `block`; `None` beyond the volume's end.
     pub fn next_extent(&self, block: u64) -> Result<Option<Extent>> {
         let blocks = self.geometry.blocks();
         if block >= blocks {

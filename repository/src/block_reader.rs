@@ -4,7 +4,7 @@
 use crate::{BlockIndex, Repository, Result};
 use septet_format::{BlockHash, Codec, Location, Manifest, keys};
 
-/// Reads blocks of one backup; may be shared by threads.
+/// Reads blocks of one backup. Threads may share it.
 pub struct BackupReader {
     repository: Repository,
     index: BlockIndex,
@@ -16,13 +16,13 @@ impl BackupReader {
         Ok(BackupReader { repository: repository.clone(), index: BlockIndex::open(repository, manifest)? })
     }
 
-    /// Where the blocks lie.
+    /// The index of the blocks' locations.
     pub fn index(&self) -> &BlockIndex {
         &self.index
     }
 
-    /// Makes `content` the block's: as long as the block is, empty beyond the volume's end. After an
-    /// error it means nothing.
+    /// Reads a block into `content`, with the block's length; `content` is empty beyond the volume's end. After an
+    /// error `content` is undefined.
     pub fn read_block(&self, block: u64, content: &mut Vec<u8>) -> Result<()> {
         let block_bytes = self.index.geometry().len_bytes(block) as usize;
         content.clear();
@@ -30,7 +30,7 @@ impl BackupReader {
         let Some((location, hash)) = self.index.locate(block)? else {
             return Ok(());
         };
-        // `locate` gives out no segment that the manifest doesn't name.
+        // `locate` returns only segments that the manifest names.
         let key = self.index.segment_key(location.segment).unwrap_or_default();
         let same = self.read_stored(&key, &location, content)? && BlockHash::of(content) == hash;
         self.repository.ensure(same, &key, "segment", || {
@@ -40,11 +40,11 @@ impl BackupReader {
         })
     }
 
-    /// Reads and decodes; false if it doesn't decode to the block's length.
+    /// Reads and decodes a block. Returns false if it doesn't decode to the block's length.
     fn read_stored(&self, key: &str, location: &Location, content: &mut [u8]) -> Result<bool> {
         let store = self.repository.store();
         match location.codec {
-            // A location is checked: raw blocks are stored in their own length.
+            // `locate` checked the location: a raw block's stored length is its own length.
             Codec::Raw => store.read_at(key, location.offset_bytes, content)?,
             codec => {
                 let mut stored = vec![0; location.stored_bytes as usize];

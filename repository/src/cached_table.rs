@@ -12,12 +12,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many decoded chunks of each table are kept: 11 MiB for both tables, with chunks as we write them.
+/// The number of decoded chunks of each table that are cached: 11 MiB for both tables, with chunks as Septet writes
+/// them.
 const CHUNKS_KEPT_MAX: usize = 16;
-/// How many chunks a miss reads: 64 GiB of a volume in blocks of 1 MiB.
+/// The number of chunks that a miss reads: 64 GiB of a volume in blocks of 1 MiB.
 const CHUNKS_READ: usize = 4;
 
-/// A table and its chunks used last, the newest in front.
+/// A table and its most recently used chunks, the newest first.
 pub(crate) struct CachedTable {
     origin: Origin,
     chunks: Mutex<VecDeque<Arc<Chunk>>>,
@@ -25,32 +26,32 @@ pub(crate) struct CachedTable {
     reading: Mutex<()>,
 }
 
-/// Where a table's chunks are.
+/// The source of a table's chunks.
 pub(crate) enum Origin {
-    /// In the store.
+    /// An object in the store.
     Object(Box<Table>),
-    /// In memory: checksums that were made anew.
+    /// Rebuilt checksums in memory.
     Checksums(Entries<32>),
-    /// In memory: a map that was made anew.
+    /// A rebuilt map in memory.
     Map(Entries<12>),
 }
 
-/// A chunk's entries; packed in `content`, unless they are all zero.
+/// A chunk's entries, packed in `content`. `content` is `None` if they are all zero.
 pub(crate) struct Chunk {
-    /// Which entries.
+    /// The numbers of its entries.
     pub(crate) entries: Range<u64>,
     entry_bytes: usize,
     content: Option<Vec<u8>>,
 }
 
 impl Chunk {
-    /// The packed entry, if it isn't zero for want of a chunk.
+    /// The packed entry; `None` if it is zero because the chunk is absent.
     fn entry(&self, entry: u64) -> Option<&[u8]> {
         let at = usize::try_from(entry.checked_sub(self.entries.start)?).ok()?.checked_mul(self.entry_bytes)?;
         self.content.as_ref()?.get(at..at + self.entry_bytes)
     }
 
-    /// For each entry from `first` on, whether it isn't zero.
+    /// For each entry from `first` on: whether it is not zero.
     pub(crate) fn stored_from(&self, first: u64) -> impl Iterator<Item = bool> {
         (first..self.entries.end)
             .map(|entry| self.entry(entry).is_some_and(|packed| packed.iter().any(|byte| *byte != 0)))
@@ -58,7 +59,7 @@ impl Chunk {
 }
 
 impl Origin {
-    /// The chunk that has this entry, and some that follow it.
+    /// The chunk with this entry, and some of the following chunks.
     fn chunks(&self, entry: u64) -> Result<(Chunk, Vec<Chunk>)> {
         let ((entries, content), entry_bytes) = match self {
             Self::Object(table) => return read_ahead(table, entry),
@@ -77,7 +78,7 @@ fn read_ahead(table: &Table, entry: u64) -> Result<(Chunk, Vec<Chunk>)> {
         return Ok((chunk(number, None), Vec::new()));
     }
     let read = table.read_ahead(number..directory.chunks(), CHUNKS_READ);
-    // What is damaged may be a chunk that nobody has asked for yet.
+    // The damaged chunk may be one that no caller has asked for yet.
     let read = read.or_else(|_| table.read_ahead(number..number + 1, 1))?;
     let mut chunks = read.into_iter().map(|(first, content)| chunk(directory.chunk_of(first), Some(content)));
     match chunks.next() {
@@ -99,13 +100,13 @@ impl CachedTable {
         CachedTable { origin, chunks: Mutex::default(), reading: Mutex::default() }
     }
 
-    /// One packed entry.
+    /// Returns one packed entry.
     pub(crate) fn entry<const BYTES: usize>(&self, entry: u64) -> Result<[u8; BYTES]> {
         let chunk = self.chunk_of(entry)?;
         Ok(chunk.entry(entry).and_then(|packed| packed.try_into().ok()).unwrap_or([0; BYTES]))
     }
 
-    /// The chunk that has this entry.
+    /// Returns the chunk with this entry.
     pub(crate) fn chunk_of(&self, entry: u64) -> Result<Arc<Chunk>> {
         if let Some(chunk) = self.kept(entry) {
             return Ok(chunk);

@@ -10,33 +10,33 @@ use crate::{Repository, RepositoryError, Result};
 use septet_format::{BackupId, FormatError, MANIFEST_BYTES_MAX, Manifest, Record, VolumeName, keys};
 use septet_store::StoreErrorKind;
 
-/// How many volumes are looked at at a time: 1,000 volumes of one backup each take 16 round trips.
+/// The number of volumes that are read at a time: 1,000 volumes of one backup each take 16 round trips.
 const VOLUMES_AT_ONCE: usize = 128;
-/// About how many manifests of several volumes are in memory at a time.
+/// The approximate limit of manifests from several volumes in memory at a time.
 const MANIFESTS_MAX: usize = 1024;
 
 /// The backups of one volume.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Those that can be read, oldest first.
+    /// The readable backups, oldest first.
     pub manifests: Vec<Manifest>,
-    /// Those of which a generation that may be the newest can't be read, and why. Where an older one is a manifest that
-    /// can be read, the backup is among [`manifests`](Self::manifests), too.
+    /// The backups with an unreadable generation that may be the newest, and the error. If an older generation is a
+    /// readable manifest, the backup is also among [`manifests`](Self::manifests).
     pub damaged: Vec<(BackupId, RepositoryError)>,
 }
 
-/// What the name of a backup says.
+/// The meaning of a backup's name.
 enum Meant {
-    /// The newest one of a volume.
+    /// The newest backup of a volume.
     Newest(VolumeName),
-    /// The one of this id in a volume.
+    /// The backup with this id in a volume.
     One(VolumeName, BackupId),
-    /// The only one of this id in any volume.
+    /// The only backup with this id in any volume.
     Anywhere(BackupId),
 }
 
 impl Listing {
-    /// What the volume's next backup is numbered.
+    /// The sequence number of the volume's next backup.
     pub fn next_sequence(&self) -> u64 {
         self.manifests.last().map_or(1, |newest| newest.sequence.saturating_add(1))
     }
@@ -48,7 +48,7 @@ impl Listing {
     }
 
     fn add(&mut self, backup: &BackupId, (found, errors): (Top, Vec<(u32, RepositoryError)>)) {
-        // A damaged generation above a tombstone may have been a tombstone, too.
+        // The damaged generation above a tombstone may itself have been a tombstone.
         self.damaged.extend(errors.into_iter().next().map(|(_, error)| (backup.clone(), error)));
         if let Top::Manifest(manifest) = found {
             self.manifests.push(*manifest);
@@ -61,13 +61,13 @@ impl Listing {
 }
 
 impl Repository {
-    /// The volumes that have objects, sorted by name.
+    /// The volumes with objects, sorted by name.
     pub fn volumes(&self) -> Result<Vec<VolumeName>> {
         let names = self.store().list_children("")?;
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The backups of some volumes, in their order. Several volumes are looked at at a time.
+    /// Calls `found` with the backups of each volume, in the given order. Several volumes are read at a time.
     pub fn each_listing(&self, volumes: &[VolumeName], mut found: impl FnMut(&VolumeName, Listing)) -> Result<()> {
         for volumes in volumes.chunks(VOLUMES_AT_ONCE) {
             let contents = parallel(VOLUMES_AT_ONCE, volumes, |volume| Contents::of_volume(self, volume));
@@ -84,19 +84,19 @@ impl Repository {
         Ok(())
     }
 
-    /// All backups of a volume; none if there is no such volume.
+    /// All backups of a volume; none if the volume does not exist.
     pub fn backups(&self, volume: &VolumeName) -> Result<Listing> {
         self.backups_in(volume, &Contents::of_volume(self, volume)?)
     }
 
-    /// The backups that a listing of the volume shows.
+    /// The backups that a listing of the volume contains.
     pub(crate) fn backups_in(&self, volume: &VolumeName, contents: &Contents) -> Result<Listing> {
         let mut listing = Listing::default();
         self.add_backups(volume, contents, &mut listing)?;
         Ok(listing)
     }
 
-    /// Adds those backups of a volume that aren't in the listing yet.
+    /// Adds the backups of a volume that are not in `listing` yet.
     pub(crate) fn add_backups(&self, volume: &VolumeName, contents: &Contents, listing: &mut Listing) -> Result<()> {
         let new = contents.backups.iter().filter(|(id, under)| !under.generations.is_empty() && !listing.has(id));
         let new: Vec<_> = new.collect();
@@ -108,7 +108,7 @@ impl Repository {
         Ok(())
     }
 
-    /// The backups of several volumes, all read at once.
+    /// The backups of several volumes, all read at the same time.
     fn listings(&self, volumes: &[(&VolumeName, &Contents)]) -> Result<Vec<Listing>> {
         let mut all = Vec::new();
         for (at, (volume, contents)) in volumes.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Repository {
         Ok(listings)
     }
 
-    /// Reads one manifest; it must be this repository's, this volume's and this backup's.
+    /// Reads one manifest. It must belong to this repository, this volume and this backup.
     pub fn manifest(&self, volume: &VolumeName, backup: &BackupId) -> Result<Manifest> {
         self.manifest_under(volume, backup, &Under::list(self, volume, backup)?)
     }
@@ -134,7 +134,7 @@ impl Repository {
         parallel(READS_AT_ONCE, backups, |backup| self.manifest(volume, backup))
     }
 
-    /// The same where what lies under the id has just been listed.
+    /// Like `manifest`, for an id whose objects have just been listed.
     pub(crate) fn manifest_under(&self, volume: &VolumeName, backup: &BackupId, under: &Under) -> Result<Manifest> {
         match tombstone::top(self, volume, backup, under)? {
             (Top::Manifest(manifest), _) => Ok(*manifest),
@@ -145,8 +145,8 @@ impl Repository {
         }
     }
 
-    /// Reads one generation of a backup's manifest, or the tombstone in its place; it must be this
-    /// repository's, this volume's and this backup's. `None` if the key is free.
+    /// Reads one generation of a backup's manifest, or the tombstone in its place. It must belong to this repository,
+    /// this volume and this backup. `None` if the key is free.
     pub(crate) fn record(&self, volume: &VolumeName, backup: &BackupId, generation: u32) -> Result<Option<Record>> {
         let key = keys::manifest(volume, backup, generation);
         let bytes = match self.store().get(&key, MANIFEST_BYTES_MAX as u64) {
@@ -163,12 +163,12 @@ impl Repository {
         Ok(Some(record))
     }
 
-    /// The volume's newest backup that can be read.
+    /// The volume's newest readable backup.
     pub fn newest(&self, volume: &VolumeName) -> Result<Option<Manifest>> {
         Ok(self.backups(volume)?.manifests.pop())
     }
 
-    /// The backup that is meant by an id, by `VOLUME/ID` or by `VOLUME@latest`.
+    /// Finds a backup by its id, by `VOLUME/ID` or by `VOLUME@latest`.
     pub fn find(&self, spec: &str) -> Result<Manifest> {
         match self.meant(spec)? {
             Meant::Newest(volume) => self.newest(&volume)?.ok_or_else(|| self.unknown(spec)),
@@ -180,7 +180,7 @@ impl Repository {
         }
     }
 
-    /// The same without the need that the backup's manifest can be read.
+    /// Like `find`, but the backup's manifest need not be readable.
     pub fn resolve(&self, spec: &str) -> Result<(VolumeName, BackupId)> {
         match self.meant(spec)? {
             Meant::Newest(_) => self.find(spec).map(|manifest| (manifest.volume, manifest.backup)),
@@ -190,7 +190,7 @@ impl Repository {
         }
     }
 
-    /// The same for several names.
+    /// Like `resolve`, for several names.
     pub fn resolve_all(&self, specs: &[String]) -> Result<Vec<(VolumeName, BackupId)>> {
         parallel(READS_AT_ONCE, specs, |spec| self.resolve(spec)).into_iter().collect()
     }
@@ -241,7 +241,7 @@ impl Repository {
     }
 }
 
-/// How many volumes, at least one, together have no more backups than are read at a time.
+/// How many of the first volumes have together no more backups than are read at a time; at least one volume.
 fn whole_volumes(volumes: &[(&VolumeName, &Contents)]) -> usize {
     let mut backups = 0;
     let fit = volumes.iter().take_while(|(_, contents)| {

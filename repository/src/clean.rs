@@ -4,16 +4,16 @@ use septet_format::{BackupId, VolumeName};
 
 use crate::{Repository, Result, pending, reclaim};
 
-/// What a cleaning found in a volume.
+/// The result of cleaning a volume.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// The backups whose runs died before they were whole.
+    /// The backups whose runs died before they committed.
     pub interrupted: Vec<BackupId>,
-    /// The other objects that nothing needed.
+    /// The other objects that no backup needed.
     pub objects: Vec<String>,
 }
 
-/// Cleans one volume. Safe beside backups and deletions, as [`reclaim`] explains.
+/// Cleans one volume. It is safe to run beside backups and deletions, as [`reclaim`] explains.
 pub fn clean(repository: &Repository, volume: &VolumeName) -> Result<Cleaned> {
     let interrupted = pending::sweep(repository, volume, &repository.view(volume)?, None)?;
     let objects = reclaim::run(repository, volume, &[])?;

@@ -7,28 +7,28 @@ use crate::{Repository, RepositoryError, Result, pending, resume};
 use septet_format::{Manifest, Pending, Record, keys};
 use septet_store::ObjectInfo;
 
-/// What a run that failed has left.
+/// What a failed run left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It had committed before it failed: the backup is whole.
+    /// The whole backup: the run committed before it failed.
     Whole,
     /// Nothing.
     Nothing,
-    /// Finished segments, so many with so many bytes: the next run goes on with them.
+    /// Finished segments, from which the next run resumes.
     Segments {
-        /// How many.
+        /// Their number.
         count: usize,
-        /// Their lengths together.
+        /// Their total length.
         bytes: u64,
     },
-    /// What another run works with: it took this one for dead.
+    /// An unfinished backup that another run has taken over, because it considered this run dead.
     TakenOver,
 }
 
-/// Ends a run whose backup is committed: what its manifest does not name goes, and then its markers.
+/// Ends a run whose backup is committed. Removes what its manifest does not name, and then its markers.
 ///
-/// The commit has succeeded, so nobody had ended this attempt before it, and nobody can any more. `Deleted` if
-/// somebody has deleted the backup since.
+/// The commit has succeeded, so no other run had ended this attempt before, and none can end it later. `Deleted` if the
+/// backup has been deleted since.
 pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
     let Pending { volume, backup, attempt, .. } = marker;
     let read = || repository.record(volume, backup, *attempt);
@@ -51,7 +51,7 @@ pub fn finish(repository: &Repository, marker: &Pending) -> Result<Manifest> {
     }
 }
 
-/// Ends a run that failed: what it has left goes, unless it is to be `kept` and is worth going on with.
+/// Ends a failed run. Removes what it stored, unless `kept` is set and there are segments from which a run can resume.
 pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<Left> {
     let Pending { volume, backup, attempt, .. } = marker;
     let prefix = keys::backup_prefix(volume, backup);
@@ -74,14 +74,14 @@ pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<
         Ended::TakenOver | Ended::Exists => return Ok(Left::TakenOver),
         Ended::Abandoned => store.abort_unfinished(&prefix)?,
     };
-    // Nobody else needs what lies under this id, for there was nothing under it when its first attempt began.
+    // No other backup needs the objects under this id: there were none when its first attempt began.
     let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
     store.delete(&segments.chain(under.tables.iter().cloned()).collect::<Vec<_>>())?;
     pending::remove(repository, marker)?;
     Ok(Left::Nothing)
 }
 
-/// Whether this very attempt has committed. What can't be read may be its manifest.
+/// Whether this attempt has committed. An unreadable object may be its manifest.
 fn has_committed(repository: &Repository, marker: &Pending, under: &Under) -> Result<bool> {
     if !under.generations.contains(&marker.attempt) {
         return Ok(false);
@@ -92,7 +92,7 @@ fn has_committed(repository: &Repository, marker: &Pending, under: &Under) -> Re
     }
 }
 
-/// Ends the attempt. A run that has ended and has no tables has not sent its manifest either, and needs no tombstone.
+/// Ends the attempt. A run that has ended and has no tables has not sent its manifest either, so it needs no tombstone.
 fn end(repository: &Repository, marker: &Pending, under: &Under) -> Result<Ended> {
     let Pending { volume, backup, attempt, .. } = marker;
     let is_own =

@@ -6,19 +6,19 @@ use septet_format::{BackupId, VolumeName};
 use septet_store::ObjectInfo;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The objects of a volume, as one listing shows them.
+/// The objects of a volume, as one listing contains them.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// All objects, foreign ones included.
+    /// All objects, including foreign ones.
     pub(crate) objects: Vec<ObjectInfo>,
-    /// What lies under each id.
+    /// The objects under each id.
     pub(crate) backups: BTreeMap<BackupId, Under>,
 }
 
-/// What lies under one id.
+/// The objects under one id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Under {
-    /// The generations under which there is a manifest or a tombstone.
+    /// The generations that have a manifest or a tombstone.
     pub(crate) generations: BTreeSet<u32>,
     /// The attempts that have a marker.
     pub(crate) attempts: BTreeSet<u32>,
@@ -29,12 +29,12 @@ pub(crate) struct Under {
 }
 
 impl Contents {
-    /// Lists a volume: one request for a thousand objects.
+    /// Lists a volume: one request per thousand objects.
     pub(crate) fn of_volume(repository: &Repository, volume: &VolumeName) -> Result<Self> {
         Ok(Self::new(repository.store().list(&keys::volume_prefix(volume))?))
     }
 
-    /// Sorts what a listing has shown.
+    /// Groups the objects of a listing.
     pub(crate) fn new(objects: Vec<ObjectInfo>) -> Self {
         let mut backups: BTreeMap<BackupId, Under> = BTreeMap::new();
         for object in &objects {
@@ -59,14 +59,14 @@ impl Contents {
 }
 
 impl Under {
-    /// Lists what lies under one id.
+    /// Lists the objects under one id.
     pub(crate) fn list(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Self> {
         let objects = repository.store().list(&keys::backup_prefix(volume, backup))?;
         Ok(Contents::new(objects).backups.remove(backup).unwrap_or_default())
     }
 
-    /// Whether the key of this generation or of a higher one is occupied: then the attempt of that number can't
-    /// go on, since it has committed, was taken over, or was given up.
+    /// Whether the key of this generation or of a higher one is occupied. Then the attempt with that number can't
+    /// continue: it has committed, was taken over, or was given up.
     pub(crate) fn is_closed(&self, attempt: u32) -> bool {
         self.generations.last().is_some_and(|generation| *generation >= attempt)
     }

@@ -11,20 +11,20 @@ use std::ops::Range;
 
 const CHUNK_ENTRIES: u64 = TABLE_CHUNK_ENTRIES as u64;
 
-/// The packed entries of one table, `BYTES` each; those that were never set are zero.
+/// The packed entries of one table, `BYTES` each. Entries that were never set are zero.
 pub(crate) struct Entries<const BYTES: usize> {
     count: u64,
     chunks: Vec<Option<Box<[[u8; BYTES]]>>>,
 }
 
 impl<const BYTES: usize> Entries<BYTES> {
-    /// A table of `count` entries that are all zero; `count` is a geometry's, so at most 2³².
+    /// A table of `count` entries that are all zero. `count` comes from a geometry, so it is at most 2³².
     pub(crate) fn new(count: u64) -> Self {
         let chunks = usize::try_from(count.div_ceil(CHUNK_ENTRIES)).unwrap_or(0);
         Entries { count, chunks: vec![None; chunks] }
     }
 
-    /// Reads a backup's table, and holds it against the manifest.
+    /// Reads a backup's table and checks it against the manifest.
     pub(crate) fn load(repository: &Repository, manifest: &Manifest, kind: TableKind) -> Result<Self> {
         let mut entries = Self::new(blocks(repository, manifest)?);
         Table::open(repository, manifest, kind)?.stream(|first, packed| {
@@ -34,7 +34,7 @@ impl<const BYTES: usize> Entries<BYTES> {
         Ok(entries)
     }
 
-    /// Sets the entries from `first` on. A table's chunks may have another length than ours.
+    /// Sets the entries from `first` on. The table's chunks may have another length than the chunks in memory.
     fn copy(&mut self, mut first: u64, mut packed: &[[u8; BYTES]]) {
         while !packed.is_empty() && first < self.count {
             let here = packed.len().min(within_chunk(CHUNK_ENTRIES - 1) + 1 - within_chunk(first));
@@ -50,7 +50,7 @@ impl<const BYTES: usize> Entries<BYTES> {
         }
     }
 
-    /// How many entries the chunk that has this one holds.
+    /// The number of entries in the chunk with this entry.
     fn chunk_len(&self, entry: u64) -> usize {
         let left = self.count.saturating_sub(entry - entry % CHUNK_ENTRIES);
         usize::try_from(left.min(CHUNK_ENTRIES)).unwrap_or(0)
@@ -63,7 +63,7 @@ impl<const BYTES: usize> Entries<BYTES> {
         chunk.and_then(|chunk| chunk.get(within_chunk(entry))).copied().unwrap_or([0; BYTES])
     }
 
-    /// Sets one entry; beyond the table's end there is none to set.
+    /// Sets one entry. Does nothing beyond the table's end.
     pub(crate) fn set(&mut self, entry: u64, packed: [u8; BYTES]) {
         let len = self.chunk_len(entry);
         let Some(chunk) = self.chunk_mut(entry) else { return };
@@ -73,14 +73,14 @@ impl<const BYTES: usize> Entries<BYTES> {
         }
     }
 
-    /// The numbers of the entries that aren't zero, in order, and what they are.
+    /// The entries that are not zero, with their numbers, in order.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (u64, &[u8; BYTES])> {
         let chunks = (0u64..).step_by(TABLE_CHUNK_ENTRIES as usize).zip(&self.chunks);
         let entries = chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().flatten()));
         entries.filter(|(_, packed)| **packed != [0; BYTES])
     }
 
-    /// The packed entries of the chunk that has this one, and which they are; none if all are zero.
+    /// The range and the packed entries of the chunk with this entry; no entries if all are zero.
     pub(crate) fn chunk(&self, entry: u64) -> (Range<u64>, Option<&[u8]>) {
         let first = entry - entry % CHUNK_ENTRIES;
         let chunk = usize::try_from(entry / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
@@ -88,7 +88,7 @@ impl<const BYTES: usize> Entries<BYTES> {
         (first..(first + CHUNK_ENTRIES).min(self.count), packed)
     }
 
-    /// The least that the object can have: header and directory.
+    /// The minimum length of the object: header and directory.
     pub(crate) fn object_bytes_min(&self) -> u64 {
         (TABLE_HEADER_BYTES + self.chunks.len() * table_chunk::BYTES) as u64
     }
@@ -99,7 +99,7 @@ impl<const BYTES: usize> Entries<BYTES> {
         encode_table(entry_bytes, self.count, |first, memory| {
             let chunk = usize::try_from(first / CHUNK_ENTRIES).ok().and_then(|chunk| self.chunks.get(chunk));
             if let Some(chunk) = chunk.and_then(Option::as_ref) {
-                // Both have the entries from `first` to the chunk's or the table's end.
+                // Both slices contain the entries from `first` to the end of the chunk or the table.
                 memory.copy_from_slice(chunk.as_flattened());
             }
             Ok(())
@@ -111,7 +111,7 @@ impl<const BYTES: usize> Entries<BYTES> {
     }
 }
 
-/// How many blocks the backup's volume has.
+/// The number of blocks of the backup's volume.
 fn blocks(repository: &Repository, manifest: &Manifest) -> Result<u64> {
     Ok(manifest.geometry().map_err(|cause| repository.object_error(&manifest.key(), cause))?.blocks())
 }

@@ -3,20 +3,20 @@
 use septet_format::{BackupId, FormatError, VolumeName};
 use septet_store::{StoreError, StoreErrorKind};
 
-/// Why a repository could not do what was asked.
+/// Why an operation on a repository failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// The store failed.
+    /// The store returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An object is there, but damaged, of a newer format, or another one's.
+    /// An object exists, but is damaged, has a newer format, or belongs to something else.
     #[error("{key:?} in {url}: {cause}")]
     Object {
         /// The repository.
         url: String,
         /// The object.
         key: String,
-        /// What is wrong with it.
+        /// The cause.
         cause: FormatError,
     },
     /// There is no repository at this place.
@@ -24,16 +24,16 @@ pub enum RepositoryError {
     NotARepository {
         /// The place.
         url: String,
-        /// What is there, or what to do.
+        /// What is there instead, or what to do.
         why: &'static str,
     },
-    /// A volume name, a backup id, or what should name a backup, is not one.
+    /// The text is not a valid volume name, backup id or name of a backup.
     #[error("{0}")]
     InvalidName(String),
-    /// No backup answers to this name.
+    /// No backup has this name.
     #[error("there is no backup {name} in {url}: `septet list` shows those that there are")]
     UnknownBackup {
-        /// As it was asked for.
+        /// The name as it was requested.
         name: String,
         /// The repository.
         url: String,
@@ -46,31 +46,31 @@ pub enum RepositoryError {
         /// The volumes.
         volumes: Vec<VolumeName>,
     },
-    /// The id is taken, be it that other backups still need what a deleted one has left.
+    /// The id is in use, possibly because other backups still need objects of a deleted backup with this id.
     #[error("backup {volume}/{backup} {why}: choose another id")]
     BackupExists {
         /// The volume.
         volume: VolumeName,
         /// The backup.
         backup: BackupId,
-        /// How the id is taken.
+        /// How the id is used.
         why: &'static str,
     },
-    /// Another run is making a backup of this id, or has died over it.
+    /// Another run is making a backup of this id, or died while it made one.
     #[error(
         "backup {backup} is being made by process {pid} on {host} since {created}: wait for it, or choose another id"
     )]
     Pending {
         /// The backup.
         backup: BackupId,
-        /// Where the other run is.
+        /// The host of the other run.
         host: String,
-        /// Its supervisor.
+        /// The process id of its supervisor.
         pid: u32,
-        /// When it began.
+        /// When the other run began.
         created: jiff::Timestamp,
     },
-    /// The backup to build upon was deleted in the meantime.
+    /// The parent backup was deleted in the meantime.
     #[error("the parent backup {volume}/{parent} has just been deleted: start again")]
     ParentGone {
         /// The volume.
@@ -78,7 +78,7 @@ pub enum RepositoryError {
         /// The parent.
         parent: BackupId,
     },
-    /// What an interrupted run had left, and was to be resumed, is gone.
+    /// The interrupted backup that was to be resumed no longer exists as such.
     #[error("what was left of backup {volume}/{backup} has just been cleared away, or finished: start again")]
     Withdrawn {
         /// The volume.
@@ -86,7 +86,7 @@ pub enum RepositoryError {
         /// The backup.
         backup: BackupId,
     },
-    /// Somebody deleted the backup by force before its run had ended.
+    /// The backup was deleted by force before its run had ended.
     #[error("backup {volume}/{backup} was deleted while it was being made")]
     Deleted {
         /// The volume.
@@ -94,19 +94,19 @@ pub enum RepositoryError {
         /// The backup.
         backup: BackupId,
     },
-    /// Another run has taken this one for dead, and goes on with its work.
+    /// Another run considered this one dead and took its backup over.
     #[error("process {pid} on {host} took this run for dead, and goes on with backup {volume}/{backup}")]
     TakenOver {
         /// The volume.
         volume: VolumeName,
         /// The backup.
         backup: BackupId,
-        /// Where the other run is.
+        /// The host of the other run.
         host: String,
-        /// Its supervisor.
+        /// The process id of its supervisor.
         pid: u32,
     },
-    /// There are as many attempts or generations as there can be.
+    /// The backup has reached the maximum number of attempts or generations.
     #[error("backup {volume}/{backup} has no room for another attempt: make a new one")]
     TooManyAttempts {
         /// The volume.
@@ -114,7 +114,7 @@ pub enum RepositoryError {
         /// The backup.
         backup: BackupId,
     },
-    /// What lies under the backup's id was never the same twice.
+    /// The objects under the backup's id changed between all looks at them.
     #[error("others keep changing backup {volume}/{backup}: try again later")]
     Busy {
         /// The volume.
@@ -122,7 +122,7 @@ pub enum RepositoryError {
         /// The backup.
         backup: BackupId,
     },
-    /// What is left of a backup is not enough to make a lost table of it anew.
+    /// The remaining data of a backup is not enough to rebuild a lost table.
     #[error("cannot rebuild the {what} of {volume}/{backup}: {why}; nothing was written")]
     NotRebuilt {
         /// Which of its tables.
@@ -136,16 +136,16 @@ pub enum RepositoryError {
     },
 }
 
-/// A result whose error is a [`RepositoryError`].
+/// A result with a [`RepositoryError`].
 pub type Result<T, E = RepositoryError> = std::result::Result<T, E>;
 
 impl RepositoryError {
-    /// Whether the store has no more room.
+    /// Whether the store is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind() == StoreErrorKind::NoSpace)
     }
 
-    /// Whether an object that should be there and whole isn't.
+    /// Whether an object that should exist is missing or damaged.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Object { cause, .. } => cause.is_damage(),

@@ -8,32 +8,32 @@ use septet_store::{Access, PartRules, Store, Upload};
 
 use crate::{Repository, Result};
 
-/// Where the segments of a backup that is being made go. To open it reads nothing: whoever started the run has opened
-/// the repository.
+/// Writes the segments of a backup that is being made. Opening it reads nothing, because the process that started the
+/// run has already opened the repository.
 pub struct SegmentSink(Arc<dyn Store>);
 
 impl SegmentSink {
-    /// Opens the repository's place by path or URL.
+    /// Opens the repository's store by path or URL.
     pub fn open(url: &str) -> Result<Self> {
         Ok(Self(septet_store::open(url, Access::Existing)?))
     }
 
-    /// How its store would like segments to be cut.
+    /// The store's rules for the sizes of parts.
     pub fn part_rules(&self) -> PartRules {
         self.0.part_rules()
     }
 
-    /// Begins a segment.
+    /// Starts a segment.
     pub fn new_segment(&self, volume: &VolumeName, backup: &BackupId, number: u32) -> Result<SegmentUpload> {
         Ok(SegmentUpload(self.0.upload(&keys::segment(volume, backup, number))?))
     }
 }
 
-/// A segment on its way into the repository, in parts; dropped unfinished, it leaves nothing.
+/// The upload of a segment in parts. If it is dropped unfinished, nothing is left.
 pub struct SegmentUpload(Box<dyn Upload>);
 
 impl SegmentUpload {
-    /// Part `number` (0, 1, 2 …) holds the bytes from `offset_bytes` on; see [`Upload::put_part`].
+    /// Writes part `number` (0, 1, 2 …) with the bytes from `offset_bytes` on; see [`Upload::put_part`].
     pub fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<()> {
         Ok(self.0.put_part(number, offset_bytes, body)?)
     }
@@ -45,29 +45,30 @@ impl SegmentUpload {
 }
 
 impl Repository {
-    /// Where it is, as [`open`](Self::open) takes it; holds no secrets.
+    /// The repository's place, in a form that [`open`](Self::open) accepts. It contains no secrets.
     pub fn url(&self) -> String {
         self.store().url()
     }
 
-    /// `url`, under which this repository was opened, with what an agent that writes to it need not ask the server again.
+    /// Adds settings to `url`, under which this repository was opened, so that an agent that writes need not ask the
+    /// server for them again.
     pub fn url_for_writers(&self, url: &str) -> Result<String> {
         let plain = self.store().url();
         let full = self.store().url_for_writers()?;
         Ok(if full == plain { url.to_owned() } else { full })
     }
 
-    /// How its store would like segments to be cut and read.
+    /// The store's rules for the sizes of parts and reads.
     pub fn part_rules(&self) -> PartRules {
         self.store().part_rules()
     }
 
-    /// What a user should know of how uploads are guarded on their way; none if all is well.
+    /// A note for the user about the protection of uploads in transit; none if there is nothing to note.
     pub fn upload_note(&self) -> Result<Option<String>> {
         Ok(self.store().note()?)
     }
 
-    /// Fills `into` from a segment's bytes, from `offset_bytes` on. They are not proven by this.
+    /// Fills `into` with a segment's bytes from `offset_bytes` on. They are not verified here.
     pub fn read_segment(
         &self,
         (volume, backup, number): (&VolumeName, &BackupId, u32),
@@ -77,7 +78,7 @@ impl Repository {
         Ok(self.store().read_at(&keys::segment(volume, backup, number), offset_bytes, into)?)
     }
 
-    /// Removes objects that a [plan](crate::reclaim::plan) has found to be garbage.
+    /// Removes objects that a [plan](crate::reclaim::plan) found to be garbage.
     pub fn delete_garbage(&self, keys: &[String]) -> Result<()> {
         Ok(self.store().delete(keys)?)
     }

@@ -6,10 +6,10 @@ use crate::table::{Table, read_front};
 use crate::{BlockIndex, Repository, RepositoryError, Result, TableKind};
 use septet_format::{BackupRef, Manifest, Record, VolumeName};
 
-/// A backup's manifest, and its tables as far as they could be opened.
+/// A backup's manifest, and the tables that could be opened.
 pub struct OpenedBackup {
     repository: Repository,
-    /// What was read of the manifest.
+    /// The manifest.
     pub manifest: Manifest,
     checksums: Result<Table>,
     map: Result<Table>,
@@ -36,14 +36,14 @@ impl Repository {
 }
 
 impl OpenedBackup {
-    /// Where each block lies. Fails if one of the tables could not be opened.
+    /// Returns the index of the blocks. Fails if one of the tables could not be opened.
     pub fn into_index(self) -> Result<BlockIndex> {
         let (checksums, map) = (CachedTable::of(self.checksums?), CachedTable::of(self.map?));
         BlockIndex::with_tables(&self.repository, self.manifest, checksums, map)
     }
 
-    /// Reads both tables at the same time: each function gets the first entry and the packed entries of each chunk that
-    /// isn't all zero, in order, after the chunk was proven. Gives the manifest.
+    /// Reads both tables at the same time and returns the manifest. After a chunk is verified, each function gets its
+    /// first entry's number and its packed entries, in order. Chunks that are all zero are skipped.
     pub fn load<E: From<RepositoryError> + Send>(
         self,
         checksums: impl FnMut(u64, &[u8]) -> Result<(), E> + Send,

@@ -3,11 +3,12 @@
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
-/// Applies `work` to each of `items` on up to `threads` threads; the results are in the items' order.
+/// Applies `work` to each of `items` on up to `threads` threads. The results are in the order of the items.
 ///
-/// The pool lasts for the call only: an agent enters its sandbox while it has one thread, and keeps none that
-/// it does not use. This thread does the work where no other can be had, and where it is one of such a pool itself:
-/// while it waited for an inner pool, rayon would let it begin further items of the outer one, without a limit.
+/// The pool lasts only for the call: an agent enters its sandbox while it has one thread, and keeps no unused threads.
+/// The calling thread does the work itself if no other thread can be started, or if it already belongs to such a pool.
+/// Otherwise, while it waited for an inner pool, rayon would let it begin further items of the outer one, without a
+/// limit.
 pub(crate) fn parallel<I, T>(threads: usize, items: &[I], work: impl Fn(&I) -> T + Send + Sync) -> Vec<T>
 where
     I: Sync,
@@ -16,13 +17,13 @@ where
     let threads = if rayon::current_thread_index().is_some() { 1 } else { threads.min(items.len()) };
     let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
     match pool {
-        // One item a job: rayon's own choice of pieces is for work that takes no time.
+        // One item per job: rayon's own splitting is meant for short items of work.
         Some(Ok(pool)) => pool.install(|| items.par_iter().with_max_len(1).map(work).collect()),
         _ => items.iter().map(work).collect(),
     }
 }
 
-/// Does both at the same time: a request each takes the time of one.
+/// Runs both at the same time: two requests take the time of one.
 pub(crate) fn both<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
         let first = scope.spawn(first);

@@ -30,13 +30,13 @@ use septet_store::StoreErrorKind;
 /// The markers of one volume.
 #[derive(Debug, Default)]
 pub struct Markers {
-    /// Those that can be read, of each backup the last.
+    /// The last readable marker of each backup.
     pub pending: Vec<Pending>,
-    /// The backups whose markers can't, and why.
+    /// The backups with unreadable markers, and the errors.
     pub unreadable: Vec<(BackupId, RepositoryError)>,
 }
 
-/// A marker, not written yet: `by` makes the first attempt at the backup, at the time `created`.
+/// Makes a marker without writing it: `by` makes the first attempt at the backup, at the time `created`.
 pub fn marker(
     repository: &Repository,
     by: Process,
@@ -59,20 +59,20 @@ pub fn marker(
     }
 }
 
-/// Writes the marker and only then looks: the id must be unused, and the parent must (still) be there. Gives the
-/// parent's manifest, which need not be read again if it still is the one that is `known`. After an error no marker of
-/// ours is left.
+/// Writes the marker and only then checks: the id must be unused, and the parent must (still) exist. Returns the
+/// parent's manifest, which is not read again if it still is `known`. After an error none of this run's markers is
+/// left.
 pub fn begin(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     create(repository, marker)?;
     check_begun(repository, marker, known).inspect_err(|_| {
-        // A marker that can't be removed now is found by `sweep` later.
+        // If the marker can't be removed now, `sweep` finds it later.
         let _ = remove_own(repository, marker);
     })
 }
 
-/// Goes on with the backup of a run that is taken for dead: `marker` is that run's successor. That run can't commit
-/// any more, and what it was uploading is given up. The same promises as of [`begin`]; `Withdrawn` if that run has
-/// committed, or somebody else has ended it meanwhile.
+/// Resumes the backup of a run that is considered dead. `marker` is the successor of that run's marker. That run can't
+/// commit any more, and its unfinished uploads are aborted. The guarantees of [`begin`] hold too. `Withdrawn` if that
+/// run has committed, or another run has ended it meanwhile.
 pub fn resume(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     create(repository, marker)?;
     check_resumed(repository, marker, known).inspect_err(|_| {
@@ -80,8 +80,8 @@ pub fn resume(repository: &Repository, marker: &Pending, known: Option<&Manifest
     })
 }
 
-/// The same where nothing of what was stored is of use: it goes. The caller has ended the run before, its own, and
-/// `marker` is that run's successor.
+/// Like `resume`, but removes everything that was stored. The caller has ended its own previous attempt before.
+/// `marker` is the successor of that attempt's marker.
 pub fn start_over(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     let parent = resume(repository, marker, known)?;
     let Pending { volume, backup, .. } = marker;
@@ -91,7 +91,7 @@ pub fn start_over(repository: &Repository, marker: &Pending, known: Option<&Mani
     Ok(parent)
 }
 
-/// Writes the marker, unless there is one for this id: then the error says whose.
+/// Writes the marker, unless one exists for this id. Then the error names the process that wrote it.
 pub fn create(repository: &Repository, marker: &Pending) -> Result<()> {
     let Pending { volume, backup, .. } = marker;
     match repository.store().put_if_absent(&marker.key(), Bytes::from(marker.encode())) {
@@ -116,7 +116,7 @@ fn check_unused(repository: &Repository, marker: &Pending) -> Result<()> {
     if objects.iter().all(|object| object.key == marker.key()) {
         return Ok(());
     }
-    // Writing over what a deleted backup of this id has left would destroy the backups that need it.
+    // Overwriting the objects of a deleted backup with this id would destroy the backups that need them.
     let why = match repository.exists(volume, backup)? {
         true => "exists already",
         false => "was deleted, or never finished, and parts of it are still there",
@@ -124,7 +124,7 @@ fn check_unused(repository: &Repository, marker: &Pending) -> Result<()> {
     Err(RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why })
 }
 
-/// The parent first: an attempt that nobody goes on with must not be ended.
+/// Checks the parent first: an attempt must not be ended if no run resumes it.
 fn check_resumed(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     let Pending { volume, backup, attempt, .. } = marker;
     let withdrawn = || RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() };
@@ -136,8 +136,8 @@ fn check_resumed(repository: &Repository, marker: &Pending, known: Option<&Manif
     Ok(parent)
 }
 
-/// The manifest of the marker's parent. A manifest is never written over: if no higher generation is there than that of
-/// the one that is `known`, it still holds.
+/// Returns the manifest of the marker's parent. A manifest is never overwritten. So if no generation higher than that
+/// of `known` exists, `known` still holds.
 fn parent_of(repository: &Repository, marker: &Pending, known: Option<&Manifest>) -> Result<Option<Manifest>> {
     let Pending { volume, parent: Some(parent), .. } = marker else { return Ok(None) };
     let under = Under::list(repository, volume, parent)?;
@@ -156,7 +156,7 @@ fn parent_of(repository: &Repository, marker: &Pending, known: Option<&Manifest>
     Ok(Some(manifest))
 }
 
-/// Removes the marker, and those of the runs that it took over: the backup is committed, or nothing is left of it.
+/// Removes the marker, and those of the runs that it took over. The backup is committed, or nothing is left of it.
 pub fn remove(repository: &Repository, marker: &Pending) -> Result<()> {
     if marker.attempt == 0 {
         return remove_own(repository, marker);
@@ -172,14 +172,14 @@ fn remove_up_to(repository: &Repository, marker: &Pending, under: &Under) -> Res
     Ok(repository.store().delete(&keys)?)
 }
 
-/// Removes this marker alone.
+/// Removes only this marker.
 pub(crate) fn remove_own(repository: &Repository, marker: &Pending) -> Result<()> {
     Ok(repository.store().delete(&[marker.key()])?)
 }
 
-/// Fails unless this attempt may still commit, by one look at what lies under the backup's id; the error says who
-/// ended it. A run looks shortly before it commits. A tombstone that somebody puts after that look is there for a day,
-/// so a commit that is carried out later meets it.
+/// Fails unless this attempt may still commit, judged by one look at the objects under the backup's id. The error says
+/// which run ended it. A run checks this shortly before it commits. A tombstone that is put after this check stays for
+/// a day, so a commit that is carried out later finds it.
 pub fn check_current(repository: &Repository, volume: &VolumeName, backup: &BackupId, attempt: u32) -> Result<()> {
     let under = Under::list(repository, volume, backup)?;
     if under.attempts.last() == Some(&attempt) && !under.is_closed(attempt) {
@@ -188,7 +188,7 @@ pub fn check_current(repository: &Repository, volume: &VolumeName, backup: &Back
     Err(ended_by(repository, volume, backup, attempt, &under)?)
 }
 
-/// Who ended an attempt that can't commit, as far as that is known.
+/// Why an attempt can't commit, and which run ended it, if that is known.
 pub(crate) fn ended_by(
     repository: &Repository,
     volume: &VolumeName,
@@ -222,7 +222,7 @@ pub(crate) fn ended_by(
     Ok(RepositoryError::Deleted { volume, backup })
 }
 
-/// Reads the last marker of a backup, if there is one.
+/// Reads the last marker of a backup, if it has one.
 pub fn read(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Pending>> {
     let under = Under::list(repository, volume, backup)?;
     under.attempts.last().map_or(Ok(None), |last| read_one(repository, volume, backup, *last))
@@ -252,7 +252,7 @@ pub fn list(repository: &Repository, volume: &VolumeName) -> Result<Markers> {
 }
 
 impl Markers {
-    /// The last markers of all backups that a listing of the volume shows.
+    /// The last markers of all backups that a listing of the volume contains.
     pub(crate) fn in_listing(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Self> {
         let last = contents.backups.iter().filter_map(|(backup, under)| Some((backup, *under.attempts.last()?)));
         let last: Vec<_> = last.collect();
@@ -269,14 +269,14 @@ impl Markers {
     }
 }
 
-/// Whether the run that wrote the marker is known to have ended; what can't be known is false.
+/// Whether the run that wrote the marker is known to have ended. False if that can't be determined.
 pub fn is_dead(marker: &Pending) -> bool {
     process::is_gone(&marker.by, &process::current())
 }
 
-/// Removes what dead runs have left of a volume, but for what `spared` has, which is to be resumed; tells
-/// whose it was. Where the run had committed its backup, or others need what lies under its id, that stays.
-/// Tombstones that have served their time go as well.
+/// Removes what dead runs left of a volume, except for the backup `spared`, which is to be resumed. Returns the
+/// affected backups. If the run had committed its backup, or other backups need objects under its id, these objects
+/// stay. Expired tombstones are removed too.
 pub fn sweep(
     repository: &Repository,
     volume: &VolumeName,
@@ -290,8 +290,8 @@ pub fn sweep(
     Ok(swept)
 }
 
-/// Ends a backup in the making, whoever makes it, if there is one: what it has written so far goes as
-/// by [`sweep`]. Its run, should there still be one, fails when it commits.
+/// Ends an unfinished backup, whichever run makes it, and removes what is stored of it as [`sweep`] does. If its run is
+/// still alive, it fails when it commits.
 pub fn discard(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<()> {
     for _ in 0..LOOKS_MAX {
         let contents = Contents::new(repository.store().list(&keys::backup_prefix(volume, backup))?);
@@ -304,9 +304,9 @@ pub fn discard(repository: &Repository, volume: &VolumeName, backup: &BackupId) 
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// Ends attempts and removes what they have left. The tombstones come first and the markers last: while a marker is
-/// there, the next sweep finds what is left. `contents` has to be seen before the markers were read. Gives those that
-/// nobody has taken over meanwhile.
+/// Ends attempts and removes what they left. The tombstones come first and the markers last: while a marker exists, the
+/// next sweep finds what is left. `contents` must have been listed before the markers were read. Returns the backups
+/// that no other run has taken over meanwhile.
 fn clear_away(
     repository: &Repository,
     volume: &VolumeName,

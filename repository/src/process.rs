@@ -26,9 +26,9 @@ pub fn current() -> Process {
     }
 }
 
-/// Whether `process` is known to be gone, judged by the process `here`. Unknown is false.
+/// Whether `process` is known to be gone, from the point of view of the process `here`. False if unknown.
 pub(crate) fn is_gone(process: &Process, here: &Process) -> bool {
-    // An empty name or boot id is one that couldn't be read.
+    // An empty name or boot id could not be read.
     let is_known = ![&process.machine.name, &process.boot, &here.boot].iter().any(|text| text.is_empty());
     if !is_known || process.machine != here.machine {
         return false;
@@ -36,12 +36,12 @@ pub(crate) fn is_gone(process: &Process, here: &Process) -> bool {
     process.boot != here.boot || (process.pid_namespace == here.pid_namespace && has_ended(process))
 }
 
-/// Whether no process that we could see has this number and this start.
+/// Whether no visible process has this number and this start time.
 fn has_ended(process: &Process) -> bool {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
         return false;
     };
-    // Unlike /proc, which may be mounted to hide others' processes, a signal tells.
+    // A signal reaches other users' processes too, whereas /proc may be mounted to hide them.
     if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
         return true;
     }
@@ -54,10 +54,10 @@ struct Stat {
     start: u64,
 }
 
-/// What `/proc` says of a process: its state (field 3) and its start (field 22).
+/// The state (field 3) and start time (field 22) of a process in `/proc`.
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in parentheses, and may hold anything.
+    // The second field is the command in parentheses, which may contain any characters.
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
     let ended = matches!(fields.next()?, "Z" | "X");
     Some(Stat { ended, start: fields.nth(18)?.parse().ok()? })

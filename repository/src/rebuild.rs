@@ -11,13 +11,13 @@ use septet_format::{EncodedTable, Geometry, IndexEntry, Location, Manifest, Segm
 use std::fmt::Write;
 use std::ops::Range;
 
-/// How many ranges or segments an error names before it only counts.
+/// The number of ranges or segments that an error names. The rest is only counted.
 const NAMED_MAX: usize = 3;
 
-/// An entry that no map can have: it has a place, and names no segment.
+/// An entry that no valid map has: it has a place but names no segment.
 const NOWHERE: [u8; 12] = [0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
 
-/// Which tables were lost or damaged, and have been made anew; neither, if nothing was wrong.
+/// The tables that were lost or damaged and have been rebuilt; neither if nothing was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// The map.
@@ -26,11 +26,11 @@ pub struct Rebuilt {
     pub checksums: bool,
 }
 
-/// Makes those tables of a backup anew that are missing or damaged. `progress` is told after each
-/// segment's index how many have been read, and of how many.
+/// Rebuilds the missing or damaged tables of a backup. After each segment's index, `progress` gets the number of
+/// indexes that have been read and their total.
 ///
-/// Segments whose index can't be read are done without. `NotRebuilt` if then something is missing: the
-/// error says what, and nothing has been written. Needs up to 88 bytes of memory a block.
+/// Segments with an unreadable index are skipped. `NotRebuilt` if something is missing then: the error says what, and
+/// nothing has been written. Needs up to 88 bytes of memory per block.
 pub fn rebuild(repository: &Repository, manifest: &Manifest, progress: &mut dyn FnMut(u64, u64)) -> Result<Rebuilt> {
     let mut tables = Tables::load(repository, manifest)?;
     if tables.lost != Rebuilt::default() {
@@ -40,17 +40,17 @@ pub fn rebuild(repository: &Repository, manifest: &Manifest, progress: &mut dyn 
     Ok(tables.lost)
 }
 
-/// Both tables of a backup, one of them made anew as far as it could be.
+/// Both tables of a backup. One of them is rebuilt as far as possible.
 pub(crate) struct Mended {
     pub(crate) checksums: Entries<32>,
-    /// Of a block whose place isn't known, an entry that no map can have.
+    /// For a block whose place isn't known, this has an entry that no valid map has.
     pub(crate) map: Entries<12>,
-    /// Which one was made anew.
+    /// The table that was rebuilt.
     pub(crate) what: &'static str,
 }
 
-/// Makes of a damaged table what can be made of it, in memory: `NotRebuilt` if without the other one
-/// nothing proves which blocks the backup has.
+/// Rebuilds a damaged table in memory as far as possible. `NotRebuilt` if the other table is missing too and nothing
+/// proves which blocks the backup has.
 pub(crate) fn mend(repository: &Repository, manifest: &Manifest) -> Result<Mended> {
     let mut tables = Tables::load(repository, manifest)?;
     tables.fill(&mut |_, _| {});
@@ -69,7 +69,7 @@ pub(crate) fn mend(repository: &Repository, manifest: &Manifest) -> Result<Mende
     Ok(Mended { checksums, map, what })
 }
 
-/// The tables of one backup; those that are lost begin empty.
+/// The tables of one backup. Lost tables begin empty.
 struct Tables<'a> {
     repository: &'a Repository,
     manifest: &'a Manifest,
@@ -93,7 +93,7 @@ impl<'a> Tables<'a> {
         Ok(Tables { repository, manifest, geometry, lost, map, checksums, unusable: Vec::new() })
     }
 
-    /// Takes what the segments say, the newest first.
+    /// Takes the entries of the segments' indexes, the newest segment first.
     fn fill(&mut self, progress: &mut dyn FnMut(u64, u64)) {
         let rows: Vec<_> = self.manifest.segment_rows().collect();
         for ((row, source, segment), read) in rows.iter().rev().zip(1..) {
@@ -106,7 +106,7 @@ impl<'a> Tables<'a> {
     }
 
     fn take_index(&mut self, row: u32, index: &SegmentIndex) {
-        // A volume may have been cut or grown since: a block of another length is another block.
+        // The volume may have been resized since: a block of another length is a different block.
         let same = |block| self.geometry.len_bytes(block) == index.geometry.len_bytes(block);
         if self.geometry.block_bytes() != index.geometry.block_bytes() {
             return;
@@ -124,7 +124,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Writes the lost tables, if they are the very ones.
+    /// Writes the lost tables, if they equal the original ones.
     fn store(&self) -> Result<()> {
         if self.missing().next().is_some() {
             return Err(self.not_rebuilt());
@@ -139,7 +139,7 @@ impl<'a> Tables<'a> {
         objects.into_iter().try_for_each(|(key, object)| Ok(self.repository.store().put(&key, object.into())?))
     }
 
-    /// The table's object, if it is as long as the manifest says.
+    /// The table's object, if its length is the one that the manifest states.
     fn object<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: TableRef) -> Result<Vec<u8>> {
         let table = self.encode(entries, named)?;
         if table.object.len() as u64 == named.bytes { Ok(table.object) } else { Err(self.not_rebuilt()) }
@@ -147,18 +147,18 @@ impl<'a> Tables<'a> {
 
     /// The packed table, if it is the one that the manifest names.
     fn encode<const BYTES: usize>(&self, entries: &Entries<BYTES>, named: TableRef) -> Result<EncodedTable> {
-        // A hostile manifest may name far more blocks than a table of this length can have.
+        // A hostile manifest may state far more blocks than a table of this length can have.
         let possible = entries.object_bytes_min() <= named.bytes;
         let table = possible.then(|| entries.encode().ok()).flatten();
         table.filter(|table| table.root == named.root).ok_or_else(|| self.not_rebuilt())
     }
 
-    /// The blocks that the table that is left knows and no index did, as ranges of the volume's bytes.
+    /// The blocks that the remaining table has but no index lists, as ranges of the volume's bytes.
     fn missing(&self) -> impl Iterator<Item = (u64, Range<u64>)> {
         let of_map = self.checksums.stored().map(|(block, _)| block).filter(|block| self.map.get(*block) == [0; 12]);
         let of_checksums =
             self.map.stored().map(|(block, _)| block).filter(|block| self.checksums.get(*block) == [0; 32]);
-        // With both lost, both have the same blocks.
+        // If both tables are lost, they contain the same blocks.
         let mut blocks = of_map.chain(of_checksums).peekable();
         std::iter::from_fn(move || {
             let first = blocks.next()?;
@@ -211,12 +211,12 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Whether what an index says may be an entry's: the entry is this, or not known yet if it was lost.
+/// Whether an index's value is acceptable: it equals the known entry, or the entry of a lost table is not known yet.
 fn fits<const BYTES: usize>(lost: bool, known: [u8; BYTES], said: [u8; BYTES]) -> bool {
     known == if lost { [0; BYTES] } else { said }
 }
 
-/// A table that is whole; `None` for one that is missing or damaged.
+/// Returns a whole table, or `None` if it is missing or damaged.
 fn whole<T>(loaded: Result<T>) -> Result<Option<T>> {
     match loaded {
         Err(error) if error.is_damage() => Ok(None),

@@ -33,21 +33,21 @@ use std::collections::HashSet;
 
 pub use crate::tombstone::{delete, delete_all, forget};
 
-/// What lay in a volume, looked at in the order that makes it safe to decide upon.
+/// The state of a volume, read in the order that makes decisions safe.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// The first look: all objects.
     contents: Contents,
-    /// The backups seen at the first or at the third look.
+    /// The backups seen in the first or the third look.
     backups: Listing,
     /// The backups being made.
     markers: Markers,
-    /// Older generations of manifests, which nothing needs.
+    /// Older generations of manifests, which no backup needs.
     outdated: Vec<String>,
 }
 
 impl Survey {
-    /// Looks at a volume. The tombstones of backups that are to be deleted must be there already.
+    /// Reads the state of a volume. The tombstones of backups that are to be deleted must already exist.
     pub fn take(repository: &Repository, volume: &VolumeName) -> Result<Self> {
         let contents = Contents::of_volume(repository, volume)?;
         let mut backups = repository.backups_in(volume, &contents)?;
@@ -58,22 +58,22 @@ impl Survey {
     }
 }
 
-/// The keys that may be deleted. `deleted` are manifests whose backups this run has just deleted:
-/// they keep nothing alive, but tell what a backup being made on one of them needs.
+/// The keys that may be deleted. `deleted` are the manifests of backups that this run has just deleted. They keep
+/// nothing alive, but they show what an unfinished backup with such a parent needs.
 pub fn plan(survey: &Survey, deleted: &[Manifest]) -> Vec<String> {
     let needs = Needs::new(survey, deleted);
     let may_go = |key: &&String| match keys::parse(key) {
         Some(Key::Segment { backup, number, .. }) => !needs.segment(&backup, number),
         Some(Key::Checksums { backup, .. } | Key::Map { backup, .. }) => !needs.table(&backup, key),
-        // Manifests and markers go by their own rules; what is not ours stays.
+        // Manifests and markers have their own rules; foreign objects stay.
         Some(Key::Manifest { .. } | Key::Pending { .. } | Key::Repository) | None => false,
     };
     let keys = survey.contents.objects.iter().map(|object| &object.key);
     survey.outdated.iter().chain(keys.filter(may_go)).cloned().collect()
 }
 
-/// Deletes what a volume no longer needs, after the backups of `deleted` have been ended by [`delete`]; gives the keys.
-/// Tombstones that have served their time go as well.
+/// Deletes what a volume no longer needs, after [`delete`] has ended the backups of `deleted`. Returns the keys.
+/// Expired tombstones are removed too.
 pub fn run(repository: &Repository, volume: &VolumeName, deleted: &[Manifest]) -> Result<Vec<String>> {
     let survey = Survey::take(repository, volume)?;
     let keys = plan(&survey, deleted);
@@ -82,21 +82,21 @@ pub fn run(repository: &Repository, volume: &VolumeName, deleted: &[Manifest]) -
     Ok(keys)
 }
 
-/// Removes the tombstones that have served their time; gives their keys.
+/// Removes expired tombstones and returns their keys.
 pub fn expire(repository: &Repository, volume: &VolumeName, survey: &Survey) -> Result<Vec<String>> {
     tombstone::expire(repository, volume, &survey.contents)
 }
 
-/// What must stay.
+/// The objects that must stay.
 struct Needs<'survey> {
-    /// Something isn't known: no segment may go.
+    /// Something is unknown, so every segment must stay.
     every_segment: bool,
     segments: HashSet<(&'survey BackupId, u32)>,
     /// The tables that manifests name.
     tables: HashSet<String>,
-    /// Backups all of whose tables stay: those that can't be read, are being made, or are a parent of such.
+    /// Backups whose tables all stay: unreadable ones, unfinished ones, and the parents of these.
     every_table_of: HashSet<&'survey BackupId>,
-    /// Backups being made: what they have written so far stays.
+    /// Unfinished backups: everything that they have written so far stays.
     in_the_making: HashSet<&'survey BackupId>,
 }
 

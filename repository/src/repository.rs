@@ -10,7 +10,7 @@ use septet_store::{Access, Store, StoreErrorKind};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A store that is known to be a repository of a format that we read. Cheap to clone.
+/// A store that contains a repository of a readable format. Cheap to clone.
 #[derive(Clone)]
 pub struct Repository {
     store: Arc<dyn Store>,
@@ -18,24 +18,24 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Opens a repository that is there, by path or URL, to read from it.
+    /// Opens an existing repository by path or URL, for reading.
     pub fn open(url: &str) -> Result<Self> {
         Self::open_store(open_existing(url)?)
     }
 
-    /// Opens a repository that is there, by path or URL, to change something in it.
+    /// Opens an existing repository by path or URL, for writing.
     pub fn open_to_write(url: &str) -> Result<Self> {
         let store = open_existing(url)?;
         let info = existing_info(&*store)?;
         Self::to_write(store, &info)
     }
 
-    /// Opens a repository to back up to it, or makes one in a place that is empty or not there yet.
+    /// Opens a repository for a backup. Creates it if the place is empty or does not exist.
     pub fn open_or_create(url: &str) -> Result<Self> {
         Self::open_or_create_store(septet_store::open(url, Access::Create)?)
     }
 
-    /// The same; `volume` is listed meanwhile.
+    /// Like `open_or_create`; lists `volume` at the same time.
     pub fn open_or_create_and_list(url: &str, volume: &VolumeName) -> Result<(Self, Contents)> {
         let store = septet_store::open(url, Access::Create)?;
         let (listed, opened) =
@@ -43,18 +43,18 @@ impl Repository {
         Ok((opened?, Contents::new(listed?)))
     }
 
-    /// Prepares to use a repository of which another process has seen that it is the one of this id. Reads nothing.
+    /// Uses a repository after another process has checked that it has this id. Reads nothing.
     pub fn of_id(url: &str, id: Uuid) -> Result<Self> {
         Ok(Self { store: septet_store::open(url, Access::Existing)?, id })
     }
 
-    /// The same as [`open`](Self::open) for a store that is open already.
+    /// Like [`open`](Self::open), for a store that is already open.
     pub fn open_store(store: Arc<dyn Store>) -> Result<Self> {
         let id = existing_info(&*store)?.id;
         Ok(Self { store, id })
     }
 
-    /// The same as [`open_or_create`](Self::open_or_create) for a store that is open already.
+    /// Like [`open_or_create`](Self::open_or_create), for a store that is already open.
     pub fn open_or_create_store(store: Arc<dyn Store>) -> Result<Self> {
         let ((), info) = both(|| store.prepare_to_write(), || read_info(&*store));
         if let Some(info) = info? {
@@ -64,7 +64,7 @@ impl Repository {
             let tool = concat!("septet ", env!("CARGO_PKG_VERSION"));
             let info = RepositoryInfo::new(Uuid::new_v4(), Timestamp::now(), tool);
             match store.put_if_absent(&keys::repository(), Bytes::from(info.encode())) {
-                // Somebody else was faster: theirs is the repository.
+                // Another process created the repository first, so that one is used.
                 Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
                 put => return put.map(|()| Self { store, id: info.id }).map_err(Into::into),
             }
@@ -85,7 +85,7 @@ impl Repository {
         Ok(Self { store, id: info.id })
     }
 
-    /// Where its objects lie: nobody outside of this crate puts or reads any by itself.
+    /// The store with its objects. No other crate reads or writes objects directly.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
@@ -95,8 +95,8 @@ impl Repository {
         self.id
     }
 
-    /// Makes a backup exist, once everything it names is there. If the key of its generation is taken, somebody else has
-    /// committed or has ended this attempt: the error says who.
+    /// Commits a backup after everything it names has been stored. If the key of its generation is taken, another run
+    /// has committed or has ended this attempt. The error says which run.
     pub fn commit(&self, manifest: &Manifest) -> Result<()> {
         let key = manifest.key();
         manifest.check().map_err(|cause| self.object_error(&key, cause))?;
@@ -114,13 +114,13 @@ impl Repository {
         }
     }
 
-    /// Says which object it is that is wrong.
+    /// Makes an error that names the object.
     pub(crate) fn object_error(&self, key: &str, cause: FormatError) -> RepositoryError {
         RepositoryError::Object { url: self.store.url(), key: key.to_owned(), cause }
     }
 
-    /// The same for a table or a segment: if it claims another format than all of the repository
-    /// has, it is damaged, and no upgrade helps.
+    /// Like `object_error`, for a table or a segment. If it claims another format than the whole repository, it is
+    /// damaged, and no upgrade helps.
     pub(crate) fn inner_object_error(&self, key: &str, cause: FormatError) -> RepositoryError {
         match cause {
             FormatError::NewerVersion { what, found } => {
@@ -130,12 +130,12 @@ impl Repository {
         }
     }
 
-    /// Says that an object is not what it should be.
+    /// Makes an error for a damaged object.
     pub(crate) fn damaged(&self, key: &str, what: &'static str, why: impl Into<String>) -> RepositoryError {
         self.object_error(key, FormatError::Damaged { what, why: why.into() })
     }
 
-    /// Refuses an object as damaged unless `good`.
+    /// Returns an error for a damaged object unless `good`.
     pub(crate) fn ensure(&self, good: bool, key: &str, what: &'static str, why: impl FnOnce() -> String) -> Result<()> {
         if good { Ok(()) } else { Err(self.damaged(key, what, why())) }
     }

@@ -14,20 +14,20 @@ use septet_format::keys::{self, SEGMENTS_PER_ATTEMPT};
 use septet_format::{BackupId, Geometry, IndexEntry, Manifest, Pending, SegmentIndex, SegmentRef, VolumeName};
 use std::collections::BTreeSet;
 
-/// How many indexes are in memory at a time.
+/// The number of indexes in memory at a time.
 const INDEXES_AT_ONCE: usize = 64;
 
-/// A backup that can be gone on with.
+/// An interrupted backup that can be resumed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interrupted {
-    /// The marker of the run that died over it.
+    /// The marker of the run that died.
     pub marker: Pending,
-    /// Whether every run that worked on it read the very source that is to be read now.
+    /// Whether every run that worked on it read the same source that is to be read now.
     pub unchanged: bool,
 }
 
-/// The backup that a run of a volume may go on with: its run is dead, has compared with the same `parent` and stored
-/// something. `backup` is the id that it must have, if any; `snapshot` tells a source that does not change.
+/// Finds a backup that a run of a volume may resume. Its run is dead, had the same `parent` and stored segments.
+/// `backup` is the required id, if any. `snapshot` identifies a source that does not change.
 pub fn find(
     repository: &Repository,
     view: &VolumeView,
@@ -53,7 +53,7 @@ pub fn find(
     Ok(None)
 }
 
-/// Whether all attempts so far said that they read this very source, those whose segments are there included.
+/// Whether all attempts so far, including those whose segments exist, recorded that they read this same source.
 fn all_read(repository: &Repository, marker: &Pending, under: &Under, snapshot: Option<&str>) -> Result<bool> {
     let of_segments = under.segments.iter().map(|number| number / SEGMENTS_PER_ATTEMPT);
     let attempts: BTreeSet<_> = of_segments.chain(under.attempts.iter().copied()).collect();
@@ -66,9 +66,9 @@ fn all_read(repository: &Repository, marker: &Pending, under: &Under, snapshot: 
     Ok(true)
 }
 
-/// Takes over the segments below `end`: `take` gets each of their blocks that is a block of the volume as it is now, the
-/// newest last, and the place of its segment in the result. That is what a manifest says of these segments, by their
-/// numbers; one that is damaged, or has blocks of another size, is left out.
+/// Takes over the segments below `end`. `take` gets each of their blocks that is a block of the current volume, the
+/// newest last, and the index of its segment in the result. The result is what a manifest states about these segments,
+/// ordered by number. Segments that are damaged or have another block size are left out.
 pub fn take_over<E: From<crate::RepositoryError>>(
     repository: &Repository,
     (volume, backup): (&VolumeName, &BackupId),
@@ -101,13 +101,12 @@ fn take_index<E>(
     geometry: &Geometry,
     take: impl FnMut(&IndexEntry) -> Result<(), E>,
 ) -> Result<(), E> {
-    // A volume may have been cut or grown since: a block of another length is another block.
+    // The volume may have been resized since: a block of another length is a different block.
     let same = |block| geometry.len_bytes(block) == index.geometry.len_bytes(block);
     index.entries.iter().filter(|entry| same(entry.block)).try_for_each(take)
 }
 
-/// The keys of the backup's segments and tables that its manifest does not name: what earlier attempts have left and
-/// is of no use.
+/// The keys of the backup's segments and tables that its manifest does not name: unused objects of earlier attempts.
 pub(crate) fn surplus(manifest: &Manifest, under: &Under) -> Vec<String> {
     let Manifest { volume, backup, .. } = manifest;
     let own = manifest.segment_rows().filter(|(_, source, _)| source.backup == *backup);

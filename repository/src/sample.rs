@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// The block of the samples; the last block of a volume is 100 bytes shorter.
+/// The block size of the samples. The last block of a volume is 100 bytes shorter.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 
-/// A block's content: zeros for 0, else compressible if even and not if odd.
+/// A block's content: zeros for seed 0, compressible for other even seeds, incompressible for odd seeds.
 pub(crate) fn content(seed: u8, bytes: usize) -> Vec<u8> {
     let mut content = vec![seed; bytes];
     if seed % 2 == 1 {
@@ -30,7 +30,7 @@ pub(crate) struct Sample {
     pub(crate) blocks_per_segment: usize,
 }
 
-/// Where a block lies, whatever the rows of the manifest will be.
+/// A block's location, independent of the rows of the manifest.
 #[derive(Clone)]
 struct Place {
     backup: BackupId,
@@ -40,7 +40,7 @@ struct Place {
 
 impl Sample {
     pub(crate) fn new() -> Self {
-        // In memory, for damage is done byte by byte.
+        // In memory, because damage is done byte by byte.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let repository = Repository::open_or_create(folder.path().to_str().unwrap()).unwrap();
         Sample { folder, repository, volume: "vol".parse().unwrap(), blocks_per_segment: 2 }
@@ -50,7 +50,7 @@ impl Sample {
         self.repository.manifest(&self.volume, &backup.parse().unwrap()).unwrap()
     }
 
-    /// Makes a backup of a volume whose blocks have the contents of these seeds.
+    /// Makes a backup of a volume. Each seed gives the content of a block.
     pub(crate) fn backup(&mut self, backup: &str, parent: Option<&str>, seeds: &[u8]) -> Manifest {
         let backup: BackupId = backup.parse().unwrap();
         let volume_bytes = (seeds.len() * BLOCK_BYTES).saturating_sub(100);
@@ -178,7 +178,7 @@ impl Sample {
         }
     }
 
-    /// Reads the whole backup and holds it against these contents.
+    /// Reads the whole backup and compares it with the contents of these seeds.
     pub(crate) fn check(&self, backup: &str, seeds: &[u8]) {
         let reader = BackupReader::open(&self.repository, self.manifest(backup)).unwrap();
         let mut block = Vec::new();
@@ -200,7 +200,7 @@ impl Sample {
         objects.into_iter().map(|object| object.key).collect()
     }
 
-    /// Whether there is a file, or with an empty name a directory.
+    /// Whether the file exists; with an empty name, whether the directory exists.
     pub(crate) fn has(&self, name: &str, folder: &str) -> bool {
         self.path(folder).join(name).exists()
     }
@@ -229,7 +229,7 @@ impl Sample {
         self.repository.store().delete(&[key.to_owned()]).unwrap();
     }
 
-    /// Ends a backup, and removes what nobody needs any more.
+    /// Deletes a backup, and removes what no backup needs any more.
     pub(crate) fn delete(&self, backup: &str) {
         let deleted = crate::reclaim::delete(&self.repository, &self.volume, &backup.parse().unwrap()).unwrap();
         crate::reclaim::run(&self.repository, &self.volume, deleted.as_slice()).unwrap();
@@ -249,7 +249,7 @@ impl Sample {
     }
 }
 
-/// Where the parent has this content in this block, if it has.
+/// The place of this block's content in the parent, if the parent has the same content there.
 fn unchanged(parent: &BlockIndex, block: u64, hash: BlockHash) -> Option<Place> {
     let (location, _) = parent.locate(block).unwrap().filter(|(_, theirs)| *theirs == hash)?;
     let mut rows = parent.manifest().segment_rows();

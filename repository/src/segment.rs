@@ -3,14 +3,14 @@
 use crate::{Repository, Result};
 use septet_format::{BackupId, Footer, SegmentIndex, SegmentRef, SourceBackup, VolumeName, keys};
 
-/// What is read of a segment's end at first: most indexes fit, so that it takes one request.
+/// The first read from a segment's end. Most indexes fit, so they take one request.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// The longest index that is read: that of a segment of 16 GiB full of blocks of 4 KiB.
+/// The maximum length of an index: that of a segment of 16 GiB full of blocks of 4 KiB.
 const INDEX_BYTES_MAX: u64 = 256 << 20;
 
 impl Repository {
-    /// The index of a segment that a manifest names: it must be the very one.
+    /// The index of a segment that a manifest names. It must be exactly the named one.
     pub fn segment_index(&self, source: &SourceBackup, segment: &SegmentRef) -> Result<SegmentIndex> {
         let (index, _) = self.read_index(source, segment.number, segment.bytes, |footer| {
             (footer.hash != segment.hash).then_some("its index is not the one that the manifest names")
@@ -18,8 +18,8 @@ impl Repository {
         Ok(index)
     }
 
-    /// The index of a segment that no manifest is at hand for, and what a manifest would say of it
-    /// (nothing of it live): whole in itself, and where it says it belongs.
+    /// The index of a segment without a manifest, and what a manifest would state about the segment, with no live
+    /// bytes. The index must be whole and belong to this segment.
     pub fn unknown_segment_index(
         &self,
         volume: &VolumeName,
@@ -63,7 +63,7 @@ impl Repository {
         Ok((index, footer))
     }
 
-    /// Makes `tail`, the end of the segment, begin where the index does.
+    /// Extends `tail`, the end of the segment, so that it begins with the index.
     fn complete_tail(&self, key: &str, bytes: u64, index_offset_bytes: u64, tail: &mut Vec<u8>) -> Result<()> {
         let wanted = usize::try_from(bytes - index_offset_bytes).unwrap_or(usize::MAX);
         if let Some(surplus) = tail.len().checked_sub(wanted) {

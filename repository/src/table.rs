@@ -13,11 +13,11 @@ use septet_format::{
     TableHeader, TableRef, VolumeName, keys,
 };
 
-/// The first read takes this much of a table: at 100 MB/s it costs 10 ms, and mostly saves a request. Header and
-/// directory of a volume of 16 TiB in blocks of 64 KiB have 576 KiB.
+/// The size of the first read of a table. At 100 MB/s it costs 10 ms and usually saves a request. Header and directory
+/// of a volume of 16 TiB in blocks of 64 KiB have 576 KiB.
 const FIRST_READ_BYTES: u64 = 1 << 20;
-/// Chunks that are read by one request decode to at most this much, unless it is one chunk: several requests are in
-/// memory at a time.
+/// The limit of the decoded size of chunks that one request reads, unless it reads one chunk. The results of several
+/// requests are in memory at a time.
 const RUN_BYTES_MAX: usize = 2 << 20;
 
 /// Which of a backup's two tables.
@@ -30,7 +30,7 @@ pub enum TableKind {
 }
 
 impl TableKind {
-    /// What it is called.
+    /// The name of the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Checksums => "checksums",
@@ -46,7 +46,7 @@ impl TableKind {
         }
     }
 
-    /// What the table is called that was written for this generation.
+    /// The key of the table that was written for this generation.
     pub(crate) fn key(self, volume: &VolumeName, backup: &BackupId, generation: u32) -> String {
         match self {
             Self::Checksums => keys::checksums(volume, backup, generation),
@@ -55,16 +55,16 @@ impl TableKind {
     }
 }
 
-/// A table whose directory has been read and proven.
+/// A table with a verified directory.
 pub(crate) struct Table {
     repository: Repository,
     key: String,
     directory: TableDirectory,
-    /// The object's first bytes, as far as the first read went.
+    /// The first bytes of the object, as far as the first read went.
     front: Vec<u8>,
 }
 
-/// A chunk that was read and proven: the number of its first entry, and its packed entries.
+/// A verified chunk: the number of its first entry, and its packed entries.
 pub(crate) type ReadChunk = (u64, Vec<u8>);
 
 impl Table {
@@ -88,7 +88,7 @@ impl Table {
         let entries = manifest.geometry().map_err(wrong)?.blocks();
         let header = front.first_chunk().ok_or_else(|| repository.damaged(&key, "table", "it is cut short"))?;
         let header = TableHeader::decode(header, kind.entry_bytes(), entries, bytes).map_err(wrong)?;
-        // Bounded: the header's numbers have been held against the manifest's and the object's length.
+        // Bounded: the header's numbers have been checked against the manifest and the object's length.
         let end = TABLE_HEADER_BYTES + length(header.directory_bytes());
         let read = front.len();
         if end > read {
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// Calls `write` with the first entry and the content of each chunk that isn't zero, in order. Each chunk is
-    /// proven before it is given out.
+    /// verified before that.
     pub(crate) fn stream<E: From<RepositoryError>>(
         &self,
         mut write: impl FnMut(u64, &[u8]) -> Result<(), E>,
@@ -121,7 +121,7 @@ impl Table {
         Ok(())
     }
 
-    /// Reads the first `count_max` present chunks among `chunks`, by as many requests at once as it takes.
+    /// Reads the first `count_max` present chunks among `chunks`, by several requests at once if necessary.
     pub(crate) fn read_ahead(&self, chunks: std::ops::Range<u64>, count_max: usize) -> Result<Vec<ReadChunk>> {
         let runs = self.runs(chunks, count_max);
         let at_once = self.repository.store().part_rules().parts_in_flight;
@@ -129,14 +129,14 @@ impl Table {
         Ok(read?.into_iter().flatten().collect())
     }
 
-    /// The first `count_max` present chunks among `chunks`, in groups to be read by one request each.
+    /// The first `count_max` present chunks among `chunks`, in groups for one request each.
     fn runs(&self, chunks: std::ops::Range<u64>, count_max: usize) -> Vec<Vec<u64>> {
         let mut runs: Vec<Vec<u64>> = Vec::new();
         let mut run_bytes = 0;
         for chunk in chunks.filter(|chunk| self.directory.range(*chunk).is_some()).take(count_max) {
             let bytes = self.directory.chunk_bytes(chunk);
             match runs.last_mut() {
-                // Present chunks follow one another in the object, whatever is absent between them.
+                // Present chunks are adjacent in the object, even if absent chunks lie between them.
                 Some(run) if run_bytes + bytes <= RUN_BYTES_MAX => run.push(chunk),
                 _ => {
                     runs.push(vec![chunk]);
@@ -148,7 +148,7 @@ impl Table {
         runs
     }
 
-    /// Reads neighbouring chunks by one request, decodes and proves them.
+    /// Reads adjacent chunks by one request, decodes and verifies them.
     fn read_run(&self, run: &[u64]) -> Result<Vec<ReadChunk>> {
         let ranges: Vec<_> = run.iter().filter_map(|chunk| self.directory.range(*chunk)).collect();
         let Some((first, last)) = ranges.first().zip(ranges.last()) else { return Ok(Vec::new()) };
@@ -162,18 +162,18 @@ impl Table {
         chunks.collect()
     }
 
-    /// Some of the object's bytes: of what the first read took, without another one.
+    /// Returns bytes of the object. Bytes that the first read contains need no further request.
     fn read_stored(&self, start: u64, end: u64) -> Result<std::borrow::Cow<'_, [u8]>> {
         if let Some(read) = self.front.get(length(start)..length(end)) {
             return Ok(read.into());
         }
-        // Chunks are stored in no more bytes than they decode to: RUN_BYTES_MAX, or one chunk of 4 MiB.
+        // A chunk's stored size is at most its decoded size: RUN_BYTES_MAX, or one chunk of 4 MiB.
         let mut stored = vec![0; length(end - start)];
         self.repository.store().read_at(&self.key, start, &mut stored)?;
         Ok(stored.into())
     }
 
-    /// A present chunk was not among those that were read.
+    /// The error for a present chunk that was not among those that were read.
     pub(crate) fn unread(&self, chunk: u64) -> RepositoryError {
         self.repository.damaged(&self.key, "table", format!("chunk {chunk} was not read"))
     }
@@ -183,7 +183,7 @@ impl Table {
     }
 }
 
-/// Reads the first bytes of a table: in most cases its header and directory, and of a small table all.
+/// Reads the first bytes of a table: usually its header and directory, and a small table as a whole.
 pub(crate) fn read_front(
     repository: &Repository,
     volume: &VolumeName,

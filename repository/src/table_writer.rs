@@ -9,31 +9,31 @@ use bytes::Bytes;
 use septet_format::{BackupId, PackedChunk, TableEncoder, TableFront, TableRef, VolumeName};
 use septet_store::{PIECE_ALIGN_BYTES, Upload};
 
-/// How many chunks are packed at once.
+/// The number of chunks that are packed at once.
 const CHUNKS_AT_ONCE: u64 = 8;
-/// How many parts are in memory at once, whatever the store could take: of 8 MiB, 32 MiB.
+/// The maximum number of parts in memory, even if the store could take more: 32 MiB with parts of 8 MiB.
 const PARTS_AT_ONCE_MAX: usize = 4;
 
-/// What is written: a table's name, and its shape.
+/// A table that is to be written: its name and its shape.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTable<'a> {
     /// The volume.
     pub volume: &'a VolumeName,
     /// The backup.
     pub backup: &'a BackupId,
-    /// The generation that it is written for, as it stands in its name.
+    /// The generation in its name.
     pub generation: u32,
     /// Which table.
     pub kind: TableKind,
-    /// How many entries it has: one for each block.
+    /// The number of entries: one per block.
     pub entries: u64,
 }
 
 impl Repository {
-    /// Packs and stores a table; gives what a manifest says of it.
+    /// Packs and stores a table. Returns its entry in the manifest.
     ///
-    /// `read` fills memory with the entries from a chunk's first one on, on several threads at once. `step` is called
-    /// whenever some chunks are done: a caller that is watched can say that it is alive.
+    /// `read` fills memory with the entries from a chunk's first one on. Several threads call it at once. `step` is
+    /// called whenever some chunks are done, so that a supervised caller can report that it is alive.
     pub fn put_table<E: From<RepositoryError> + Send>(
         &self,
         table: NewTable<'_>,
@@ -68,24 +68,24 @@ impl Repository {
     }
 }
 
-/// An object of which the first bytes come last.
+/// An object whose first bytes are written last.
 struct Parts<'a> {
     repository: &'a Repository,
     key: &'a str,
     part_bytes: usize,
-    /// The parts that hold the directory: from the object's beginning on.
+    /// The parts with the directory, from the object's beginning on.
     held: Part,
-    /// The part that is being filled; empty as long as `held` isn't full.
+    /// The part that is being filled. It is empty until `held` is full.
     filling: Part,
     full: Vec<Part>,
     upload: Option<Box<dyn Upload>>,
 }
 
-/// Some of the object's bytes, at an address that suits any store.
+/// A part of the object, in memory that is aligned for any store.
 struct Part {
     offset_bytes: u64,
     memory: Vec<u8>,
-    /// How much of `memory` lies before the first aligned address.
+    /// The number of bytes in `memory` before the first aligned address.
     skip: usize,
     room: usize,
 }
@@ -106,7 +106,7 @@ impl Part {
         self.offset_bytes + self.len() as u64
     }
 
-    /// Takes as much as there is room for; gives the rest.
+    /// Takes as many bytes as there is room for, and returns the rest.
     fn take<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let (now, later) = bytes.split_at(bytes.len().min(self.room - self.len()));
         self.memory.extend_from_slice(now);
@@ -148,7 +148,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Writes the object's first bytes, and ends it.
+    /// Writes the object's first bytes, and completes the object.
     fn finish(mut self, front: &[u8]) -> Result<()> {
         let skip = self.held.skip;
         self.held.memory[skip..skip + front.len()].copy_from_slice(front);
@@ -172,7 +172,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Sends all full parts, some at a time.
+    /// Sends all full parts, several at a time.
     fn send(&mut self) -> Result<()> {
         let at_once = self.at_once();
         let upload = match &mut self.upload {
@@ -199,7 +199,7 @@ mod tests {
     use crate::sample::Sample;
     use septet_format::{TABLE_CHUNK_ENTRIES, encode_table};
 
-    /// Entries that do not compress, but for a chunk of zeros.
+    /// Incompressible entries, except for a chunk of zeros.
     fn entry(number: u64) -> [u8; 32] {
         if number / u64::from(TABLE_CHUNK_ENTRIES) == 1 {
             [0; 32]

@@ -14,37 +14,37 @@ use septet_format::{BackupId, Manifest, Pending, Record, Tombstone, TombstoneRea
 use septet_store::StoreErrorKind;
 use std::time::{Duration, SystemTime};
 
-/// How long a tombstone stays when nothing else of its backup is left. A request that was sent before the
-/// tombstone was put has failed by then.
+/// How long a tombstone stays when nothing else of its backup is left. After this time, a request that was sent before
+/// the tombstone was put has failed.
 const STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The last attempt that is made: the generations above it are left for tombstones.
+/// The number of the last attempt. The generations above it are reserved for tombstones.
 pub(crate) const ATTEMPT_MAX: u32 = GENERATION_MAX - 95;
 
-/// How often a look is repeated because others changed what was seen.
+/// How often a look is repeated because other runs changed what was seen.
 pub(crate) const LOOKS_MAX: u32 = 16;
 
-/// How many small objects are read at a time.
+/// The number of small objects that are read at a time.
 pub(crate) const READS_AT_ONCE: usize = 64;
 
-/// What came of the attempts at a backup that should not go on.
+/// The result of ending the attempts at a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// None of them has committed, and none can any more.
     Abandoned,
-    /// One of them had committed: the backup exists.
+    /// One of them had committed, so the backup exists.
     Exists,
-    /// A later attempt goes on with their work.
+    /// A later attempt has taken the backup over.
     TakenOver,
 }
 
-/// What lies under the key that was to be occupied.
+/// What is stored under the key that was to be occupied.
 enum Occupied {
-    /// Our tombstone.
+    /// The tombstone of this run.
     Ours,
-    /// The tombstone of somebody else.
+    /// The tombstone of another run.
     Tombstone(TombstoneReason),
-    /// A manifest, or something that can't be read and may be one.
+    /// A manifest, or an unreadable object that may be one.
     Manifest,
 }
 
@@ -69,7 +69,7 @@ impl Repository {
                 put => return put.map(|()| Occupied::Ours).map_err(Into::into),
             }
             match self.record(volume, backup, generation) {
-                // The answer to an earlier try may have been lost.
+                // The response to an earlier request may have been lost.
                 Ok(Some(Record::Tombstone(found))) if found == tombstone => return Ok(Occupied::Ours),
                 Ok(Some(Record::Tombstone(found))) => return Ok(Occupied::Tombstone(found.reason)),
                 Ok(Some(Record::Backup(_))) | Err(RepositoryError::Object { .. }) => return Ok(Occupied::Manifest),
@@ -82,8 +82,8 @@ impl Repository {
     }
 }
 
-/// Occupies the keys of all attempts up to the one of this marker, the lowest first, so that the caller's attempt
-/// goes on alone. `Withdrawn` if one of them has committed or was ended by somebody else.
+/// Occupies the keys of all attempts up to `before`, the lowest first, so that only the caller's attempt continues.
+/// `Withdrawn` if one of them has committed or was ended by another run.
 pub(crate) fn take_over(repository: &Repository, before: u32, next: &Pending, under: &Under) -> Result<()> {
     let Pending { volume, backup, .. } = next;
     let open = under.attempts.range(..before).filter(|attempt| !under.generations.contains(attempt));
@@ -98,8 +98,8 @@ pub(crate) fn take_over(repository: &Repository, before: u32, next: &Pending, un
     Ok(())
 }
 
-/// Ends all attempts up to `last`, the lowest first, as far as none of them has committed. `under` is what was seen
-/// when `last` was the last attempt.
+/// Ends all attempts up to `last`, the lowest first, unless one of them has committed. `under` was listed when `last`
+/// was the last attempt.
 pub(crate) fn abandon(
     repository: &Repository,
     (volume, backup): (&VolumeName, &BackupId),
@@ -114,7 +114,7 @@ pub(crate) fn abandon(
     for attempt in open.filter(|attempt| !under.generations.contains(attempt)) {
         match repository.occupy(volume, backup, attempt, TombstoneReason::Abandoned)? {
             Occupied::Manifest => return Ok(Ended::Exists),
-            // It was not there when the attempts were listed, so there may be a later one now.
+            // This tombstone did not exist when the attempts were listed, so there may be a later attempt now.
             Occupied::Tombstone(TombstoneReason::TakenOver) => return Ok(Ended::TakenOver),
             Occupied::Tombstone(_) | Occupied::Ours => {}
         }
@@ -122,8 +122,8 @@ pub(crate) fn abandon(
     Ok(Ended::Abandoned)
 }
 
-/// Ends the existence of a backup; gives its manifest, if there was one that could be read. Nothing that the backup
-/// needs has been removed before that but its manifest.
+/// Deletes a backup by a tombstone. Returns its manifest if it could be read. Of the objects that the backup needs,
+/// only the manifest is removed here.
 pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -> Result<Option<Manifest>> {
     for _ in 0..LOOKS_MAX {
         let under = Under::list(repository, volume, backup)?;
@@ -137,7 +137,7 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
         if let Some(manifest) = &manifest {
             manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
         }
-        // What is damaged need not be understood to be deleted; what only a later version understands must be.
+        // A damaged manifest need not be understood to be deleted. One that only a later version understands must be.
         let mut ended: Vec<String> = manifest.iter().map(Manifest::key).collect();
         for (generation, error) in damaged {
             if !error.is_damage() {
@@ -153,22 +153,22 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// The same for several backups of a volume; gives the manifests that could be read.
+/// Deletes several backups of a volume. Returns the manifests that could be read.
 pub fn delete_all(repository: &Repository, volume: &VolumeName, backups: &[BackupId]) -> Result<Vec<Manifest>> {
     let deleted = parallel(READS_AT_ONCE, backups, |backup| delete(repository, volume, backup));
     Ok(deleted.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// What the newest generation says that can be read.
+/// The content of the newest readable generation.
 pub(crate) enum Top {
     Nothing,
     Manifest(Box<Manifest>),
     Tombstone(TombstoneReason),
-    /// There are generations, and none can be read.
+    /// There are generations, but none is readable.
     Unreadable,
 }
 
-/// Reads the newest generation that can be read; also why those above it can't.
+/// Reads the newest readable generation. Also returns the errors of those above it.
 pub(crate) fn top(
     repository: &Repository,
     volume: &VolumeName,
@@ -182,7 +182,7 @@ pub(crate) fn top(
             match repository.record(volume, backup, *generation) {
                 Ok(Some(Record::Backup(manifest))) => return Ok((Top::Manifest(Box::new(manifest)), errors)),
                 Ok(Some(Record::Tombstone(found))) => return Ok((Top::Tombstone(found.reason), errors)),
-                // It has just been removed, so there is a newer one, or nothing any more.
+                // It has just been removed, so there is a newer one, or none any more.
                 Ok(None) => {
                     under = std::borrow::Cow::Owned(Under::list(repository, volume, backup)?);
                     continue 'look;
@@ -191,7 +191,7 @@ pub(crate) fn top(
                     let is_damage = error.is_damage();
                     errors.push((*generation, error));
                     if !is_damage {
-                        // Only a later version knows what holds: an older generation need not.
+                        // Only a later version knows which generation holds. The older one need not.
                         return Ok((Top::Unreadable, errors));
                     }
                 }
@@ -204,12 +204,12 @@ pub(crate) fn top(
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// Whether the object is there and is not what it should be, or of another version.
+/// Whether the object exists but is invalid or has another version.
 pub(crate) fn is_unreadable(error: &RepositoryError) -> bool {
     matches!(error, RepositoryError::Object { .. }) || error.is_damage()
 }
 
-/// The keys of older generations that are manifests: no backup needs them. Where anything can't be read they stay,
+/// The keys of older generations that are manifests. No backup needs them. They stay if any generation is unreadable,
 /// unless the backup was deleted.
 pub(crate) fn outdated(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Vec<String>> {
     let several: Vec<_> = contents.backups.iter().filter(|(_, under)| under.generations.len() > 1).collect();
@@ -238,8 +238,8 @@ fn outdated_of(repository: &Repository, volume: &VolumeName, backup: &BackupId, 
     Ok(outdated)
 }
 
-/// Removes the tombstones that are older than a day by the store's own clock, of backups of which nothing else is
-/// left, and those of attempts that were taken over by one that has committed long ago; gives their keys.
+/// Removes tombstones that are older than a day by the store's own clock. These are tombstones of backups of which
+/// nothing else is left, and of attempts that were taken over by one that has committed since. Returns their keys.
 pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Vec<String>> {
     let candidates: Vec<_> = contents.backups.iter().filter(|(_, under)| may_have_expired(under)).collect();
     if candidates.is_empty() {
@@ -262,8 +262,8 @@ pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Co
     Ok(expired)
 }
 
-/// Removes the tombstones of a volume of which nothing else is left, however young they are. Only for a volume whose
-/// name and ids nobody uses again, and whose runs have all succeeded: none of their requests is on its way.
+/// Removes the tombstones of a volume of which nothing else is left, whatever their age. Only for a volume whose name
+/// and ids are never used again, and whose runs have all succeeded: none of their requests is in flight.
 pub fn forget(repository: &Repository, volume: &VolumeName) -> Result<()> {
     let contents = Contents::of_volume(repository, volume)?;
     let mut tombstones = Vec::new();
@@ -286,8 +286,8 @@ fn is_old(modified: Option<SystemTime>, now: SystemTime) -> bool {
     modified.and_then(|modified| now.duration_since(modified).ok()).is_some_and(|age| age > STAYS)
 }
 
-/// The tombstones of one backup, the lowest first, if all may go; all but the highest generation if that is a
-/// manifest.
+/// The tombstones of one backup, the lowest first, if all may be removed. If the highest generation is a manifest, all
+/// tombstones below it.
 fn expired_of(
     repository: &Repository,
     volume: &VolumeName,
@@ -303,7 +303,7 @@ fn expired_of(
                 false
             }
             Ok(Some(Record::Backup(_))) => true,
-            // Somebody else is at it, or it can't be known what holds.
+            // Another run is changing it, or it is unknown which generation holds.
             Ok(None) => return Ok(Vec::new()),
             Err(error) if is_unreadable(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error),

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use septet_store::{Access, Store, StoreError, StoreErrorKind};
 
-/// The least that S3 takes for a part that is not the last.
+/// The minimum size of a part in S3, except for the last one.
 const PART_BYTES: usize = 5 << 20;
 
-/// What a trial of a store came to so far.
+/// The progress of a trial of a store.
 #[derive(Debug)]
 pub enum Trial<'a> {
     /// A step has passed.
@@ -18,17 +18,17 @@ pub enum Trial<'a> {
         /// What it did.
         result: &'a str,
     },
-    /// Something that the user should know.
+    /// A message for the user.
     Note(&'a str),
 }
 
-/// Why a store is not fit for a repository.
+/// Why a store is not suitable for a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// A request failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A request did something else than it should.
+    /// A request had the wrong result.
     #[error("{0}")]
     Wrong(String),
 }
@@ -50,18 +50,18 @@ impl FailedTrial {
 
 type Tried = std::result::Result<String, Unfit>;
 
-/// Tries the store at `url`, in keys below `name`; `tell` hears of each step as it passes.
+/// Tries the store at `url` with keys below `name`. Calls `tell` for each step that passes.
 ///
 /// # Errors
-/// The step that failed, and why.
+/// The failed step, and the cause.
 pub fn try_store(url: &str, name: &str, tell: &mut dyn FnMut(Trial)) -> std::result::Result<(), FailedTrial> {
     let store =
         septet_store::open(url, Access::Create).map_err(|error| FailedTrial { step: "open", cause: error.into() })?;
     let key = |what: &str| format!("{name}/{what}");
     let tried = steps(&*store, &key("small"), &key("large"), &format!("{name}/"), tell);
-    // A server that cannot be reached would let the user wait for each further request as long as for the first.
+    // If the server can't be reached, each further request would take the user as long as the first one.
     if tried.as_ref().is_err_and(|failed| !failed.is_unavailable()) {
-        // Only the first error tells the user what to do.
+        // Only the first error helps the user.
         let _ = store.delete(&[key("small"), key("large")]);
         let _ = store.abort_unfinished(&format!("{name}/"));
     }
@@ -112,7 +112,7 @@ fn steps(
     Ok(())
 }
 
-/// Two parts, the last one first.
+/// Uploads two parts, the last one first.
 fn multipart(store: &dyn Store, key: &str) -> Tried {
     let content: Vec<u8> = (0..=250).cycle().take(PART_BYTES + 1000).collect();
     let (first, last) = content.split_at(PART_BYTES);
@@ -125,7 +125,7 @@ fn multipart(store: &dyn Store, key: &str) -> Tried {
     Ok("2 parts, the last one first".to_owned())
 }
 
-/// If two runs put the same key, exactly one must succeed: that keeps two runs of one backup apart.
+/// If two runs put the same key, exactly one must succeed. This keeps two runs of one backup apart.
 fn conditional(store: &dyn Store, taken: &str, body: &Bytes) -> Tried {
     let wrong = |why: &str| Err(Unfit::Wrong(why.to_owned()));
     match store.put_if_absent(taken, Bytes::from_static(b"another")) {

@@ -7,7 +7,7 @@ use crate::pending::Markers;
 use crate::{Listing, Repository, Result};
 use septet_format::VolumeName;
 
-/// What one listing of a volume showed, and what the manifests and markers said that were read after it.
+/// The result of one listing of a volume, and the manifests and markers that were read after it.
 #[derive(Debug, Default)]
 pub struct VolumeView {
     /// The backups.
@@ -22,12 +22,12 @@ impl Repository {
         Contents::of_volume(self, volume)
     }
 
-    /// Looks at a volume.
+    /// Lists a volume and reads its manifests and markers.
     pub fn view(&self, volume: &VolumeName) -> Result<VolumeView> {
         self.view_of(volume, Contents::of_volume(self, volume)?)
     }
 
-    /// Looks at a volume that has just been listed.
+    /// Reads the manifests and markers of a volume that has just been listed.
     pub fn view_of(&self, volume: &VolumeName, contents: Contents) -> Result<VolumeView> {
         let (backups, markers) =
             both(|| self.backups_in(volume, &contents), || Markers::in_listing(self, volume, &contents));

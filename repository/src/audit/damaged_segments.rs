@@ -3,33 +3,33 @@
 use septet_format::{BackupId, Location, padded};
 use std::collections::{BTreeMap, HashMap};
 
-/// Damaged segments, and damaged places in segments that are whole otherwise; all of one volume.
+/// Damaged segments of one volume, and damaged places in otherwise whole segments.
 #[derive(Debug, Default)]
 pub struct DamagedSegments {
     segments: HashMap<(BackupId, u32), DamagedSegment>,
 }
 
-/// What is damaged in one segment.
+/// The damage in one segment.
 #[derive(Debug, Default)]
 pub(super) struct DamagedSegment {
-    /// Why nothing of it can be used.
+    /// Why the whole segment is unusable.
     pub(super) whole: Option<String>,
-    /// Why what lies at an offset can't.
+    /// Why the block at each offset is damaged.
     places: BTreeMap<u64, String>,
 }
 
 impl DamagedSegments {
-    /// Of this segment, nothing can be used. The first reason counts.
+    /// Records that a whole segment is unusable. The first reason is kept.
     pub fn add_segment(&mut self, backup: BackupId, number: u32, reason: String) {
         self.segments.entry((backup, number)).or_default().whole.get_or_insert(reason);
     }
 
-    /// The block that lies at this offset in the segment is damaged. The first reason counts.
+    /// Records that the block at this offset in the segment is damaged. The first reason is kept.
     pub fn add_place(&mut self, backup: BackupId, number: u32, offset_bytes: u64, reason: String) {
         self.segments.entry((backup, number)).or_default().places.entry(offset_bytes).or_insert(reason);
     }
 
-    /// Whether nothing is damaged.
+    /// Whether no damage is recorded.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
@@ -40,7 +40,7 @@ impl DamagedSegments {
 }
 
 impl DamagedSegment {
-    /// Why a block that lies here is damaged, if it is; its padding counts.
+    /// Why the block at this location is damaged, if it is. Damage in its padding counts.
     pub(super) fn at(&self, location: &Location) -> Option<&str> {
         let end_bytes = location.offset_bytes.saturating_add(padded(location.stored_bytes));
         let mut places = self.places.range(location.offset_bytes..end_bytes);

@@ -10,10 +10,10 @@ use septet_format::{BlockHash, IndexEntry, SegmentRef, SourceBackup};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What the indexes that are kept may take: as much as four million blocks need.
+/// The memory limit for cached indexes: enough for four million blocks.
 const BYTES_MAX: usize = 256 << 20;
 
-/// Indexes of segments that were asked for, in 256 MiB at most (and one more while it is used).
+/// A cache of segment indexes. It holds at most 256 MiB, and one more index while that is used.
 pub struct IndexCache {
     bytes_max: usize,
     bytes: usize,
@@ -22,15 +22,15 @@ pub struct IndexCache {
     indexes: HashMap<Key, Kept>,
 }
 
-/// What is in a segment, sorted by its place there.
+/// The content of a segment, sorted by offset.
 pub(super) struct Index(Vec<IndexEntry>);
 
-/// Which segment; manifests that differ about its length or hash mean different ones.
+/// Identifies a segment. Manifests that disagree about its length or hash mean different segments.
 type Key = (String, u64, BlockHash);
 
 struct Kept {
     index: Arc<Result<Index, String>>,
-    /// The backup that used it last.
+    /// The last backup that used it.
     used: u64,
 }
 
@@ -41,13 +41,13 @@ impl Default for IndexCache {
 }
 
 impl IndexCache {
-    /// From here on it is another backup's turn.
+    /// Starts the turn of the next backup.
     pub(super) fn begin_backup(&mut self) {
         self.backup += 1;
     }
 
-    /// The index of a segment that a manifest names, or why it is damaged: a segment that is missing or
-    /// has another length than the manifest says is.
+    /// The index of a segment that a manifest names, or why the segment is damaged. A segment is damaged if it is
+    /// missing or its length differs from the manifest's.
     pub(super) fn get(
         &mut self,
         repository: &Repository,
@@ -101,7 +101,7 @@ impl IndexCache {
 }
 
 impl Index {
-    /// What lies at this offset.
+    /// The entry at this offset.
     pub(super) fn at(&self, offset_bytes: u64) -> Option<&IndexEntry> {
         let found = self.0.binary_search_by_key(&offset_bytes, |entry| entry.offset_bytes);
         found.ok().and_then(|at| self.0.get(at))
@@ -116,7 +116,7 @@ fn read(repository: &Repository, key: &str, source: &SourceBackup, segment: &Seg
     Ok(Index(repository.segment_index(source, segment)?.entries))
 }
 
-/// What it takes to keep an index, about.
+/// The approximate memory of a cached index.
 fn bytes_of(key: &Key, index: &Result<Index, String>) -> usize {
     let content = match index {
         Ok(Index(entries)) => entries.capacity() * size_of::<IndexEntry>(),

@@ -21,7 +21,7 @@ impl QuickLook {
         Ok(Self { objects: objects.into_iter().map(|object| (object.key, object.bytes)).collect() })
     }
 
-    /// What is wrong with a backup's objects, a line each; what a `sample` touches is left to it.
+    /// The problems of a backup's objects, one line each. Segments that the `sample` touches are left out.
     pub fn damage(&self, manifest: &Manifest, sample: Option<&Sample>) -> Vec<String> {
         let is_left = |key: &str, bytes: u64| match (sample, keys::parse(key)) {
             (Some(sample), Some(Key::Segment { backup, number, .. })) => sample.touches(&backup, number, bytes),
@@ -35,7 +35,7 @@ impl QuickLook {
         needed(manifest).filter(|(key, bytes)| !is_left(key, *bytes)).filter_map(wrong).collect()
     }
 
-    /// How many segments the backups need, and how long they and the tables are together.
+    /// The number of segments that the backups need, and the total length of these segments and the tables.
     pub fn covered(&self, manifests: &[Manifest]) -> (u64, u64) {
         let all: BTreeSet<_> = manifests.iter().flat_map(needed).collect();
         let segments = all.iter().filter(|(key, _)| matches!(keys::parse(key), Some(Key::Segment { .. })));

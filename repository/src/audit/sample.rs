@@ -17,13 +17,13 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The stretches that are so many in a million, in the round of this number.
+    /// The sample of a round: `ppm` parts per million of all stretches.
     pub fn new(stretch_bytes: u64, ppm: u32, round: u64) -> Self {
         let ppm = u64::from(ppm).min(WHOLE_PPM);
         Self { stretch_bytes: stretch_bytes.max(1), start_ppm: (round % WHOLE_PPM) * ppm % WHOLE_PPM, ppm }
     }
 
-    /// Whether the block that starts here in the segment is a part of it.
+    /// Whether the sample contains the block at this offset in the segment.
     pub fn has(&self, backup: &BackupId, number: u32, offset_bytes: u64) -> bool {
         let stretch = offset_bytes / self.stretch_bytes;
         let hash = BlockHash::of(format!("{backup}/{number}/{stretch}").as_bytes());
@@ -31,7 +31,7 @@ impl Sample {
         (place + WHOLE_PPM - self.start_ppm) % WHOLE_PPM < self.ppm
     }
 
-    /// Whether anything of a segment of this length is a part of it.
+    /// Whether the sample contains any part of a segment of this length.
     pub fn touches(&self, backup: &BackupId, number: u32, bytes: u64) -> bool {
         let stretches = bytes.div_ceil(self.stretch_bytes);
         (0..stretches).any(|stretch| self.has(backup, number, stretch * self.stretch_bytes))

@@ -28,7 +28,7 @@ fn blocks(sample: &Sample, backup: &str, damaged: &DamagedSegments) -> Vec<(u64,
     ranges(sample, backup, damaged).into_iter().map(|(first, end, _)| (first, end)).collect()
 }
 
-/// b1 and b2, which shares blocks 1, 3 and 5 with it; two blocks a segment, block 2 is zeros.
+/// b1, and b2, which shares blocks 1, 3 and 5 with it. Each segment has two blocks, and block 2 is zeros.
 fn chain() -> Sample {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1, 2, 0, 4, 5, 6]);
@@ -54,7 +54,7 @@ fn whole_backups_have_no_damage() {
 fn a_damaged_place_hits_the_blocks_that_lie_there() {
     let sample = chain();
     let mut damaged = DamagedSegments::default();
-    // b1's segments hold blocks 0 and 1, 3 and 4, 5. Block 0 is raw, so that block 1 lies behind it.
+    // b1's segments hold blocks 0 and 1, 3 and 4, 5. Block 0 is raw, so block 1 lies behind it.
     damaged.add_place(id("b1"), 0, BLOCK, "flipped".to_owned());
     damaged.add_place(id("b1"), 0, BLOCK, "later".to_owned());
     damaged.add_place(id("b1"), 1, 8192 << 10, "nobody lies here".to_owned());
@@ -121,7 +121,7 @@ fn a_damaged_table_hits_the_whole_volume_and_names_the_way_out() {
     }
 }
 
-/// Writes b1's table with other entries, and gives a manifest that vouches for it.
+/// Writes b1's table with changed entries. Returns a manifest that vouches for it.
 fn forged<const BYTES: usize>(sample: &Sample, kind: TableKind, forge: impl FnOnce(&mut Entries<BYTES>)) -> Manifest {
     let mut manifest = sample.manifest("b1");
     let mut entries = Entries::load(&sample.repository, &manifest, kind).unwrap();
@@ -233,7 +233,7 @@ fn what_later_backups_no_longer_use_makes_room() {
     }
 }
 
-/// What the index of a segment of one block takes in the cache.
+/// The memory of the cached index of a segment with one block.
 fn one_index() -> usize {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1]);

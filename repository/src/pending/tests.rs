@@ -1,4 +1,4 @@
-//! Markers: whom they keep away, what they keep, and what goes with those of the dead.
+//! Markers: which runs they keep away, what they protect, and what is removed with those of dead runs.
 
 use super::*;
 use crate::sample::Sample;
@@ -9,7 +9,7 @@ fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
     marker(&sample.repository, process::current(), Timestamp::now(), (&sample.volume, &backup), parent)
 }
 
-/// The same from a process of an earlier boot.
+/// A marker from a process of an earlier boot.
 fn dead(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
     let mut marker = of(sample, backup, parent);
     "earlier".clone_into(&mut marker.by.boot);
@@ -81,7 +81,7 @@ fn unfinished_uploads_of_the_dead_go_and_with_them_their_directories() {
         let key = keys::segment(&sample.volume, &marker.backup, 0);
         let upload = sample.repository.store().upload(&key).unwrap();
         upload.put_part(0, 0, vec![Bytes::from_static(b"some")]).unwrap();
-        // A run that is killed aborts nothing.
+        // A killed run aborts no upload.
         std::mem::forget(upload);
         let segments = format!("vol/{}/segments", marker.backup);
         assert!(sample.has("", &segments));
@@ -108,7 +108,7 @@ fn what_others_need_under_a_dead_runs_id_stays() {
     sample.backup("b1", None, &[1, 3]);
     sample.backup("b2", Some("b1"), &[1, 5]);
     sample.delete("b1");
-    // A run that took the deleted backup's id and died before it looked.
+    // A run that took the deleted backup's id and died before it checked the id.
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
     assert_eq!(swept(&sample), ["b1"]);
     assert!(sample.has("segments/000000", "vol/b1") && !sample.has("pending-0.json", "vol/b1"));
@@ -126,7 +126,7 @@ fn a_damaged_marker_is_reported_and_nothing_is_swept_for_it() {
     assert!(swept(&sample).is_empty() && sample.has("map-0", "vol/b1"));
 }
 
-/// A dead run that has stored a segment, and the marker of one that would go on with it.
+/// A dead run that has stored a segment, and the marker of a run that would resume it.
 fn interrupted(sample: &Sample) -> (Pending, Pending) {
     let before = dead(sample, "d1", None);
     begin(&sample.repository, &before, None).unwrap();
@@ -183,7 +183,7 @@ fn who_was_taken_over_cannot_commit_and_removes_nothing() {
     assert!(list(&sample.repository, &sample.volume).unwrap().pending.is_empty());
 }
 
-/// A run that took over and died before it ended the one before: whoever comes next ends both.
+/// A run took over and died before it ended the previous one. The next run ends both.
 #[test]
 fn every_attempt_that_may_still_live_is_ended() {
     for force in [false, true] {
@@ -316,7 +316,7 @@ fn the_tombstone_of_an_attempt_stays_for_a_day_after_a_later_one_has_committed()
 fn a_parent_that_is_known_is_not_read_again_and_missed_when_it_is_gone() {
     let mut sample = Sample::new();
     let known = sample.backup("b1", None, &[1]);
-    // Nothing reads it: a listing shows that it is there, and it was read before.
+    // Nothing reads it: the listing shows that it exists, and it was read before.
     sample.flip("vol/b1/manifest-0.json", 20);
     let marker = of(&sample, "b2", Some("b1"));
     assert_eq!(begin(&sample.repository, &marker, Some(&known)).unwrap(), Some(known.clone()));

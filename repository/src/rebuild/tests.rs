@@ -17,8 +17,8 @@ fn again(sample: &Sample, backup: &str) -> Result<Rebuilt> {
     rebuild(&sample.repository, &sample.manifest(backup), &mut |_, _| ())
 }
 
-/// Loses tables, rebuilds them, and holds them against what they were; an error is given if both are
-/// then as the loss left them.
+/// Damages tables, rebuilds them, and compares them with the originals. If the rebuild fails, the tables must be
+/// unchanged.
 fn lose_and_rebuild(sample: &Sample, backup: &str, lost: Rebuilt, lose: fn(&Sample, &str)) -> Result<()> {
     let tables = [("map-0", lost.map), ("checksums-0", lost.checksums)]
         .map(|(name, lost)| (format!("vol/{backup}/{name}"), lost));
@@ -46,7 +46,7 @@ const BOTH: Rebuilt = Rebuilt { map: true, checksums: true };
 #[test]
 fn every_loss_of_every_backup_of_a_chain_is_made_good() {
     let mut sample = Sample::new();
-    // Block 0 goes from A to B and back to A, which is then stored twice.
+    // Block 0 changes from A to B and back to A, so A is stored twice.
     sample.backup("b1", None, &[1, 2, 0, 4, 5]);
     sample.backup("b2", Some("b1"), &[3, 2, 0, 4, 6]);
     sample.backup("b3", Some("b2"), &[1, 2, 7, 4, 6]);
@@ -83,7 +83,7 @@ fn blocks_that_became_zeros_are_told_by_either_table_but_not_without_both() {
 fn a_volume_may_have_been_resized() {
     let mut sample = Sample::new();
     sample.blocks_per_segment = 8;
-    // The last block of the shorter volume is a short one, and one that was cut off comes back.
+    // The last block of the shorter volume is a short one. A block that was cut off comes back.
     let contents: [(&str, &[u8]); 4] =
         [("b1", &[2, 4, 6, 8]), ("b2", &[2, 4]), ("b3", &[2, 4, 6, 8, 2]), ("b4", &[2, 4, 0, 8])];
     for (at, (backup, seeds)) in contents.iter().enumerate() {
@@ -96,7 +96,7 @@ fn a_volume_may_have_been_resized() {
         sample.check(backup, seeds);
     }
     lose_and_rebuild(&sample, "b2", BOTH, LOSSES[0]).unwrap();
-    // What was a whole block can't be what became a short one of zeros.
+    // A former whole block can't be the later short block of zeros.
     sample.backup("b5", Some("b1"), &[2, 0]);
     lose_and_rebuild(&sample, "b5", BOTH, LOSSES[0]).unwrap();
 }

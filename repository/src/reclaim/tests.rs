@@ -44,7 +44,7 @@ fn add(survey: &mut Survey, keys: impl IntoIterator<Item = String>) {
     survey.contents = contents(&all);
 }
 
-/// Three backups, each on the one before, one segment each; the first one's manifest is gone.
+/// Three backups, each the parent of the next, with one segment each. The manifest of the first is gone.
 fn survey() -> (Survey, Manifest) {
     let [b1, b2, b3] = [manifest("b1", &["b1"]), manifest("b2", &["b1", "b2"]), manifest("b3", &["b3"])];
     let mut survey = Survey::default();
@@ -134,7 +134,7 @@ fn deleting_any_backup_of_a_real_chain_leaves_the_others_whole() {
     }
 }
 
-/// A volume in a store: what there is at one moment.
+/// A model of a volume: the objects that exist at one moment.
 #[derive(Default)]
 struct World {
     objects: BTreeSet<String>,
@@ -142,14 +142,14 @@ struct World {
     markers: BTreeMap<BackupId, Pending>,
 }
 
-/// A backup or a deletion, stopped between two operations.
+/// A backup or a deletion, paused between two operations.
 enum Actor {
     Backup { id: String, parent: Option<BackupId>, manifest: Option<Box<Manifest>>, step: usize },
     Delete { doomed: BackupId, deleted: Vec<Manifest>, survey: Survey, doing: Vec<String>, step: usize },
 }
 
 impl World {
-    /// Every manifest names only what is there.
+    /// Asserts that every manifest names only existing objects.
     fn check(&self) {
         for (backup, manifest) in &self.manifests {
             for table in ["map-0", "checksums-0"] {
@@ -184,7 +184,7 @@ impl Actor {
         Self::Delete { doomed, deleted: Vec::new(), survey: Survey::default(), doing: Vec::new(), step: 0 }
     }
 
-    /// Does one operation; false when all is done.
+    /// Does one operation. Returns false when all is done.
     fn advance(&mut self, world: &mut World) -> bool {
         match self {
             Self::Backup { id, parent, manifest, step } => {
@@ -210,7 +210,7 @@ impl Actor {
     }
 }
 
-/// As `pending::begin` and the pipeline do it.
+/// Does the steps of `pending::begin` and the pipeline.
 fn advance_backup(
     world: &mut World,
     name: &str,
@@ -253,7 +253,7 @@ fn play(parents: &[Index], doomed: &[Index], schedule: &[Index]) {
     for (at, name) in old.iter().enumerate() {
         run_to_the_end(&mut world, Actor::backup(name, at.checked_sub(1).map(|before| id(old[before]))));
     }
-    // A new backup may build upon, and a deletion may hit, an old one or a new one.
+    // The parent of a new backup, and the target of a deletion, may be an old backup or a new one.
     let names: Vec<String> =
         old.map(str::to_owned).into_iter().chain((0..parents.len()).map(|at| format!("n{at}"))).collect();
     let backups = parents.iter().enumerate().map(|(at, parent)| {
