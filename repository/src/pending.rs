@@ -30,7 +30,7 @@ use septet_store::StoreErrorKind;
 /// The markers of one volume.
 #[derive(Debug, Default)]
 pub struct Markers {
-    /// The last readable marker of each backup.
+    /// The last marker of each backup, if it can be read.
     pub pending: Vec<Pending>,
     /// The backups with unreadable markers, and the errors.
     pub unreadable: Vec<(BackupId, RepositoryError)>,

@@ -23,42 +23,42 @@ use tempfile::TempDir;
 use crate::BLOCK_BYTES;
 use crate::runner::Simulated;
 
-/// A host.
+/// A simulated host.
 #[derive(Clone)]
 pub struct Host {
     pub(crate) store: Arc<Memory>,
     pub(crate) repository: Repository,
     pub(crate) volume: VolumeName,
     scratch: Arc<TempDir>,
-    /// How much it has done: each thing takes a second.
+    /// The number of requests so far. Each request takes one second of simulated time.
     acts: Arc<AtomicU64>,
-    /// Whether whoever looks at a marker of this host takes its run for dead: it is when the store stops.
+    /// Whether other runs consider this host's runs dead. They are dead when the store stops.
     mortal: bool,
-    /// How many hours its clock is wrong by.
+    /// The error of its clock in hours.
     hours_wrong: i64,
 }
 
-/// A backup that is to be made.
+/// The request for a backup.
 #[derive(Clone)]
 pub struct Wish<'a> {
-    /// The id that it must have; none: that of an interrupted one to go on with, or a new one.
+    /// The required id; none: the id of an interrupted backup that is resumed, or a new one.
     pub backup: Option<BackupId>,
-    /// Whether it is compared with nothing.
+    /// Whether to make a full backup.
     pub full: bool,
-    /// What the volume holds.
+    /// The content of the volume.
     pub content: &'a [u8],
     /// Whether the volume is known not to change.
     pub snapshot: bool,
 }
 
-/// What something that a host did came to; text says why not.
+/// The result of a request. The error is the command's message.
 pub type Done<T> = Result<T, String>;
 
 fn text(error: anyhow::Error) -> String {
     format!("{error:#}")
 }
 
-/// Hears which backup is made.
+/// Passes on the id of the backup that is being made.
 struct Listener<F>(F);
 
 impl<F: FnMut(&BackupId)> Observer for Listener<F> {
@@ -75,10 +75,10 @@ impl<F: FnMut(&BackupId)> Observer for Listener<F> {
 }
 
 impl Host {
-    /// A host with a right clock.
+    /// A host with a correct clock.
     ///
     /// # Panics
-    /// If the store holds no repository and none can be made, or there is no `/dev/shm`.
+    /// If the store has no repository and none can be created, or there is no `/dev/shm`.
     pub fn new(store: Arc<Memory>) -> Self {
         Self {
             repository: Repository::open_or_create_store(store.clone()).expect("a repository"),
@@ -91,17 +91,17 @@ impl Host {
         }
     }
 
-    /// The same, whose runs are taken for dead by whoever looks: it is when the store stops.
+    /// The same host, but other runs consider its runs dead. They are dead when the store stops.
     pub fn mortal(self) -> Self {
         Self { mortal: true, ..self }
     }
 
-    /// The same with a clock that is wrong.
+    /// The same host with a wrong clock.
     pub fn with_clock_wrong_by(self, hours_wrong: i64) -> Self {
         Self { hours_wrong, ..self }
     }
 
-    /// What runs the agents of the next thing that this host does.
+    /// The runner of the agents for this host's next request.
     fn runner(&self, rng: &mut Rng) -> Simulated {
         let mut process = septet_repository::current_process();
         if self.mortal {
@@ -118,7 +118,7 @@ impl Host {
         self.scratch.path().join(name)
     }
 
-    /// Has the volume hold this; a volume that does already stays the same file, as a snapshot would.
+    /// Sets the volume's content. If it already has this content, the file stays the same, as a snapshot would.
     fn fill_volume(&self, content: &[u8]) -> PathBuf {
         let volume = self.file("volume");
         if fs::read(&volume).ok().as_deref() != Some(content) {
@@ -127,10 +127,10 @@ impl Host {
         volume
     }
 
-    /// What `septet backup` does. `chosen` is told the backup's id before it can come into being.
+    /// Does what `septet backup` does. `chosen` gets the backup's id before the backup is committed.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     ///
     /// # Panics
     /// If the scratch directory can't be written to.
@@ -142,7 +142,7 @@ impl Host {
             compare: if wish.full { Compare::Nothing } else { Compare::Newest },
             block_bytes: Some(BLOCK_BYTES),
             streams: 1,
-            // Several segments, each of several parts.
+            // Enough for several segments, each with several parts.
             segment_bytes: 5 * u64::from(BLOCK_BYTES),
             ..BackupRequest::new(self.fill_volume(wish.content).into())
         };
@@ -151,18 +151,18 @@ impl Host {
         Ok(made.manifest.backup)
     }
 
-    /// What `septet delete` does.
+    /// Does what `septet delete` does.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     pub fn delete(&self, backup: &BackupId, rng: &mut Rng) -> Done<()> {
         self.delete_as(backup, false, rng)
     }
 
-    /// What `septet delete --force` does.
+    /// Does what `septet delete --force` does.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     pub fn delete_by_force(&self, backup: &BackupId, rng: &mut Rng) -> Done<()> {
         self.delete_as(backup, true, rng)
     }
@@ -176,7 +176,7 @@ impl Host {
         format!("{}/{backup}", self.volume)
     }
 
-    /// All runs on all hosts have ended, and whoever looks at a marker that one has left knows it.
+    /// Marks all runs on all hosts as ended, so that every run that reads their markers considers them dead.
     ///
     /// # Panics
     /// If the store has stopped.
@@ -187,32 +187,32 @@ impl Host {
         }
     }
 
-    /// What `septet clean` does.
+    /// Does what `septet clean` does.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     pub fn clean(&self) -> Done<()> {
         let request = CleanRequest { volume: Some(self.volume.clone()) };
         request.carry_out(&self.repository, &mut ()).map(drop).map_err(text)
     }
 
-    /// What `septet verify` does: the backups that it finds damaged, each with a reason.
+    /// Does what `septet verify` does. Returns the damaged backups, each with a reason.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     pub fn verify(&self, rng: &mut Rng) -> Done<Vec<(BackupId, String)>> {
         let request = VerifyRequest { streams: Some(1), ..VerifyRequest::default() };
         let verified = self.engine(&self.runner(rng)).verify(&request, &mut ()).map_err(text)?;
         Ok(verified.damaged.into_iter().map(|damaged| (damaged.backup, damaged.range.reason)).collect())
     }
 
-    /// What `septet restore` does; what came out.
+    /// Does what `septet restore` does. Returns the restored content.
     ///
     /// # Errors
-    /// What the command would say.
+    /// The error of the command.
     ///
     /// # Panics
-    /// If what was restored can't be read.
+    /// If the restored content can't be read.
     pub fn restore(&self, backup: &BackupId, rng: &mut Rng) -> Done<Vec<u8>> {
         let target = self.file("restored");
         let request =
@@ -223,10 +223,10 @@ impl Host {
         Ok(restored)
     }
 
-    /// What each backup that is listed holds.
+    /// The content of each listed backup.
     ///
     /// # Panics
-    /// If one does not come back as it was.
+    /// If a backup is damaged.
     pub fn contents(&self) -> BTreeMap<BackupId, Vec<u8>> {
         let listing = self.repository.backups(&self.volume).expect("a list");
         assert!(listing.damaged.is_empty(), "{:?}", listing.damaged);
@@ -243,10 +243,10 @@ impl Host {
         listing.manifests.into_iter().map(content).collect()
     }
 
-    /// Asserts that there is what the manifests name, tombstones, and nothing else.
+    /// Asserts that the store contains what the manifests name, tombstones, and nothing else.
     ///
     /// # Panics
-    /// If there is something else.
+    /// If there is another object, or one is missing.
     pub fn check_objects(&self) {
         let mut named = BTreeSet::from([keys::repository()]);
         for manifest in self.repository.backups(&self.volume).expect("a list").manifests {
@@ -259,7 +259,7 @@ impl Host {
         assert_eq!(self.store.unfinished(), [""; 0], "uploads that nobody will finish");
     }
 
-    /// Whether a tombstone lies under this key.
+    /// Whether this key has a tombstone.
     fn is_tombstone(&self, key: &str) -> bool {
         if !matches!(keys::parse(key), Some(keys::Key::Manifest { .. })) {
             return false;
@@ -268,10 +268,10 @@ impl Host {
         matches!(Record::decode(&bytes).expect("a record"), Record::Tombstone(_))
     }
 
-    /// Asserts that a day later a cleaning takes the tombstones, too.
+    /// Asserts that a cleaning a day later removes the tombstones.
     ///
     /// # Panics
-    /// If one is left.
+    /// If a tombstone is left.
     pub fn check_tombstones_expire(&self) {
         self.store.let_time_pass(Duration::from_secs(25 * 60 * 60));
         self.clean().expect("cleaning");

@@ -17,5 +17,5 @@ pub use samples::{content, id};
 pub use seeds::each_seed;
 pub use world::World;
 
-/// The blocks of the volumes, bytes.
+/// The block size of the volumes, bytes.
 pub const BLOCK_BYTES: u32 = 64 << 10;

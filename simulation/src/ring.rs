@@ -19,11 +19,11 @@ use septet_ipc::message::{Damage, Progress};
 use septet_ipc::shm::Table;
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Item, Message, Work, Worker};
 
-/// The run did not get to its end.
+/// The run failed.
 #[derive(Debug)]
 pub struct Stopped(pub Failure);
 
-/// An agent, whichever.
+/// An agent of any kind.
 trait Stage {
     fn take(&self, item: Item, output: &Mutex<Vec<Item>>) -> Result<(), Failure>;
     fn table(&self, table: Table) -> Result<Option<Table>, Failure>;
@@ -53,17 +53,17 @@ impl<A: Agent> Stage for A {
 pub struct Ring {
     plan: Box<dyn Plan>,
     stages: Vec<Box<dyn Stage>>,
-    /// What each stage has still to handle.
+    /// The items that each stage has not handled yet.
     waiting: Vec<Vec<Item>>,
     damage: Vec<Damage>,
     rng: Rng,
 }
 
 impl Ring {
-    /// Lets the agents of the job begin, in the order of the ring.
+    /// Starts the agents of the job, in the order of the ring.
     ///
     /// # Errors
-    /// Whatever ends a run before it starts.
+    /// The failure that ends the run before it starts.
     pub fn start(mut begin: Begin, rng: Rng) -> Result<Self, Stopped> {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let mut tables = Vec::new();
@@ -80,7 +80,7 @@ impl Ring {
         Ok(Self { plan: plan(&begin).map_err(Stopped)?, stages, waiting, damage: Vec::new(), rng })
     }
 
-    /// Runs to the end; what it came to, and the damage that was found.
+    /// Runs to the end. Returns the final progress and the damage that was found.
     ///
     /// # Errors
     /// The first failure of an agent.
@@ -102,7 +102,7 @@ impl Ring {
         Ok((self.plan.progress().clone(), self.damage))
     }
 
-    /// Lets a stage handle any one of the things that wait for it.
+    /// Lets a stage handle a random one of its waiting items.
     fn step(&mut self, stage: usize) -> Result<(), Stopped> {
         let any = self.rng.usize(..self.waiting[stage].len());
         let item = self.waiting[stage].swap_remove(any);
@@ -111,13 +111,13 @@ impl Ring {
         self.pass(stage, output)
     }
 
-    /// A stage that has something to do.
+    /// A random stage that has waiting items.
     fn any_busy(&mut self) -> Option<usize> {
         let busy: Vec<usize> = (0..self.waiting.len()).filter(|&stage| !self.waiting[stage].is_empty()).collect();
         (!busy.is_empty()).then(|| busy[self.rng.usize(..busy.len())])
     }
 
-    /// Hands a stage's results to the next one, or to the master.
+    /// Passes a stage's results to the next stage, or to the master.
     fn pass(&mut self, stage: usize, output: Mutex<Vec<Item>>) -> Result<(), Stopped> {
         let results = output.into_inner().expect("no handler panicked");
         if let Some(next) = self.waiting.get_mut(stage + 1) {
@@ -141,10 +141,10 @@ impl Ring {
     }
 }
 
-/// An agent that has begun, and the tables that it announced.
+/// A started agent, and the tables that it announced.
 type Begun = (Box<dyn Stage>, Vec<Table>);
 
-/// Lets an agent begin; none for the master, in which the ring begins and ends.
+/// Starts an agent. Returns `None` for the master, where the ring begins and ends.
 fn begun(kind: AgentKind, begin: &mut Begin) -> Result<Option<Begun>, Failure> {
     match kind {
         AgentKind::Master => Ok(None),
@@ -172,7 +172,7 @@ fn begun_as<A: Agent>(begin: &mut Begin) -> Result<Begun, Failure> {
     Ok((Box::new(agent), tables))
 }
 
-/// A table goes round until an agent keeps it.
+/// Passes a table round the ring until an agent keeps it.
 fn send_round(table: Table, stages: &[Box<dyn Stage>]) -> Result<(), Failure> {
     let mut table = Some(table);
     for stage in stages {

@@ -10,10 +10,10 @@ use septet_ipc::Begin;
 
 use crate::Ring;
 
-/// Where time begins in a simulation: the same seed makes the same ids.
+/// The start of simulated time. It is fixed, so that the same seed makes the same ids.
 const BEGIN_SECONDS: i64 = 1_800_000_000;
 
-/// Runs jobs in an order that follows from a seed.
+/// Runs jobs in an order that a seed determines.
 pub(crate) struct Simulated {
     rng: RefCell<Rng>,
     process: Process,
@@ -21,7 +21,8 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    /// The runner of `process`, `second` seconds after the beginning of time on a clock that is wrong by some hours.
+    /// The runner of `process`, `second` seconds after the start of simulated time, with a clock that is wrong by some
+    /// hours.
     pub(crate) fn new(rng: &mut Rng, process: Process, second: u64, hours_wrong: i64) -> Self {
         let second = i64::try_from(second).expect("a small number");
         let right = Timestamp::from_second(BEGIN_SECONDS + second).expect("a time");
@@ -49,7 +50,7 @@ impl Runner for Simulated {
         self.process.clone()
     }
 
-    /// So small that a run costs little, and large enough that nobody waits for a slot.
+    /// Small enough for a run to cost little, and large enough that no agent waits for a slot.
     fn pool_bytes_min(&self) -> u64 {
         2 << 20
     }

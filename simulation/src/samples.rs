@@ -7,15 +7,15 @@ use crate::BLOCK_BYTES;
 /// The backup id `name`.
 ///
 /// # Panics
-/// If it is none.
+/// If `name` is not a valid id.
 pub fn id(name: &str) -> BackupId {
     name.parse().expect("an id")
 }
 
-/// Twelve blocks of noise: they fill several segments, and all of them have room in a pool.
+/// Twelve blocks of noise. They fill several segments, and a pool has room for all of them.
 pub fn content(seed: u64) -> Vec<u8> {
     let mut content = vec![0; 12 * BLOCK_BYTES as usize];
-    // Many tests make it thousands of times, and this is fast in a debug build, too.
+    // Many tests call this thousands of times. The hash is fast even in a debug build.
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut content);
     content
 }

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Runs a world for each of `usual` seeds, or of as many as `SEPTET_SEEDS` says, side by side on all cores; or for
-/// the one that `SEPTET_SEED` names.
+/// Calls `run` for each of `usual` seeds, or for the number of seeds in `SEPTET_SEEDS`, in parallel on all cores. If
+/// `SEPTET_SEED` is set, calls it only for that seed.
 ///
 /// # Panics
-/// When one does, after it was said with which seed.
+/// If `run` panics. The seed is printed before.
 pub fn each_seed(usual: u64, run: impl Fn(u64) + Sync) {
     let Range { start, end } = seeds(usual);
     let next = AtomicU64::new(start);

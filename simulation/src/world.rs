@@ -9,27 +9,27 @@ use septet_store::{Memory, Stop, Store};
 
 use crate::{BLOCK_BYTES, Host, Wish};
 
-/// A volume has this many blocks at most, so that all of them have room in a pool: nobody waits.
+/// The maximum number of blocks of a volume. A pool has room for all of them, so no agent waits for a slot.
 const BLOCKS_MAX: usize = 12;
 
-/// One volume of one repository, and how it was filled.
+/// One volume of one repository, and the backups that are expected in it.
 pub struct World {
     host: Host,
     rng: Rng,
     content: Vec<u8>,
-    /// What was acknowledged: these must be there.
+    /// The acknowledged backups, which must exist.
     whole: BTreeMap<BackupId, Vec<u8>>,
-    /// What was under way when the store stopped: these may be there, or not.
+    /// The backups whose creation or deletion was under way when the store stopped. They may or may not exist.
     doubtful: BTreeMap<BackupId, Vec<u8>>,
 }
 
 impl World {
-    /// An empty repository; all that happens in it follows from `seed`.
+    /// An empty repository. `seed` determines everything that happens in it.
     pub fn new(seed: u64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let store = Memory::new(&format!("world-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let mut world = Self {
-            // Whatever is left of a run is known to be of one that has died.
+            // Everything that a run left is known to be of a dead run.
             host: Host::new(store).mortal(),
             rng: Rng::with_seed(seed),
             content: Vec::new(),
@@ -40,12 +40,12 @@ impl World {
         world
     }
 
-    /// How many changes the store has seen.
+    /// The number of changes of the store so far.
     pub fn changes(&self) -> u64 {
         self.host.store.changes()
     }
 
-    /// Stops the store for good at a change that is still to come.
+    /// Stops the store for good at a future change.
     pub fn stop_at(&self, stop: Stop) {
         self.host.store.set_stop(Some(stop));
     }
@@ -55,7 +55,7 @@ impl World {
         self.host.store.has_stopped()
     }
 
-    /// Does something that a user may do; nothing if the store has stopped.
+    /// Makes a random request of a user. Has no effect if the store has stopped.
     pub fn act(&mut self) {
         match self.rng.usize(..6) {
             0 | 1 => self.delete_any(),
@@ -64,18 +64,18 @@ impl World {
         }
     }
 
-    /// What `septet clean` does.
+    /// Does what `septet clean` does.
     pub fn clean(&mut self) {
         let cleaned = self.host.clean();
         assert!(self.has_stopped() || cleaned.is_ok(), "a cleaning failed, and the store works: {cleaned:?}");
     }
 
-    /// Writes to the volume, for a backup that is to find something.
+    /// Writes to the volume, so that the next backup has changes to store.
     pub fn write(&mut self) {
         self.change();
     }
 
-    /// Writes to the volume: blocks of noise, of text and of zeros, and now and then another size.
+    /// Writes blocks of noise, of text and of zeros to the volume, and sometimes changes its size.
     fn change(&mut self) {
         let block = BLOCK_BYTES as usize;
         if self.content.is_empty() || self.rng.usize(..4) == 0 {
@@ -94,13 +94,13 @@ impl World {
         }
     }
 
-    /// What `septet backup` does, after the volume was written to.
+    /// Writes to the volume and does what `septet backup` does.
     pub fn back_up(&mut self, full: bool) {
         self.change();
         self.back_up_again(full, false);
     }
 
-    /// The same while the volume stays as it is; with `snapshot`, it is known that it does.
+    /// Makes a backup without writing to the volume first. With `snapshot`, the volume is known not to change.
     pub fn back_up_again(&mut self, full: bool, snapshot: bool) -> Option<BackupId> {
         let wish = Wish { backup: None, full, content: &self.content, snapshot };
         let doubtful = &mut self.doubtful;
@@ -117,7 +117,7 @@ impl World {
         done.ok()
     }
 
-    /// What `septet delete` does to any of the backups.
+    /// Does what `septet delete` does, to a random backup.
     pub fn delete_any(&mut self) {
         let backups: Vec<BackupId> = self.whole.keys().cloned().collect();
         if !backups.is_empty() {
@@ -135,9 +135,8 @@ impl World {
         }
     }
 
-    /// The store works again, as after a restart of the machine. Then every promise must hold: what was
-    /// acknowledged is there, whatever is listed comes back bit for bit, and a cleaning leaves just
-    /// what the manifests name.
+    /// Restarts the store, as after a restart of the machine. Then every promise must hold: acknowledged backups exist,
+    /// every listed backup reads back bit for bit, and after a cleaning only the objects that manifests name are left.
     pub fn recover(&mut self) {
         self.restart();
         self.host.clean().expect("cleaning");
@@ -146,7 +145,7 @@ impl World {
         self.host.check_objects();
     }
 
-    /// The store works again, and nobody clears up: what runs that died have left is still there.
+    /// Restarts the store without cleaning: what dead runs left is still there.
     pub fn restart(&mut self) {
         self.host.store.set_stop(None);
         self.check_backups();
@@ -161,20 +160,20 @@ impl World {
         self.host.repository.manifest(&self.host.volume, backup).expect("a manifest")
     }
 
-    /// The backups that are known to be there.
+    /// The backups that are known to exist.
     pub fn listed(&self) -> Vec<&BackupId> {
         self.whole.keys().collect()
     }
 
-    /// How many blocks lie in the backup's own segments.
+    /// The number of blocks in the backup's own segments.
     pub fn stored_blocks(&self, backup: &BackupId) -> u64 {
         self.blocks_in(&self.segments(), backup)
     }
 
-    /// How many blocks lie in those of these segments that are the backup's own.
+    /// The number of blocks in those of `segments` that are the backup's own.
     ///
     /// # Panics
-    /// If one can't be read.
+    /// If a segment can't be read.
     pub fn blocks_in(&self, segments: &BTreeMap<String, u64>, backup: &BackupId) -> u64 {
         let entries = segments.keys().filter_map(|key| match keys::parse(key) {
             Some(keys::Key::Segment { backup: of, number, .. }) if of == *backup => {
@@ -186,7 +185,7 @@ impl World {
         entries.sum()
     }
 
-    /// The segments that are there, with their lengths.
+    /// The existing segments with their lengths.
     ///
     /// # Panics
     /// If the store has stopped.
@@ -208,7 +207,7 @@ impl World {
         self.whole = listed;
     }
 
-    /// What `septet verify` and `septet restore` do: all is found whole, and one of the backups restored.
+    /// Does what `septet verify` and `septet restore` do: all backups must be whole, and one of them is restored.
     fn check_by_the_rings(&mut self) {
         let backups: Vec<BackupId> = self.whole.keys().cloned().collect();
         let damage = self.host.verify(&mut self.rng).expect("a verification");

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use septet_simulation::{World, each_seed};
 use septet_store::Stop;
 
-/// A life in which each kind of thing happens.
+/// A sequence with every kind of action.
 const ACTIONS: [fn(&mut World); 6] = [
     |world| world.back_up(true),
     |world| world.back_up(false),
@@ -40,7 +40,7 @@ fn every_change_of_a_short_life() {
     }
 }
 
-/// A life of a few actions, in which the store stops `stops` times, and what is left is looked at.
+/// A few actions, during which the store stops three times. The result is checked after each stop.
 fn live(seed: u64) {
     let mut rng = Rng::with_seed(!seed);
     let mut world = World::new(seed);

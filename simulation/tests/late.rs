@@ -9,14 +9,14 @@ use septet_format::BackupId;
 use septet_simulation::{Host, Wish, content, id};
 use septet_store::Memory;
 
-/// What is written late, by a part of its key.
+/// The end of the key of each write that is carried out late.
 const WRITES: [&str; 6] =
     ["/pending-0.json", "/checksums-0", "/map-0", "/manifest-0.json", "/segments/000000", "/segments/000001"];
 
-/// What happens before that.
+/// The actions that happen before the late write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// The same command again, which goes on where it can.
+    /// The same command again, which resumes where it can.
     Again,
     /// A backup under another id.
     Another,
@@ -35,7 +35,7 @@ fn back_up(host: &Host, name: &str, exactly: bool, content: &[u8]) -> Result<Bac
 fn act(host: &Host, then: Then, round: u64) -> Option<BackupId> {
     let mut rng = Rng::with_seed(6);
     match then {
-        // It may be refused, if somebody has given the backup up meanwhile.
+        // The request may be refused if the backup has been given up meanwhile.
         Again => back_up(host, "late", false, &content(3)).ok(),
         Another => Some(back_up(host, &format!("another-{round}"), true, &content(3)).expect("a backup")),
         Clean => {
@@ -47,20 +47,20 @@ fn act(host: &Host, then: Then, round: u64) -> Option<BackupId> {
             None
         }
         Delete => {
-            // There need not be such a backup.
+            // This backup need not exist.
             let _ = host.delete(&id("late"), &mut rng);
             None
         }
     }
 }
 
-/// A backup whose write is delayed, then all of `thens`; the write is carried out after `at` operations of those. Gives
-/// whether there were so many.
+/// Makes a backup with a delayed write, then does all of `thens`. The write is carried out after `at` operations of
+/// these. Returns whether there were that many operations.
 fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let store = base.copy(&format!("late-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     let host = Host::new(store.clone()).mortal();
-    // Nothing comes through any more: the sender is killed.
+    // From then on no write is carried out: the sender is killed.
     let begun = Arc::new(AtomicBool::new(false));
     store.delay({
         let begun = begun.clone();
@@ -79,7 +79,7 @@ fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
         if *then == Force || *then == Delete {
             made.retain(|backup| *backup != id("late"));
         }
-        // Whatever is listed comes back whole.
+        // Every listed backup reads back whole.
         host.contents();
     }
     let was_early = !store.end_pause();
@@ -89,7 +89,7 @@ fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
     for backup in &made {
         assert!(listed.get(backup) == Some(&content(3)), "{backup} was acknowledged; {why}");
     }
-    // One that was never acknowledged may have come into being by its late manifest; then it is whole.
+    // A backup that was never acknowledged may be committed by its late manifest. Then it is whole.
     let others = listed.iter().filter(|(backup, _)| !made.contains(backup) && **backup != id("base"));
     for (backup, found) in others {
         assert!(
@@ -106,7 +106,7 @@ fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
     was_early
 }
 
-/// `thens` beside each write, which is carried out at each of their operations and after them.
+/// Runs `thens` with each late write, which is carried out at each of their operations and after them.
 fn after_each_write(thens: &[Then]) {
     let base = Memory::new(&format!("late-base-{thens:?}"));
     back_up(&Host::new(base.clone()).mortal(), "base", true, &content(1)).expect("a backup");

@@ -13,20 +13,20 @@ use septet_format::BackupId;
 use septet_simulation::{BLOCK_BYTES, Host, Wish, id};
 use septet_store::{Memory, Stop};
 
-/// What a host does.
+/// The request of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     /// An incremental, under an id of its own.
     Incremental,
-    /// A backup of the id that the other may want, too.
+    /// A backup with the id that the other host may want too.
     OneId,
-    /// Going on with what a dead run has left.
+    /// Resuming the backup of a dead run.
     Resume,
-    /// Deleting the newest backup, which an incremental is compared with.
+    /// Deleting the newest backup, which is the parent of an incremental.
     DeleteNewest,
-    /// Deleting the one before, whose segments others need.
+    /// Deleting the backup before the newest, whose segments others need.
     DeleteOlder,
-    /// Ending whatever is made under the id that others may want.
+    /// Deleting by force the id that others may want.
     Force,
     Clean,
     Verify,
@@ -38,16 +38,15 @@ use Act::{Clean, DeleteNewest, DeleteOlder, Force, Incremental, OneId, Restore, 
 
 const ACTS: [Act; 9] = [Incremental, OneId, Resume, DeleteNewest, DeleteOlder, Force, Clean, Verify, Restore];
 
-/// What may come of `act` beside `other`, other than success: a part of what is said. This is the table in
-/// ARCHITECTURE.md.
+/// How `act` may fail beside `other`: a part of the error's text. This is the table in ARCHITECTURE.md.
 fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
     match (act, other) {
-        // The parent is gone before it was marked as needed, or its tables are.
+        // The parent, or its tables, were deleted before it was marked as needed.
         (Incremental | OneId | Resume, DeleteNewest) => {
             &["has just been deleted: start again", "there is no backup vol/b3"]
         }
         (OneId, OneId) => &["is being made by", "exists already"],
-        // Of two who want to go on with one backup, one does; and what is cleared away can't be gone on with.
+        // If two runs resume one backup, exactly one succeeds. A backup that was removed can't be resumed.
         (Resume, Resume | Incremental | OneId | Clean) => {
             &["is being made by", "has just been cleared away, or finished: start again"]
         }
@@ -56,16 +55,16 @@ fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
             "was deleted, or never finished",
             "the upload was finished or aborted",
         ],
-        // What is deleted while it is read is not there.
+        // A backup that is deleted while it is read no longer exists.
         (Restore, DeleteNewest) => &["there is no backup vol/b3", "it is not there"],
-        // Of two deletions of one backup, the later finds none.
+        // If one backup is deleted twice, the later deletion finds none.
         (DeleteNewest, DeleteNewest) => &["there is no backup vol/b3"],
         (DeleteOlder, DeleteOlder) => &["there is no backup vol/b2"],
         _ => &[],
     }
 }
 
-/// Blocks of noise, each from its seed; 0 is zeros.
+/// Blocks of noise, each from its seed. Seed 0 gives zeros.
 fn content(seeds: &[u64]) -> Vec<u8> {
     let block = |seed: &u64| {
         let mut rng = Rng::with_seed(*seed);
@@ -79,7 +78,7 @@ static CONTENTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     [content(&[1, 2, 3, 4]), content(&[1, 12, 0, 4]), content(&[1, 12, 23, 0]), content(&[31, 12, 33, 34, 35, 36, 37])]
 });
 
-/// b1 was deleted, b2 and b3 need segments of it, and a run that went on from b3 has died.
+/// b1 was deleted, b2 and b3 need its segments, and a run with the parent b3 has died.
 fn base(act: Act) -> Arc<Memory> {
     let store = Memory::new(&format!("base-{act:?}"));
     let host = Host::new(store.clone()).mortal();
@@ -89,7 +88,7 @@ fn base(act: Act) -> Arc<Memory> {
         host.back_up(&wish, &mut rng, |_| ()).expect("a backup");
     }
     host.delete(&id("b1"), &mut rng).expect("a deletion");
-    // It stops when one of its segments is there.
+    // The run is stopped when one of its segments exists.
     let segment =
         |store: &Memory| septet_store::Store::list(store, "vol/dead/segments/").is_ok_and(|all| !all.is_empty());
     for at in store.changes() + 1.. {
@@ -106,7 +105,7 @@ fn base(act: Act) -> Arc<Memory> {
     unreachable!("a backup has segments")
 }
 
-/// What came of an act.
+/// The result of an act.
 #[derive(Default)]
 struct Came {
     made: Option<BackupId>,
@@ -146,7 +145,7 @@ fn check_failure(came: &Came, act: Act, other: Act) {
     assert!(may_fail(act, other).iter().any(|text| why.contains(text)), "{act:?} beside {other:?} failed: {why}");
 }
 
-/// Whether `act` still had an operation of that number; then `other` ran before it.
+/// Pauses `act` at operation `at` and runs `other` meanwhile. Returns whether `act` had that many operations.
 fn race(base: &Memory, act: Act, other: Act, at: u64) -> bool {
     static COUNT: Mutex<u64> = Mutex::new(0);
     let name = {
@@ -161,7 +160,7 @@ fn race(base: &Memory, act: Act, other: Act, at: u64) -> bool {
     let (told, host) = (came.clone(), quick.clone());
     store.pause_at(at, move || {
         let came = perform(other, "quick", &host, at);
-        // Also now, while the other stands still, what is listed is whole.
+        // Every listed backup is whole even now, while the other host is paused.
         host.contents();
         *told.lock().expect("a place") = Some(came);
     });
@@ -181,7 +180,7 @@ fn check_result(host: &Host, came: [Came; 2], forced: bool) {
     expected.extend(came.iter().filter_map(|came| came.made.clone()).map(|made| (made, CONTENTS[3].clone())));
     let listed = host.contents();
     for backup in came.iter().filter_map(|came| came.deleted.as_ref()) {
-        // Whether it was made before or after it was deleted by force, the order decides.
+        // A backup that is deleted by force may have been made before or after the deletion.
         if !(forced && listed.contains_key(backup)) {
             expected.remove(backup);
         }
@@ -194,7 +193,7 @@ fn check_result(host: &Host, came: [Came; 2], forced: bool) {
     host.check_objects();
 }
 
-/// `act` stands still at each of its operations, beside each of the others.
+/// Pauses `act` at each of its operations, beside each of the other acts.
 fn beside_each(act: Act) {
     let base = base(act);
     for other in ACTS {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use septet_simulation::{BLOCK_BYTES, World, each_seed};
 use septet_store::Stop;
 
-/// A volume with one backup, that was written to since.
+/// A volume with one backup, and with changes since then.
 fn world(seed: u64) -> World {
     let mut world = World::new(seed);
     world.back_up(true);
@@ -15,7 +15,7 @@ fn world(seed: u64) -> World {
     world
 }
 
-/// Stops a backup at a change, starts it again, and holds the result against one that nobody stopped.
+/// Stops a backup at a change, starts it again, and compares the result with an uninterrupted one.
 fn interrupt(seed: u64, stop: impl Fn(u64, u64) -> Stop, full: bool, snapshot: bool) {
     let mut whole = world(seed);
     let first = whole.changes() + 1;
@@ -44,7 +44,7 @@ fn interrupt(seed: u64, stop: impl Fn(u64, u64) -> Stop, full: bool, snapshot: b
     for (key, bytes) in &before {
         assert_eq!(after.get(key), Some(bytes), "{why}: {key} was of no use");
     }
-    // Each stored block lies in one segment, so none was stored again: two indexes of blocks would differ.
+    // Each stored block lies in exactly one segment. If a block had been stored twice, the count would be higher.
     assert_eq!(world.stored_blocks(&backup), expected.blocks.data, "{why}");
     if snapshot {
         let taken_over = world.blocks_in(&before, &backup);
@@ -81,7 +81,7 @@ fn any_change_of_any_backup() {
     });
 }
 
-/// It stops again and again, while the volume is written to, and nobody clears up in between.
+/// The store stops again and again, while the volume changes, and nothing is cleaned in between.
 #[test]
 fn again_and_again() {
     each_seed(200, |seed| {

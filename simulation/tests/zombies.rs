@@ -9,22 +9,22 @@ use septet_format::BackupId;
 use septet_simulation::{Host, Wish, content, each_seed, id};
 use septet_store::Memory;
 
-/// What whoever takes the other for dead does.
+/// The action of a run that considers the other run dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    /// Makes the same backup, and goes on with what is there of it.
+    /// Makes the same backup and resumes it.
     Resume,
-    /// Makes another one, and clears away first.
+    /// Makes another backup, and first removes what the other run stored.
     Another,
     Clean,
-    /// Deletes the backup, made or not.
+    /// Deletes the backup, whether it is committed or not.
     Force,
     Verify,
 }
 
 const ACTS: [Act; 5] = [Act::Resume, Act::Another, Act::Clean, Act::Force, Act::Verify];
 
-/// A backup that was acknowledged, and what it has to hold.
+/// An acknowledged backup, and the seed of its content.
 type Made = Option<(BackupId, u64)>;
 
 fn back_up(host: &Host, name: &str, full: bool, of: u64) -> Made {
@@ -33,7 +33,7 @@ fn back_up(host: &Host, name: &str, full: bool, of: u64) -> Made {
     host.back_up(&wish, &mut Rng::with_seed(of), |_| ()).ok().map(|made| (made, of))
 }
 
-/// All that is said is what was acknowledged; any of it may fail beside the others.
+/// Performs an act. Returns the backup if it was acknowledged. Any act may fail beside the others.
 fn perform(host: &Host, act: Act, of: u64) -> Made {
     let mut rng = Rng::with_seed(of);
     match act {
@@ -55,7 +55,7 @@ fn perform(host: &Host, act: Act, of: u64) -> Made {
     }
 }
 
-/// Two backups to compare with.
+/// A repository with two backups that can be parents.
 fn base(name: &str) -> Arc<Memory> {
     let store = Memory::new(name);
     let host = Host::new(store.clone()).mortal();
@@ -73,7 +73,7 @@ fn check(host: &Host, acknowledged: &[(BackupId, u64)], forced: bool, why: &str)
         assert!(before.is_none(), "{backup} was acknowledged twice: {why}");
     }
     for (backup, content) in &expected {
-        // One that was deleted by force may have been made before that.
+        // A backup that was deleted by force may have been committed before that.
         let is_gone = forced && *backup == id("zombie") && !listed.contains_key(backup);
         assert!(is_gone || listed.get(backup) == Some(content), "{backup} is not what was acknowledged: {why}");
     }
@@ -86,7 +86,7 @@ fn check(host: &Host, acknowledged: &[(BackupId, u64)], forced: bool, why: &str)
     host.check_objects();
 }
 
-/// A backup stands still at an operation while others take its run for dead; whether it had so many operations.
+/// Pauses a backup at an operation while others consider its run dead. Returns whether it had that many operations.
 fn stand_still(base: &Memory, acts: &'static [Act], at: u64) -> bool {
     let store = base.copy(&format!("zombie-{acts:?}-{at}"));
     let host = Host::new(store.clone()).mortal();
@@ -95,7 +95,7 @@ fn stand_still(base: &Memory, acts: &'static [Act], at: u64) -> bool {
     store.pause_at(at, move || {
         for (of, act) in (10..).zip(acts) {
             told.lock().expect("a place").extend(perform(&other, *act, of));
-            // Also now, while the other stands still, what is listed is whole.
+            // Every listed backup is whole even now, while the other run is paused.
             other.contents();
         }
     });
@@ -147,7 +147,7 @@ fn it_is_resumed_and_cleared_away_and_runs_on() {
     at_each_operation(&[Act::Resume, Act::Force]);
 }
 
-/// Several runs, each of which takes all others for dead: one inside the other, each stopped at any operation.
+/// Several nested runs, each paused at a random operation. Each considers all others dead.
 fn crowd(seed: u64) {
     let store = base(&format!("crowd-{seed}"));
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
