@@ -60,7 +60,7 @@ fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let store = base.copy(&format!("late-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     let host = Host::new(store.clone()).mortal();
-    // From then on no write is carried out: the sender is killed.
+    // From this write on every write is delayed, as if the sender had been killed.
     let begun = Arc::new(AtomicBool::new(false));
     store.delay({
         let begun = begun.clone();

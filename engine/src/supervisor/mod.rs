@@ -98,7 +98,7 @@ struct Run<'a> {
     progress: Progress,
     damage: Vec<Damage>,
     last_tick: Instant,
-    /// How many commands the agents had handled when that number last changed, and when that was.
+    /// The last number of commands that the agents had handled, and when it last changed.
     last_step: (u64, Instant),
 }
 
@@ -109,7 +109,7 @@ impl Run<'_> {
         loop {
             match heard.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
                 Ok((index, heard)) => self.hear(index, heard, observer),
-                // All streams are closed: the agents have ended or are about to.
+                // All streams are closed: the agents have ended or are about to end.
                 Err(RecvTimeoutError::Disconnected) => {
                     let until = Instant::now() + TICK;
                     self.members.iter_mut().for_each(|member| member.reap(until));

@@ -1,4 +1,5 @@
-//! Every kind of loss, in chains where blocks change, return to old content or become zeros, and volumes are resized.
+//! Tests every kind of loss, in chains where blocks change, return to old content or become zeros, and volumes are
+//! resized.
 
 use super::*;
 use crate::sample::Sample;
