@@ -1,4 +1,4 @@
-//! What an agent asks of the framework while it begins.
+//! What an agent can ask the framework for while it starts.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,19 +7,19 @@ use super::gauge::Gauge;
 use crate::message::{AgentKind, Failure, TableKind};
 use crate::shm::{Blank, Pool, Table};
 
-/// What an agent asks of the framework while it begins.
+/// What an agent can ask the framework for while it starts.
 pub struct Context {
     kind: AgentKind,
-    /// What was opened for it before it was locked in; none where it is not.
+    /// The objects that were opened for it before the process was locked in. None if it is not locked in.
     blanks: Option<Mutex<Vec<Blank>>>,
-    /// None where nobody looks at it: in tests, and in the simulation.
+    /// None if nobody reads the times: in tests and in the simulation.
     gauge: Option<Arc<Gauge>>,
     pools: Mutex<Vec<Arc<Pool>>>,
     tables: Mutex<Vec<Arc<Table>>>,
     announced: Mutex<Vec<Arc<Table>>>,
 }
 
-/// What an agent made while it began.
+/// What an agent created while it started.
 pub(super) struct Made {
     pub(super) pools: Vec<Arc<Pool>>,
     pub(super) tables: Vec<Arc<Table>>,
@@ -27,7 +27,7 @@ pub(super) struct Made {
 }
 
 impl Context {
-    /// The context of an agent of `kind`, whose time nobody measures.
+    /// The context of an agent of `kind` whose time is not measured.
     pub fn new(kind: AgentKind) -> Self {
         Self {
             kind,
@@ -39,7 +39,7 @@ impl Context {
         }
     }
 
-    /// The same with all the shared memory opened that there will be.
+    /// The same, but all shared-memory objects that the agent will create are already open.
     pub(super) fn provided(kind: AgentKind, objects: usize, gauge: &Arc<Gauge>) -> Self {
         let blanks = (0..objects).map(|_| Blank::new(&kind.to_string())).collect();
         Self { blanks: Some(Mutex::new(blanks)), gauge: Some(Arc::clone(gauge)), ..Self::new(kind) }
@@ -51,28 +51,28 @@ impl Context {
         blank.ok_or_else(|| Failure::shared_memory(format!("{} makes more than it said it would", self.kind)))
     }
 
-    /// Makes a pool of this agent's own and announces it downstream. It has the fewest of these `bytes` at first, and
-    /// grows to the most as it is used.
+    /// Creates a pool that this agent owns, and announces it downstream. The pool starts with the lower bound of
+    /// `bytes` and can grow to the upper bound.
     ///
     /// # Errors
-    /// When `/dev/shm` has no room for the first.
+    /// `/dev/shm` has no room for the lower bound.
     pub fn pool(&self, unit_bytes: u32, bytes: RangeInclusive<u64>) -> Result<Arc<Pool>, Failure> {
         let pool = Pool::create_in(self.blank()?, self.kind, unit_bytes, bytes)?;
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pool));
         Ok(pool)
     }
 
-    /// Makes a table of zeros.
+    /// Creates a table of zeros.
     ///
     /// # Errors
-    /// When `/dev/shm` can't be used, or the table is too large to be.
+    /// `/dev/shm` can't be used, or the table would be too large.
     pub fn table(&self, kind: TableKind, entries: u64) -> Result<Arc<Table>, Failure> {
         let table = Arc::new(Table::create_in(self.blank()?, kind, entries)?);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
         Ok(table)
     }
 
-    /// Announces a table to the agents that follow.
+    /// Announces a table to the downstream agents.
     pub fn announce(&self, table: &Arc<Table>) {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(table));
     }
@@ -82,15 +82,15 @@ impl Context {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says that a long beginning makes progress: an agent that keeps calling this, from any thread, is not stuck.
+    /// Reports that a long start makes progress. An agent that keeps calling this, from any thread, is not stuck.
     pub fn step(&self) {
         if let Some(gauge) = &self.gauge {
             gauge.step();
         }
     }
 
-    /// Runs a request to the volume or the store. The time is counted as I/O and not as work; a request that hangs
-    /// still counts as stuck.
+    /// Runs a request to the volume or the store. Its time counts as I/O and not as work. A request that hangs still
+    /// counts as stuck.
     pub fn outside<T>(&self, request: impl FnOnce() -> T) -> T {
         match &self.gauge {
             Some(gauge) => gauge.outside(request),

@@ -1,4 +1,4 @@
-//! The workers of an agent: threads that read commands in turns and handle what they read.
+//! The workers of an agent: threads that take turns at reading commands and handle what they read.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::message::Message;
 use crate::message::Receiver;
 use crate::shm::Table;
 
-/// How long a worker that has more to do may hold results back, so that several go in one write.
+/// How long a worker that has more to do may hold results back, so that one write carries several.
 const HOLD_BACK_MAX: Duration = Duration::from_millis(4);
 
-/// The agent at work.
+/// A running agent.
 pub(super) struct Crew<A> {
     hands: Arc<Hands<A>>,
     threads: Vec<JoinHandle<()>>,
@@ -32,7 +32,7 @@ struct Hands<A> {
 }
 
 impl<A: Agent> Crew<A> {
-    /// Starts all workers but the calling thread, which is to [`run`](Self::run).
+    /// Starts all workers except the calling thread, which must call [`run`](Self::run).
     pub(super) fn start(agent: A, shared: &Arc<Shared>, upstream: Receiver) -> Result<Self, Failure> {
         let count = agent.workers();
         shared.turns.give(upstream, false);
@@ -49,7 +49,7 @@ impl<A: Agent> Crew<A> {
         Ok(Self { hands, threads })
     }
 
-    /// Works until `end`, and does what is left when all commands are done.
+    /// Works until `end`. When all commands are done, calls the agent's `end` handler.
     pub(super) fn run(self, gauge: &Gauge) -> Result<(), Failure> {
         self.hands.work(gauge)?;
         let mut threads = self.threads.into_iter();
@@ -60,7 +60,7 @@ impl<A: Agent> Crew<A> {
 }
 
 impl<A: Agent> Hands<A> {
-    /// Takes turns at reading, until `end` was read.
+    /// Takes turns at reading until `end` was read.
     fn work(&self, gauge: &Gauge) -> Result<(), Failure> {
         let mut flushed = Instant::now();
         while let Some(upstream) = self.turn(gauge)? {
@@ -69,7 +69,7 @@ impl<A: Agent> Hands<A> {
         Ok(())
     }
 
-    /// The turn to read; before a wait for it, nothing is held back.
+    /// Returns the turn to read. Flushes everything that is held back before it waits for the turn.
     fn turn(&self, gauge: &Gauge) -> Result<Option<Receiver>, Failure> {
         let turns = &self.shared.turns;
         match turns.try_take() {
@@ -78,7 +78,7 @@ impl<A: Agent> Hands<A> {
         }
     }
 
-    /// Reads until there is something to give the turn away for, and handles that.
+    /// Reads until a message is worth giving the turn away for, and handles that message.
     fn read_on(&self, mut upstream: Receiver, gauge: &Gauge, flushed: &mut Instant) -> Result<(), Failure> {
         let turns = &self.shared.turns;
         loop {
@@ -103,7 +103,7 @@ impl<A: Agent> Hands<A> {
         }
     }
 
-    /// The next message; what is ready is written before a wait for it, or when it is time to.
+    /// The next message. Flushes what is ready before it waits, and when `HOLD_BACK_MAX` has passed.
     fn next(&self, upstream: &mut Receiver, flushed: &mut Instant) -> Result<(Message, Option<OwnedFd>), Failure> {
         if flushed.elapsed() >= HOLD_BACK_MAX {
             self.shared.downstream.flush()?;
@@ -120,7 +120,7 @@ impl<A: Agent> Hands<A> {
         upstream.receive_or(before_wait)?.ok_or_else(went_away)
     }
 
-    /// What the agent has to do for a message; none where it is for the framework.
+    /// The agent's job for a message. None if the framework handles the message itself.
     fn job(&self, message: Message, fd: Option<OwnedFd>) -> Result<Option<Job>, Failure> {
         match (message, fd) {
             (Message::Command(mut command), _) => {
@@ -155,7 +155,7 @@ impl<A: Agent> Hands<A> {
     }
 }
 
-/// What an agent has to do.
+/// What an agent has to handle.
 enum Job {
     Work(Work),
     Message(Message),

@@ -1,21 +1,21 @@
-//! Who is at work and since when: what a supervisor needs to see a stuck agent, and a user to see
-//! what binds.
+//! Measures what each worker does and since when. The supervisor needs it to detect a stuck agent, and the user needs
+//! it to see the bottleneck.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// The time that one worker spends, and the command that it is at.
+/// The time that one worker has spent, and the start of its current command.
 #[derive(Debug)]
 pub(super) struct Gauge {
     start: Instant,
     commands: AtomicU64,
     busy_us: AtomicU64,
-    /// A part of `busy_us`.
+    /// Included in `busy_us`.
     io_us: AtomicU64,
     slot_us: AtomicU64,
     input_us: AtomicU64,
-    /// When the current stretch of work began, µs after `start`, plus one; 0: not at work.
+    /// When the current stretch of work began: µs after `start`, plus one. 0 means not at work.
     since_us: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl Gauge {
         })
     }
 
-    /// Runs a handler, timed.
+    /// Runs a handler and counts its time.
     pub(super) fn at_work<T>(&self, work: impl FnOnce() -> T) -> T {
         self.enter();
         let result = work();
@@ -45,7 +45,7 @@ impl Gauge {
         self.commands.load(Relaxed)
     }
 
-    /// How long there has been this worker, µs.
+    /// The age of this worker, µs.
     pub(super) fn age_us(&self) -> u64 {
         self.now_us()
     }
@@ -66,12 +66,13 @@ impl Gauge {
         self.input_us.load(Relaxed)
     }
 
-    /// Runs a wait for something to do, timed.
+    /// Runs a wait for the next command and counts its time.
     pub(super) fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.timed(&self.input_us, wait)
     }
 
-    /// Runs a wait for a slot, timed. Other agents end it: it is neither work nor being stuck.
+    /// Runs a wait for a slot and counts its time. The wait ends when other agents release slots, so it counts neither
+    /// as work nor as stuck.
     pub(super) fn waiting_for_slot<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.leave();
         let result = self.timed(&self.slot_us, wait);
@@ -79,12 +80,13 @@ impl Gauge {
         result
     }
 
-    /// Runs a request to something outside, timed: it is told apart from work, but it can be stuck.
+    /// Runs a request to the volume or the store and counts its time. It is counted separately from work, but it can be
+    /// stuck.
     pub(super) fn outside<T>(&self, request: impl FnOnce() -> T) -> T {
         self.timed(&self.io_us, request)
     }
 
-    /// The command makes progress, as any thread that works for it may say.
+    /// Reports progress of the current command. Any thread that works for the command may call it.
     pub(super) fn step(&self) {
         let now = self.now_us();
         self.count_busy(self.since_us.swap(now, Relaxed), now);
@@ -98,7 +100,7 @@ impl Gauge {
     }
 
     /// How long the worker has been at its command without a wait or a step, µs. More than 0 while it is at one: a
-    /// worker that takes a step every moment is not one that waits for others.
+    /// worker that reports progress all the time must not look like one that waits for others.
     pub(super) fn stuck_us(&self) -> u64 {
         match self.since_us.load(Relaxed) {
             0 => 0,

@@ -28,35 +28,36 @@ use septet_sandbox::Needs;
 use crate::message::{AgentKind, Begin, Failure, Message};
 use crate::shm::Table;
 
-/// One step of a pipeline: a handler and its state. It does no plumbing.
+/// One step of a pipeline: a handler and its state. The framework does all the plumbing.
 ///
-/// Handlers run on several threads at once and results leave as they finish: nothing may assume
-/// an order. A slot that came in with a command and is in none of the results is released.
+/// Handlers run on several threads at once, and results leave as they finish, so an agent must not assume any order. If
+/// a command's slot is in none of the results, the framework releases it.
 pub trait Agent: Send + Sync + Sized + 'static {
-    /// Which agent it is.
+    /// Which agent this is.
     const KIND: AgentKind;
 
-    /// How many pools and tables it makes.
+    /// How many pools and tables it creates.
     const SHARED_OBJECTS: usize = 0;
 
-    /// How long it keeps slots of earlier commands while no more come, if it keeps any: then it is to [let
-    /// go](Agent::let_go). Else those who could send more might wait for these very slots.
+    /// If the agent keeps slots of earlier commands: how long it keeps them while no command arrives. After that the
+    /// framework calls [let_go](Agent::let_go). Otherwise upstream agents may be blocked waiting for the slots this
+    /// agent holds.
     const PATIENCE: Option<Duration> = None;
 
-    /// Whether it needs nothing beside its sockets and shared memory, whatever the job is. Then it is locked in while the
-    /// job is still on its way to it, and is ready sooner.
+    /// Whether the agent needs only its sockets and shared memory, whatever the job is. If so, it is locked in before
+    /// the job arrives, and is ready sooner.
     const NEEDS_NOTHING: bool = false;
 
-    /// What it must be able to do for this job, beside its sockets and shared memory. It is held to that from before
-    /// it begins.
+    /// What the agent needs for this job beside its sockets and shared memory. It is restricted to that before it
+    /// begins.
     fn needs(_: &Begin) -> Needs {
         Needs::nothing()
     }
 
-    /// Opens what the job needs, and adds to the job what only this agent knows.
+    /// Opens what the job needs, and adds the fields of the job that only this agent knows.
     ///
     /// # Errors
-    /// Whatever ends the run before it starts.
+    /// Any failure that ends the run before it starts.
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure>;
 
     /// How many commands it handles at once.
@@ -64,7 +65,7 @@ pub trait Agent: Send + Sync + Sized + 'static {
         1
     }
 
-    /// What it takes to handle this extent.
+    /// What it costs to handle this extent.
     fn weight(&self, _: &Work) -> Weight {
         Weight::Waits
     }
@@ -72,55 +73,55 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// Handles one extent.
     ///
     /// # Errors
-    /// Whatever ends the run.
+    /// Any failure that ends the run.
     fn handle(&self, work: Work, worker: &Worker<'_>) -> Result<(), Failure>;
 
-    /// Handles a message that is no extent; most agents pass it on.
+    /// Handles a message that is not an extent. Most agents pass it on.
     ///
     /// # Errors
-    /// Whatever ends the run.
+    /// Any failure that ends the run.
     fn message(&self, message: Message, worker: &Worker<'_>) -> Result<(), Failure> {
         worker.tell(message)
     }
 
-    /// Takes a table; handed back, it is passed on to the next agent.
+    /// Takes a table. If the agent returns it, the framework passes it on to the next agent.
     ///
     /// # Errors
-    /// A table that can't be right.
+    /// The table is not valid for this job.
     fn table(&self, table: Table) -> Result<Option<Table>, Failure> {
         Ok(Some(table))
     }
 
-    /// Gives back all slots of earlier commands that it keeps: nothing has come for a while.
+    /// Releases all slots of earlier commands that the agent keeps. Called when no command has come for a while.
     fn let_go(&self) {}
 
-    /// The objects that it has written to the store, and the requests that it has made for that and for all else.
+    /// The number of objects written to the store, and the number of all requests made to the store.
     fn store_counts() -> (u64, u64) {
         (0, 0)
     }
 
-    /// Does what is left to do when every earlier command is done, before `end` is passed on.
+    /// Does the remaining work when every earlier command is done, before `end` is passed on.
     ///
     /// # Errors
-    /// Whatever ends the run.
+    /// Any failure that ends the run.
     fn end(&self, _worker: &Worker<'_>) -> Result<(), Failure> {
         Ok(())
     }
 }
 
-/// What it takes to handle an extent: when another worker is to read on meanwhile.
+/// What it costs to handle an extent. It decides when another worker takes over reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// Next to nothing: not worth another worker.
+    /// Almost nothing: not worth waking another worker.
     Light,
-    /// Time, but of this machine only: another worker is worth waking when there is more to do.
+    /// CPU time of this machine only: worth waking another worker if more commands are ready.
     Computes,
-    /// It may be held up by something outside, such as a disk: another worker must read on at once.
+    /// It may block on something outside, such as a disk: another worker must read on at once.
     Waits,
 }
 
 impl Weight {
-    /// Of an agent that computes over the payload, if there is one.
+    /// The weight in an agent that computes over the payload: light if there is no payload.
     pub fn of_payload(work: &Work) -> Self {
         if work.slot.is_none() { Self::Light } else { Self::Computes }
     }

@@ -1,11 +1,11 @@
 //! The framework: the threads of an agent, and how messages, slots and failures pass through it.
 //!
-//! The workers take turns at reading commands from upstream, and handle what they read; one thread
-//! reads releases from downstream, so that a full socket in one direction never blocks the other;
-//! one tells the supervisor that the agent is alive. `end` is a barrier: it is passed on when all
-//! earlier commands are done. Before the job is known there is one thread only, which locks the process in: at once, or
-//! when it knows what the job needs. The ring is as slow to begin as all agents are one after another, so whatever can be
-//! done before the job comes is done before.
+//! The workers take turns at reading commands from upstream, and handle what they read. One thread reads releases from
+//! downstream, so a full socket in one direction never blocks the other. One thread reports to the supervisor that the
+//! agent is alive. `end` is a barrier: it is passed on when all earlier commands are done. Before the job is known
+//! there is only one thread. It locks the process in, either at once or as soon as it knows what the job needs. The
+//! agents of the ring begin one after another, so their start times add up. Therefore everything that does not need the
+//! job is done before the job arrives.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -24,8 +24,8 @@ use crate::message::Failure;
 use crate::message::Message;
 use crate::message::{Receiver, Sender};
 
-/// Runs the agent `A` between the sockets that are its standard input (upstream) and output
-/// (downstream), until `end`.
+/// Runs the agent `A` between standard input (the upstream socket) and standard output (the downstream socket) until
+/// `end`.
 pub fn run<A: Agent>() -> ExitCode {
     run_process(A::KIND, run_between::<A>)
 }
@@ -63,8 +63,8 @@ fn run_until_end<A: Agent>(
     shared.flush_both()
 }
 
-/// The job, which comes first but for what earlier agents made for it. While one of those opens a slow disk, this
-/// agent is alive.
+/// Waits for the job, which only announcements of earlier agents can precede. This agent reports that it is alive while
+/// an earlier one opens a slow disk.
 fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>, Failure> {
     Event::Status(shared.status()).emit();
     loop {
@@ -82,16 +82,17 @@ fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>
     }
 }
 
-/// Lets the agent begin, and tells the next ones what it made and found out.
+/// Starts the agent, and announces to the next agents what it created and found out.
 fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> Result<A, Failure> {
     let agent = A::begin(&mut begin, &context)?;
     let made = context.into_made();
-    // Known before they are announced: from then on a release may name them.
+    // Register the pools before they are announced: from then on a release may name them.
     shared.own(&made);
     for pool in &made.pools {
         shared.downstream.send_with_fd(&Message::Pool(pool.line().clone()), pool.object())?;
     }
-    // The master asks nothing before `begin` is back: so what a table says is known to whoever is asked.
+    // The master sends no command before `begin` has come back, so every agent has read these tables before it must
+    // answer.
     for table in made.announced {
         shared.announce(&table)?;
     }
@@ -99,7 +100,7 @@ fn start<A: Agent>(shared: &Shared, mut begin: Box<Begin>, context: Context) -> 
     Ok(agent)
 }
 
-/// Reads what comes up from downstream, for as long as anything does.
+/// Reads messages from downstream until the socket closes.
 fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), Failure> {
     let shared = Arc::clone(shared);
     spawn("releases", move || {
@@ -125,7 +126,7 @@ fn spawn_status(shared: &Arc<Shared>) -> Result<(), Failure> {
         loop {
             Event::Status(shared.status()).emit();
             std::thread::sleep(STATUS_INTERVAL);
-            // A store may let go of a slot in a thread of its own, after the handler returned.
+            // A store may drop a slot in its own thread, after the handler has returned.
             let _ = shared.releases.flush();
         }
     })

@@ -1,4 +1,4 @@
-//! What all threads of an agent share: its sockets, its pools, and what it has done so far.
+//! What all threads of an agent share: its sockets, its pools and its counters.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use crate::message::{Failure, FailureKind};
 use crate::message::{Receiver, Sender};
 use crate::shm::{Attached, Pool, Releases, Slot, Table};
 
-/// Results that gather to this many bytes are written before the handler is done.
+/// When queued results reach this many bytes, they are written before the handler is done.
 const GATHER_BYTES_MAX: usize = 2048;
 
 /// What all threads of an agent share.
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) downstream: Sender,
     pub(super) releases: Arc<Releases>,
     pub(super) attached: Attached,
-    /// What comes from upstream, once anybody reads there.
+    /// Counts what comes from upstream. Set when the first reader starts.
     pub(super) intake: OnceLock<Arc<Intake>>,
     /// The turn to read from upstream.
     pub(super) turns: Turns<Receiver>,
@@ -60,13 +60,13 @@ impl Shared {
         })
     }
 
-    /// Takes what the agent made while it began.
+    /// Registers what the agent created while it started.
     pub(super) fn own(&self, made: &Made) {
         self.own_pools.write().unwrap_or_else(PoisonError::into_inner).extend(made.pools.iter().cloned());
         self.own_tables.write().unwrap_or_else(PoisonError::into_inner).extend(made.tables.iter().cloned());
     }
 
-    /// Passes on what is none of the agent's business.
+    /// Passes on a message that does not concern the agent.
     pub(super) fn pass(&self, message: Message, fd: Option<OwnedFd>) -> Result<(), Failure> {
         match (message, fd) {
             (Message::Pool(line), Some(fd)) => {
@@ -74,7 +74,7 @@ impl Shared {
                 self.downstream.send_with_fd(&Message::Pool(line), fd.as_fd())
             }
             (Message::Error(failure), _) => {
-                // The agent that failed has told the supervisor; here it only passes through.
+                // The agent that failed has told the supervisor. Here the failure only passes through.
                 self.downstream.send(&Message::Error(failure))?;
                 Err(Failure::new(FailureKind::Peer, "an earlier agent failed"))
             }
@@ -82,12 +82,12 @@ impl Shared {
         }
     }
 
-    /// Tells the next agents of a table.
+    /// Announces a table to the next agents.
     pub(super) fn announce(&self, table: &Table) -> Result<(), Failure> {
         self.downstream.send_with_fd(&Message::Table(table.line().clone()), table.object())
     }
 
-    /// Frees own slots and passes on the others.
+    /// Frees slots of own pools, and passes the other releases on.
     pub(super) fn release(&self, ids: &[SlotId]) -> Result<(), Failure> {
         let own = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
         for id in ids {
@@ -99,21 +99,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what waits, in both directions.
+    /// Writes what is queued in both directions.
     pub(super) fn flush_both(&self) -> Result<(), Failure> {
         self.downstream.flush()?;
         self.releases.flush()
     }
 
-    /// Tells the agents downstream why no more comes.
+    /// Tells the downstream agents why no more commands come.
     pub(super) fn send_error(&self, failure: &Failure) {
         let mut failure = failure.clone();
         failure.agent.get_or_insert(self.kind);
-        // The supervisor is told on standard error in any case.
+        // The supervisor reads the failure from standard error in any case.
         let _ = self.downstream.send(&Message::Error(Box::new(failure)));
     }
 
-    /// Ends the process from any thread: what it holds is worth nothing any more.
+    /// Ends the process from any thread. Nothing that it holds is worth keeping.
     pub(super) fn fail(&self, mut failure: Failure) -> ! {
         failure.agent.get_or_insert(self.kind);
         Event::Failed(failure.clone()).emit();
@@ -121,7 +121,7 @@ impl Shared {
         std::process::exit(1)
     }
 
-    /// A gauge for one more worker.
+    /// Creates a gauge for one more worker.
     pub(super) fn gauge(&self) -> Arc<Gauge> {
         let gauge = Gauge::new();
         self.gauges.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&gauge));
@@ -133,12 +133,12 @@ impl Shared {
         let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
         let (objects, requests) = (self.store_counts)();
         let intake = self.intake.get();
-        // Each lock once: a thread that wants to write in between would stop both.
+        // Takes each lock only once: if a writer waited between two read locks, both threads would block.
         let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);
         let pools = self.own_pools.read().unwrap_or_else(PoisonError::into_inner);
         let pool_bytes = pools.iter().map(|pool| pool.bytes_most()).sum();
         let pool_bytes_lately = pools.iter().map(|pool| pool.bytes_most_lately()).sum::<u64>();
-        // No agent has more than one.
+        // No agent has more than one pool.
         let (pool_mean_bytes, pool_most_bytes) = pools.first().map_or((0, 0), |pool| pool.used_bytes());
         Status {
             agent: self.kind,
@@ -163,12 +163,12 @@ impl Shared {
     }
 }
 
-/// Results are queued; they are written when a handler is done or must wait, or when some have
-/// gathered. One write wakes the next agent once for all of them.
+/// Results are queued. They are written when a handler is done or must wait, or when enough have gathered. One write
+/// wakes the next agent only once for all of them.
 impl Output for Shared {
     fn send(&self, work: Work) -> Result<(), Failure> {
         let Work { mut command, slot } = work;
-        // From here on the slot is the next agent's.
+        // From here on the slot belongs to the next agent.
         command.shm_id = slot.map(Slot::pass_on);
         self.tell(Message::Command(Box::new(command)))
     }
@@ -181,7 +181,7 @@ impl Output for Shared {
     }
 
     fn flush(&self) {
-        // A broken socket is met again, and reported, by the next write.
+        // The next write hits the broken socket again, and reports it.
         let _ = self.flush_both();
     }
 
@@ -190,7 +190,7 @@ impl Output for Shared {
     }
 }
 
-/// What it means that nothing more comes from upstream.
+/// The failure to report when the upstream socket closes without `end`.
 pub(super) fn went_away() -> Failure {
     Failure::new(FailureKind::Peer, "the previous agent went away without `end`")
 }

@@ -1,38 +1,38 @@
-//! Who reads the socket: the workers of an agent take turns.
+//! The turn to read the socket: the workers of an agent take turns.
 //!
-//! Whoever has the turn reads a command, gives the turn back, and handles the command itself. A
-//! thread that only reads and hands over would wake a worker for every command; here nobody is
-//! woken while there is more to do, which spared a backup a fifth of its context switches.
+//! The worker that has the turn reads a command, gives the turn back, and handles the command itself. A thread that
+//! only reads and dispatches would wake a worker for every command. Here no worker is woken while there is more to do.
+//! That saves a backup a fifth of its context switches.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The turn, which at most one worker has; `T` is what it takes to read.
+/// The turn. At most one worker has it. `T` is what is needed to read.
 pub(super) struct Turns<T> {
     state: Mutex<State<T>>,
     free: Condvar,
 }
 
 struct State<T> {
-    /// Here while nobody has the turn.
+    /// Present while no worker has the turn.
     turn: Option<T>,
     ended: bool,
-    /// How many wait for it: to notify nobody would still be a system call.
+    /// How many workers wait for the turn. Notifying nobody would still be a system call.
     waiting: usize,
 }
 
 impl<T> Turns<T> {
-    /// Turns that begin when the first is given.
+    /// Creates turns that begin when the first is given.
     pub(super) fn new() -> Self {
         let state = State { turn: None, ended: false, waiting: 0 };
         Self { state: Mutex::new(state), free: Condvar::new() }
     }
 
-    /// The turn, if it is free now.
+    /// Takes the turn if it is free now.
     pub(super) fn try_take(&self) -> Option<T> {
         self.lock().turn.take()
     }
 
-    /// The turn, when it is free; `None` when there will be no more.
+    /// Takes the turn when it is free. Returns `None` when there will be no more turns.
     pub(super) fn take(&self) -> Option<T> {
         let mut state = self.lock();
         while state.turn.is_none() && !state.ended {
@@ -43,7 +43,7 @@ impl<T> Turns<T> {
         state.turn.take()
     }
 
-    /// Gives the turn back; `call` wakes another worker for it.
+    /// Gives the turn back. If `call` is true, wakes another worker to take it.
     pub(super) fn give(&self, turn: T, call: bool) {
         let mut state = self.lock();
         state.turn = Some(turn);
@@ -60,7 +60,7 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Says that there is nothing more to read.
+    /// Declares that there is nothing more to read.
     pub(super) fn end(&self) {
         self.lock().ended = true;
         self.free.notify_all();
@@ -75,7 +75,7 @@ impl<T> Turns<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Each operation leaves the state whole.
+        // Each operation leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// Three workers that take numbers from a turn until there are none.
+    /// Three workers take numbers from a turn until none are left.
     fn numbers(call: bool) -> Vec<u32> {
         let turns = Turns::new();
         turns.give(0..1000, false);
@@ -130,7 +130,7 @@ mod tests {
             let other = scope.spawn(|| turns.take().and_then(|mut turn| turn.next()));
             assert_eq!(turn.next(), Some(0));
             turns.give(turn, false);
-            // However long this worker is held up now:
+            // However long this worker is blocked from here on:
             turns.call();
             assert_eq!(other.join().unwrap(), Some(1));
             assert!(turns.try_take().is_none());

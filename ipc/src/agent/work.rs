@@ -1,26 +1,26 @@
-//! What a handler gets: a command, with the slot itself in the place of its name.
+//! What a handler gets: a command together with the slot that it names.
 
 use crate::message::{Command, State};
 use crate::shm::Slot;
 
-/// A command in the hands of an agent: with the slot itself in the place of its name.
+/// A command as an agent handles it: it holds the slot itself instead of the slot's name.
 ///
-/// Whoever drops it gives the slot back.
+/// Dropping it releases the slot.
 #[derive(Debug)]
 pub struct Work {
-    /// The command; its `shm_id` is filled in when it is sent.
+    /// The command. Its `shm_id` is filled in when it is sent.
     pub command: Command,
-    /// The bytes that it carries.
+    /// The slot with the command's bytes, if it carries any.
     pub slot: Option<Slot>,
 }
 
 impl Work {
-    /// Work on the extent at `offset` that carries no bytes.
+    /// Creates work for the extent at `offset` without bytes.
     pub fn new(offset: u64, size: u64, state: State) -> Self {
         Self { command: Command::new(offset, size, state), slot: None }
     }
 
-    /// The bytes that it carries, without the padding behind them.
+    /// The bytes that it carries, without the padding after them.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.slot.as_ref().map(Slot::bytes)
     }

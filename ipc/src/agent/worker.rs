@@ -1,4 +1,4 @@
-//! What a handler is given: the worker that runs it, through which it reaches the framework.
+//! The worker that runs a handler. The handler reaches the framework through it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,16 +7,16 @@ use super::gauge::Gauge;
 use crate::message::{Failure, Message};
 use crate::shm::{NewSlot, Pool};
 
-/// The worker that runs a handler: takes its results, and knows whether it computes, waits or is stuck.
+/// The worker that runs a handler. It takes the results, and measures whether the handler computes, waits or is stuck.
 #[derive(Clone, Copy)]
 pub struct Worker<'a> {
     output: &'a dyn Output,
-    /// None where nobody looks at it: in tests, and in the simulation.
+    /// None if nobody reads the times: in tests and in the simulation.
     gauge: Option<&'a Gauge>,
 }
 
 impl<'a> Worker<'a> {
-    /// A worker whose time nobody measures.
+    /// A worker whose time is not measured.
     pub fn unmeasured(output: &'a dyn Output) -> Self {
         Self { output, gauge: None }
     }
@@ -25,10 +25,10 @@ impl<'a> Worker<'a> {
         Self { output, gauge: Some(gauge) }
     }
 
-    /// Sends an extent, and the responsibility for its slot, to the next agent.
+    /// Sends an extent to the next agent, which from then on must release its slot.
     ///
     /// # Errors
-    /// When the next agent has gone.
+    /// The next agent has ended.
     pub fn send(&self, work: Work) -> Result<(), Failure> {
         self.output.send(work)
     }
@@ -36,16 +36,16 @@ impl<'a> Worker<'a> {
     /// Sends any other message to the next agent.
     ///
     /// # Errors
-    /// When the next agent has gone.
+    /// The next agent has ended.
     pub fn tell(&self, message: Message) -> Result<(), Failure> {
         self.output.tell(message)
     }
 
-    /// Takes a slot of at least `bytes`. If the handler must wait for one, what it has sent is written first, and the
-    /// wait counts neither as work nor as being stuck: it ends when other agents free a slot.
+    /// Takes a slot of at least `bytes`. If the handler must wait for one, the results so far are written first. The
+    /// wait counts neither as work nor as stuck: it ends when other agents release a slot.
     ///
     /// # Errors
-    /// When `bytes` is more than the whole pool.
+    /// `bytes` is more than the whole pool.
     pub fn take(&self, pool: &Arc<Pool>, bytes: usize) -> Result<NewSlot, Failure> {
         if let Some(slot) = pool.try_take(bytes)? {
             return Ok(slot);
@@ -60,8 +60,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs a request to the volume or the store. The time is counted as I/O and not as work; a request that hangs
-    /// still counts as stuck.
+    /// Runs a request to the volume or the store. Its time counts as I/O and not as work. A request that hangs still
+    /// counts as stuck.
     pub fn outside<T>(&self, request: impl FnOnce() -> T) -> T {
         match self.gauge {
             Some(gauge) => gauge.outside(request),
@@ -69,20 +69,20 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Says that a long command makes progress: a worker that keeps calling this is not stuck.
+    /// Reports that a long command makes progress. A worker that keeps calling this is not stuck.
     pub fn step(&self) {
         if let Some(gauge) = self.gauge {
             gauge.step();
         }
     }
 
-    /// Writes what was sent so far: for a handler that has sent a part of its results and is now held up for long.
+    /// Writes what was sent so far. For a handler that has sent some of its results and will now be blocked for long.
     pub fn flush(&self) {
         self.output.flush();
     }
 
-    /// Lets another worker read on, because a request may hold this one up. Only a handler whose
-    /// [`Weight`](super::Weight) says that it just computes needs this.
+    /// Lets another worker read on, because a request may block this one. Only needed by a handler whose
+    /// [`Weight`](super::Weight) says that it just computes.
     pub fn step_aside(&self) {
         self.output.step_aside();
     }
@@ -90,26 +90,26 @@ impl<'a> Worker<'a> {
 
 /// Where the results of handlers go.
 pub trait Output: Sync {
-    /// Sends an extent, and the responsibility for its slot, to the next agent.
+    /// Sends an extent to the next agent, which from then on must release its slot.
     ///
     /// # Errors
-    /// When the next agent has gone.
+    /// The next agent has ended.
     fn send(&self, work: Work) -> Result<(), Failure>;
 
     /// Sends any other message to the next agent.
     ///
     /// # Errors
-    /// When the next agent has gone.
+    /// The next agent has ended.
     fn tell(&self, message: Message) -> Result<(), Failure>;
 
-    /// Writes what was sent so far, if it is not written yet.
+    /// Writes what was sent so far and is still queued.
     fn flush(&self) {}
 
     /// Lets another worker read, if there is one.
     fn step_aside(&self) {}
 }
 
-/// Something that an agent hands on: what a test or the simulation collects.
+/// What an agent passes on, as tests and the simulation collect it.
 #[derive(Debug)]
 pub enum Item {
     /// An extent.
