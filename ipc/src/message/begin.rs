@@ -1,9 +1,8 @@
-//! What a run is to do: the `begin` message, the first one that every agent gets.
+//! The job of a run: the `begin` message, the first one that every agent gets.
 //!
-//! `begin` goes once round the ring. Each agent opens what it needs by it, and adds what only it
-//! knows (the reader: the volume's size) before it passes it on; so all that stand behind it, and
-//! in the end the master, know it too. It holds no secrets: credentials come by the environment,
-//! and only to the agents that need them.
+//! `begin` goes once round the ring. Each agent opens what the job needs, and adds what only this agent knows (the
+//! reader: the volume's size) before it passes `begin` on. So all later agents, and finally the master, know it too.
+//! The job holds no secrets: credentials come through the environment, and only to the agents that need them.
 
 use std::ops::RangeInclusive;
 
@@ -21,9 +20,9 @@ pub enum Begin {
     Backup(BackupJob),
     /// Write a backup to a volume.
     Restore(RestoreJob),
-    /// Read and check every segment that some backups name.
+    /// Read and check every segment that the given backups reference.
     Verify(VerifyJob),
-    /// Delete backups and what nothing needs any more.
+    /// Delete backups, and the objects that nothing references any more.
     Delete(DeleteJob),
 }
 
@@ -31,155 +30,154 @@ pub enum Begin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// LZ4 where it saves something.
+    /// LZ4 where it saves space.
     Lz4,
-    /// As they are.
+    /// Uncompressed.
     None,
 }
 
-/// A backup.
+/// The job of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupJob {
-    /// What to read: a path, or the URL of an image.
+    /// What to read: a path or the URL of an image.
     pub source: String,
-    /// What kind of source that is: `file`, `device` or `image`.
+    /// The kind of source: `file`, `device` or `image`.
     pub source_kind: String,
-    /// What tells it from every other source; empty if unknown. The reader of an image replaces the name in it by the
-    /// image's id.
+    /// Identifies the source among all sources. Empty if unknown. The reader of an image replaces the image's name in
+    /// it by the image's id.
     pub source_identity: String,
-    /// The machine on which the backup is made.
+    /// The machine that makes the backup.
     pub machine: Machine,
-    /// Where to store: a directory or a URL without secrets.
+    /// The repository: a directory, or a URL without secrets.
     pub repo: String,
     /// The repository's id.
     pub repository: Uuid,
     /// The volume's name in the repository.
     pub volume: VolumeName,
-    /// The id of the backup that is made.
+    /// The id of the new backup.
     pub backup: BackupId,
-    /// Which attempt at the backup this is: the generation of what it commits. Its segments have numbers from
-    /// `attempt` × 2²⁰ on.
+    /// The number of this attempt at the backup, and the generation of what it commits. Its segments are numbered from
+    /// `attempt` × 2²⁰.
     pub attempt: u32,
-    /// The backup that it is compared with; none for a full one.
+    /// The backup to compare with. None for a full backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<BackupRef>,
-    /// The backup's place in the volume's history.
+    /// The backup's position in the volume's history.
     pub sequence: u64,
-    /// What whoever asked for the backup wants to find with it again.
+    /// Given by the user, to find the backup again by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<serde_json::Value>,
     /// The block size, bytes.
     pub block_bytes: u32,
     /// How to store blocks.
     pub compression: Compression,
-    /// How many reads go on at once.
+    /// The maximum number of concurrent reads.
     pub streams: u32,
-    /// How large each pool of shared memory may become, bytes.
+    /// The maximum size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
-    /// A segment is closed when it holds this much, bytes.
+    /// A segment is closed when it holds this many bytes.
     pub segment_bytes: u64,
-    /// The volume's size, bytes: added by the reader.
+    /// The volume's size, bytes. Added by the reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_bytes: Option<u64>,
-    /// What an interrupted run has left that this one goes on with.
+    /// If set, the backup resumes an interrupted run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
-    /// What is read, where the source keeps track of its changes: added by the reader. If it is known before, the
-    /// reader reads nothing else.
+    /// The snapshot that is read, if the source tracks its changes. Added by the reader. If it is known earlier, the
+    /// reader reads no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<Box<Tracking>>,
-    /// What the parent read; none: the source is not asked what changed since.
+    /// What the parent read. If none, the source is not asked what changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<Tracking>>,
-    /// How many in a million of the blocks that the source calls unchanged are read and compared all the same.
+    /// How many of a million blocks that the source reports as unchanged are read and compared anyway.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub audit_ppm: u32,
-    /// A folder in which a stream of changes was laid out: that is read, and no volume.
+    /// The folder to which a stream of changes was unpacked. If set, the folder is read and no volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spool: Option<String>,
 }
 
-/// A backup that goes on where a run that died has left it: the segments of earlier attempts are taken over, as far as
-/// they are whole.
+/// How a backup resumes an interrupted run: it reuses the segments of earlier attempts that are complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
-    /// Whether the volume is known to be as it was: then what is stored already is not read.
+    /// Whether the volume is known to be unchanged since. If so, blocks that are already stored are not read again.
     pub unchanged: bool,
 }
 
-/// A restore.
+/// The job of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreJob {
-    /// Where the backup is.
+    /// The repository that holds the backup.
     pub repo: String,
     /// The repository's id.
     pub repository: Uuid,
-    /// The volume it was made of.
+    /// The volume that was backed up.
     pub volume: VolumeName,
     /// The backup to restore.
     pub backup: BackupRef,
-    /// What to write: a path, or the URL of an image.
+    /// What to write: a path or the URL of an image.
     pub target: String,
-    /// Whether an existing target may be written over.
+    /// Whether an existing target may be overwritten.
     pub overwrite: bool,
-    /// Whether the target reads as zeros where nothing is written.
+    /// Whether the target reads as zeros where nothing was written.
     #[serde(default)]
     pub zeroed: bool,
-    /// Whether damaged blocks are left out and listed, instead of ending the run.
+    /// Whether damaged blocks are skipped and listed instead of ending the run.
     pub keep_going: bool,
     /// The first byte to restore.
     pub offset_bytes: u64,
     /// How many bytes to restore.
     pub length_bytes: u64,
-    /// The volume's size, bytes, as the manifest gives it.
+    /// The volume's size according to the manifest, bytes.
     pub volume_bytes: u64,
-    /// The block size, bytes, as the manifest gives it.
+    /// The block size according to the manifest, bytes.
     pub block_bytes: u32,
-    /// How many reads, and how many writes, go on at once.
+    /// The maximum number of concurrent reads, and of concurrent writes.
     pub streams: u32,
     /// The size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
-    /// Whether the target is an image that is to be made.
+    /// Whether the target is an image that has to be created.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub create: bool,
-    /// What the backup read: how to make such an image.
+    /// What the backup read. It tells how to create such an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<Box<Tracking>>,
 }
 
-/// A check of all that some backups of one volume name.
+/// A check of everything that the given backups of one volume reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyJob {
-    /// Where the backups are.
+    /// The repository that holds the backups.
     pub repo: String,
     /// The repository's id.
     pub repository: Uuid,
     /// The volume.
     pub volume: VolumeName,
-    /// Which of its backups.
+    /// The backups to check.
     pub backups: Vec<BackupId>,
     /// The block size, bytes: the largest among the backups.
     pub block_bytes: u32,
-    /// How many reads go on at once.
+    /// The maximum number of concurrent reads.
     pub streams: u32,
     /// The size of each pool of shared memory, bytes.
     pub pool_bytes: u64,
-    /// What part of it; none: all.
+    /// The part to check. None: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
 }
 
-/// A part of what there is to verify.
+/// A part of what can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// How much: so many in a million.
+    /// The size of the part, in millionths.
     pub ppm: u32,
-    /// Which: rounds that follow one another have different parts.
+    /// Selects the part: consecutive rounds check different parts.
     pub round: u64,
 }
 
@@ -187,18 +185,18 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteJob {
-    /// Where the backups are.
+    /// The repository that holds the backups.
     pub repo: String,
     /// The repository's id.
     pub repository: Uuid,
     /// The volume.
     pub volume: VolumeName,
-    /// Which of its backups.
+    /// The backups to delete.
     pub backups: Vec<BackupId>,
 }
 
-/// What a pool of a backup has at first, bytes: room for the 32 MiB that the master has under way, and for slots that are
-/// free and not home yet. Who still waits for a slot waits for the store.
+/// The initial size of a backup's pool, bytes: room for the 32 MiB that the master keeps in flight, and for slots that
+/// are released but not yet returned. At this size only a slow store makes an agent wait for a slot.
 const POOL_BYTES_FIRST: u64 = 40 << 20;
 
 fn is_zero(number: &u32) -> bool {
@@ -206,8 +204,8 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl BackupJob {
-    /// What a pool has at first and what it may grow to, bytes, if it must have `least`. A quarter is there from the
-    /// beginning: so much may lie in the datawriter and wait to be a part.
+    /// The initial and the maximum size of a pool that must have `least` bytes. The initial size is a quarter of the
+    /// maximum or more: the datawriter may hold that much until it is a full part.
     pub fn pool(&self, least: u64) -> RangeInclusive<u64> {
         let most = self.pool_bytes.max(least);
         POOL_BYTES_FIRST.min(most).max(least).max(most / 4)..=most
@@ -215,7 +213,7 @@ impl BackupJob {
 }
 
 impl Begin {
-    /// Where the repository is.
+    /// The repository's location.
     pub fn repo(&self) -> &str {
         match self {
             Self::Backup(job) => &job.repo,
@@ -225,7 +223,7 @@ impl Begin {
         }
     }
 
-    /// Refuses a block size that can't be, before a pool is made for it.
+    /// Refuses an invalid block size before a pool is created for it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let block_bytes = match self {
             Self::Backup(job) => {

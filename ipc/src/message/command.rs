@@ -1,8 +1,7 @@
-//! A command: one extent of the volume on its way round the ring, and what is known of it.
+//! A command: one extent of the volume on its way round the ring, and what is known about it.
 //!
-//! Each step takes a command, adds to it and passes it on. Where bytes are carried, `shm_id`
-//! names the slot that holds them; where none are (a hole, a run of unchanged blocks), one
-//! command stands for an extent of any size.
+//! Each agent takes a command, adds to it and passes it on. If the command carries bytes, `shm_id` names the slot that
+//! holds them. If it carries none (a hole, a run of unchanged blocks), one command covers an extent of any size.
 
 use std::ops::Range;
 
@@ -12,26 +11,26 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::ids::SlotId;
 
-/// What is known of an extent.
+/// What is known about an extent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// A question: what does this extent consist of? Answered by extents that cover it.
+    /// A question: what does this extent consist of? The answer is a list of extents that cover it.
     Map,
-    /// An answer to it: may hold data, so it must be read.
+    /// An answer to `Map`: the extent may hold data, so it must be read.
     Present,
-    /// To be read, or read and to be stored.
+    /// The extent has to be read, or was read and has to be stored.
     #[default]
     Data,
-    /// Reads as zeros, and was never read.
+    /// Reads as zeros. It was not read.
     Hole,
-    /// Was read, and is all zeros.
+    /// Was read and is all zeros.
     Zero,
-    /// The same as in the parent, by the volume's own change tracking; was never read.
+    /// The same as in the parent, according to the volume's own change tracking. It was not read.
     Kept,
-    /// Was read, and is the same as in the parent.
+    /// Was read and is the same as in the parent.
     Unchanged,
-    /// Could not be had from the repository as it was stored.
+    /// The repository could not return it as it was stored.
     Damaged,
 }
 
@@ -42,7 +41,7 @@ impl State {
     }
 }
 
-/// A command as it stands on the wire; what is not known is left out.
+/// A command as it is on the wire. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
@@ -50,7 +49,7 @@ pub struct Command {
     pub offset: u64,
     /// How long it is, bytes.
     pub size: u64,
-    /// What is known of it; `data` where nothing is said.
+    /// What is known about it. `data` if the field is missing.
     #[serde(default, skip_serializing_if = "State::is_data")]
     pub state: State,
     /// The slot that holds its bytes.
@@ -62,28 +61,28 @@ pub struct Command {
     /// How the bytes in the slot (and in the store) are coded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<Codec>,
-    /// How many bytes the slot (and the store) holds, where that is not `size`.
+    /// The number of bytes in the slot (and in the store) if it differs from `size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<u32>,
     /// CRC-32 of the stored bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32: Option<u32>,
-    /// The backup whose segment it is stored in, where that is not the one in the making.
+    /// The backup whose segment holds the block, if it is not the backup being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
-    /// The number of the segment in which the block is stored.
+    /// The number of the segment that holds the block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<u32>,
-    /// Where in that segment, bytes.
+    /// The block's offset in that segment, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_offset: Option<u64>,
-    /// Why it is damaged.
+    /// Why the extent is damaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Command {
-    /// A command for the extent at `offset`, with nothing else known.
+    /// A command for the extent at `offset` with nothing else set.
     pub fn new(offset: u64, size: u64, state: State) -> Self {
         Self {
             offset,
@@ -101,15 +100,15 @@ impl Command {
         }
     }
 
-    /// The end of the extent; a command whose end passes `u64::MAX` never leaves the decoder.
+    /// The end of the extent. It can't overflow: the decoder rejects a command whose end exceeds `u64::MAX`.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.size)
     }
 
-    /// The extent, if it consists of whole blocks of the volume.
+    /// The extent, checked to consist of whole blocks of the volume.
     ///
     /// # Errors
-    /// An extent that nobody may ask a volume or a backup for.
+    /// The extent does not consist of whole blocks of the volume.
     pub fn whole_blocks(&self, geometry: &Geometry) -> Result<Range<u64>, Failure> {
         let range = self.offset..self.end();
         if geometry.is_whole_blocks(&range) {
@@ -118,7 +117,7 @@ impl Command {
         Err(Failure::protocol(format!("bytes {}..{} are not whole blocks of the volume", range.start, range.end)))
     }
 
-    /// How many bytes its slot holds.
+    /// The number of bytes in its slot.
     pub fn stored_bytes(&self) -> u64 {
         self.stored.map_or(self.size, u64::from)
     }

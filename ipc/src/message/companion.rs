@@ -1,36 +1,36 @@
-//! What the engine and the process that speaks to a source's storage say to each other: one JSON line each, a question
-//! and its answer, over the process's standard input and output. It ends when its input does.
+//! The messages between the engine and the process that talks to a source's storage: a question and its answer, one
+//! JSON line each, over the process's standard input and output. The process ends when its input closes.
 
 use septet_format::{BackupId, Tracking, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What is asked of the source that the process was started for.
+/// A question about the source that the process was started for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
-    /// What the snapshot that was named is.
+    /// Describe the snapshot that was named.
     Identify,
-    /// Removes the snapshots that were made for backups of a volume.
+    /// Remove the snapshots that were made for backups of a volume.
     Tidy {
         /// The repository's id.
         repository: Uuid,
         /// The volume's name in the repository.
         volume: VolumeName,
-        /// Backups whose snapshots stay.
+        /// The backups whose snapshots stay.
         keep: Vec<BackupId>,
     },
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// What the snapshot is.
+    /// The description of the snapshot.
     Tracking(Box<Tracking>),
-    /// It is done; and what is to be said of it.
+    /// The request succeeded. Holds notes for the user.
     Notes(Vec<String>),
-    /// It can't be done, and why.
+    /// The request failed. Holds the reason.
     Failed(String),
 }
 

@@ -1,7 +1,7 @@
-//! Why an agent stops: what goes over the wire as an error, and what the user reads in the end.
+//! Why an agent stops: what goes over the wire as an error, and what the user finally reads.
 //!
-//! Over the wire an error is a kind and texts, not a Rust enum: the kind is only as fine as
-//! somebody branches on it.
+//! Over the wire an error is a kind and texts, not a Rust enum. There are only as many kinds as some code
+//! distinguishes.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::AgentKind;
 
-/// What a failure is about, as far as anyone acts on it.
+/// The kind of a failure, as far as any code distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -21,26 +21,26 @@ pub enum FailureKind {
     NoSpace,
     /// What the repository holds is not what was stored.
     Damaged,
-    /// What the volume's storage calls unchanged has changed.
+    /// A block that the volume's storage reports as unchanged has changed.
     Untrusted,
-    /// Shared memory could not be had.
+    /// Shared memory could not be allocated.
     SharedMemory,
-    /// A neighbour sent what is not a valid message, or a slot that it can't mean.
+    /// A neighbour sent an invalid message, or named a slot that does not exist.
     Protocol,
-    /// A neighbour went away without `end`: never the first cause.
+    /// A neighbour ended without `end`. This is never the first cause.
     Peer,
 }
 
-/// An error command: who failed, at what, and why.
+/// An `error` message: which agent failed, at what, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// What it is about.
+    /// What the failure is about.
     pub kind: FailureKind,
-    /// Who failed; filled in by the framework.
+    /// The agent that failed. Filled in by the framework.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentKind>,
-    /// What was attempted, e.g. `writing segment 000003`; may be empty.
+    /// What was attempted, e.g. `writing segment 000003`. May be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub doing: String,
     /// What went wrong and what to do, in one line.
@@ -48,7 +48,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of `kind`; `cause` may be any error: its whole chain is kept, in one line.
+    /// A failure of `kind`. `cause` may be any error. Its whole chain is kept, in one line.
     pub fn new(kind: FailureKind, cause: impl fmt::Display) -> Self {
         Self { kind, agent: None, doing: String::new(), cause: one_line(&cause.to_string()) }
     }
@@ -63,27 +63,27 @@ impl Failure {
         Self::new(FailureKind::Store, cause)
     }
 
-    /// A failure to write to the repository, for want of room or not.
+    /// A failure to write to the repository. `full` says whether it has no room left.
     pub fn storing(full: bool, cause: impl fmt::Display) -> Self {
         Self::new(if full { FailureKind::NoSpace } else { FailureKind::Store }, cause)
     }
 
-    /// Bytes that are not what was stored.
+    /// A failure because bytes are not what was stored.
     pub fn damaged(cause: impl fmt::Display) -> Self {
         Self::new(FailureKind::Damaged, cause)
     }
 
-    /// A message that can't be.
+    /// A failure because of an invalid message.
     pub fn protocol(cause: impl fmt::Display) -> Self {
         Self::new(FailureKind::Protocol, cause)
     }
 
-    /// Shared memory that can't be had.
+    /// A failure to allocate or map shared memory.
     pub fn shared_memory(cause: impl fmt::Display) -> Self {
         Self::new(FailureKind::SharedMemory, cause)
     }
 
-    /// The same failure, with what was attempted.
+    /// The same failure with what was attempted.
     #[must_use]
     pub fn doing(mut self, doing: impl Into<String>) -> Self {
         self.doing = doing.into();

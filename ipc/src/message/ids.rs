@@ -1,8 +1,7 @@
 //! The names of agents, pools and slots.
 //!
-//! A pool is called after the one process that owns it (`reader_12345`), a slot after its pool
-//! and the unit at which it starts (`reader_12345_7`): whoever reads a command sees whose memory
-//! it speaks of.
+//! A pool is named after the process that owns it (`reader_12345`). A slot is named after its pool and its first unit
+//! (`reader_12345_7`). So every command shows which process owns the memory that it names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +9,7 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One step of a pipeline: what an agent process is.
+/// One step of a pipeline: the kind of an agent process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are the documentation; DESIGN and PROTOCOL say the rest")]
@@ -29,7 +28,7 @@ pub enum AgentKind {
 }
 
 impl AgentKind {
-    /// Every agent there is.
+    /// Every kind of agent.
     pub const ALL: [Self; 11] = [
         Self::Master,
         Self::Reader,
@@ -44,7 +43,7 @@ impl AgentKind {
         Self::S3worker,
     ];
 
-    /// The name on the wire and in `septet-<name>`.
+    /// The name on the wire, and in `septet-<name>`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Master => "master",
@@ -81,10 +80,10 @@ impl FromStr for AgentKind {
     }
 }
 
-/// A pool: the agent that owns it and that agent's process id.
+/// A pool's name: the agent that owns it and that agent's process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolName {
-    /// What the owner is.
+    /// The owner's kind.
     pub agent: AgentKind,
     /// The owner's process id.
     pub pid: u32,
@@ -105,10 +104,10 @@ impl FromStr for PoolName {
     }
 }
 
-/// A slot: its pool and the number of the unit at which it starts (`shm_id` on the wire).
+/// A slot's name: its pool and the number of its first unit (`shm_id` on the wire).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotId {
-    /// The pool that the slot is a part of.
+    /// The pool that holds the slot.
     pub pool: PoolName,
     /// The first unit of the slot, counted from the pool's start.
     pub unit: u32,
@@ -129,12 +128,12 @@ impl FromStr for SlotId {
     }
 }
 
-/// A text that is not the name it should be.
+/// The text is not a valid name.
 #[derive(Debug, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct BadId(&'static str);
 
-/// Plain decimal digits only: `u32::from_str` alone would take a sign.
+/// Accepts only plain decimal digits. `u32::from_str` alone would accept a sign.
 fn number(text: &str) -> Result<u32, BadId> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(BadId("number in an id"));

@@ -1,11 +1,11 @@
-//! What a socket has brought: how much lay ready at a time, and how long nobody had anything to read.
+//! Statistics of a socket's input: how many messages were ready at a time, and how long there was nothing to read.
 //!
-//! It costs two looks at the clock for each wait, which is a system call anyway, and none for a message.
+//! The cost is two clock reads for each wait, which is a system call anyway, and none for a message.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Counts what a [`Receiver`](super::wire::Receiver) reads; anybody may look.
+/// Counts what a [`Receiver`](super::wire::Receiver) reads. Any thread may read the counters.
 #[derive(Debug, Default)]
 pub struct Intake {
     reads: AtomicU64,
@@ -15,7 +15,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// So many lines were there when somebody read.
+    /// Counts the lines that one read returned.
     pub(crate) fn read(&self, bytes: &[u8]) {
         let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
         self.reads.fetch_add(1, Relaxed);
@@ -23,7 +23,7 @@ impl Intake {
         self.lines_most.fetch_max(lines, Relaxed);
     }
 
-    /// Runs a wait for more, timed.
+    /// Runs a wait for more input and counts its time.
     pub(crate) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = wait();
@@ -31,17 +31,17 @@ impl Intake {
         result
     }
 
-    /// How many messages have come.
+    /// The number of messages that have come.
     pub fn lines(&self) -> u64 {
         self.lines.load(Relaxed)
     }
 
-    /// How many messages lay ready at each read, on average.
+    /// The mean number of messages that were ready at a read.
     pub fn queue_mean(&self) -> f64 {
         self.lines() as f64 / self.reads.load(Relaxed).max(1) as f64
     }
 
-    /// The most messages that lay ready at once.
+    /// The largest number of messages that were ready at a read.
     pub fn queue_most(&self) -> u64 {
         self.lines_most.load(Relaxed)
     }

@@ -1,8 +1,8 @@
-//! One line on a socket, and its two directions.
+//! One line on a socket, and the two directions of the socket.
 //!
-//! Down go `begin`, `pool`, `table`, commands, `end` and `error`; up go only `release`s. A line is
-//! decoded into a typed struct (a `serde_json::Value` costs 2.8 times as much, an untagged enum nearly
-//! as much) and then checked into a [`Message`].
+//! `begin`, `pool`, `table`, commands, `end` and `error` go downstream. Only `release` goes upstream. A line is decoded
+//! into a typed struct and then checked into a [`Message`]. Decoding into a `serde_json::Value` costs 2.8 times as
+//! much, and an untagged enum costs nearly as much as that.
 
 use std::fmt;
 
@@ -15,45 +15,45 @@ use super::command::{Command, State};
 use super::failure::Failure;
 use super::ids::{PoolName, SlotId};
 
-/// The longest line that is read or written, bytes with its newline.
+/// The longest line that is read or written, bytes, including its newline.
 ///
-/// `begin` may list a few thousand backups; a command is about 200 bytes.
+/// `begin` may list a few thousand backups. A command is about 200 bytes.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// What one line says.
+/// The content of one line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// The job; once round the ring, each agent adds what it knows.
+    /// The job. It goes once round the ring, and each agent adds what it knows.
     Begin(Box<Begin>),
-    /// A pool of slots; its file descriptor travels with the line.
+    /// A pool of slots. Its file descriptor travels with the line.
     Pool(PoolLine),
-    /// A table of fixed-size entries; its file descriptor travels with the line.
+    /// A table of fixed-size entries. Its file descriptor travels with the line.
     Table(TableLine),
     /// An extent.
     Command(Box<Command>),
-    /// A segment that is whole in the store now.
+    /// A segment that is now complete in the store.
     Segment(SegmentLine),
-    /// "What is there to do?", to the agent behind the master.
+    /// Asks the agent behind the master what there is to do.
     Scan,
-    /// The end of the answer to a scan: how many messages it had before this one.
+    /// The end of the answer to a scan. Holds the number of messages before this one.
     Scanned(u64),
-    /// Answer to a scan: a segment to check.
+    /// Answers a scan: a segment to check.
     Found(SegmentName),
-    /// A segment to check, every block of it.
+    /// Asks to check every block of a segment.
     Check(SegmentName),
-    /// A segment whose blocks have all been sent on.
+    /// All blocks of this segment have been sent on.
     Checked(CheckedLine),
-    /// Answer to a scan: objects that may go.
+    /// Answers a scan: objects that may be deleted.
     Garbage(Vec<String>),
     /// Objects to delete.
     Delete(Vec<String>),
-    /// Objects that are deleted.
+    /// Objects that were deleted.
     Deleted(Vec<String>),
     /// Nothing follows.
     End,
     /// An agent failed and stops.
     Error(Box<Failure>),
-    /// Slots that are free again (up).
+    /// Slots that are free again. Goes upstream.
     Release(Vec<SlotId>),
 }
 
@@ -61,11 +61,11 @@ pub enum Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolLine {
-    /// Its name: the owner's kind and process id.
+    /// The pool's name: the owner's kind and process id.
     pub name: PoolName,
-    /// The grain in which slots are counted, bytes.
+    /// The size of a unit, bytes. Slots start and end at units.
     pub unit_bytes: u32,
-    /// How many units there are.
+    /// The number of units.
     pub units: u32,
 }
 
@@ -73,21 +73,21 @@ pub struct PoolLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableLine {
-    /// What it holds.
+    /// What the table holds.
     pub kind: TableKind,
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
 }
 
-/// What a table holds. All entries of a kind have one size.
+/// What a table holds. All entries of a kind have the same size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableKind {
-    /// The parent's checksums, which become those of the new backup.
+    /// The parent's checksums. They become those of the new backup.
     Checksums,
-    /// Which blocks an interrupted run has stored already.
+    /// Which blocks an interrupted run has already stored.
     Known,
-    /// Where each block lies. The metawriter keeps this one to itself.
+    /// Where each block is stored. The metawriter does not share this one.
     Map,
 }
 
@@ -112,7 +112,7 @@ impl fmt::Display for TableKind {
     }
 }
 
-/// A segment that was completed.
+/// A completed segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentLine {
@@ -124,11 +124,11 @@ pub struct SegmentLine {
     pub hash: BlockHash,
 }
 
-/// A segment by name: whose backup wrote it, and its number there.
+/// A segment's name: the backup that wrote it, and its number in that backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentName {
-    /// The repository in which it was made.
+    /// The repository in which the segment was written.
     pub repository: Uuid,
     /// The volume whose backup wrote it.
     pub volume: VolumeName,
@@ -136,13 +136,13 @@ pub struct SegmentName {
     pub backup: BackupId,
     /// Its number in that backup.
     pub number: u32,
-    /// The length that the manifests give, bytes.
+    /// The length according to the manifests, bytes.
     pub bytes: u64,
-    /// The hash of its index that the manifests give.
+    /// The hash of its index according to the manifests.
     pub hash: BlockHash,
 }
 
-/// A segment that was read to its end.
+/// A segment that was read completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckedLine {
@@ -150,25 +150,25 @@ pub struct CheckedLine {
     pub backup: BackupId,
     /// Its number in that backup.
     pub number: u32,
-    /// How many commands were sent on for its blocks.
+    /// The number of commands that were sent on for its blocks.
     pub blocks: u64,
-    /// Why the segment as a whole can't be read, if so.
+    /// Why the segment as a whole can't be read. None if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
 }
 
-/// Why a line is refused.
+/// Why a line is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum BadLine {
-    /// Not JSON, or not of the fields that a line may have.
+    /// Not JSON, or with fields that no line may have.
     #[error("not a valid line: {0}")]
     Json(#[from] serde_json::Error),
-    /// Fields that don't make a message together.
+    /// The fields do not form a message.
     #[error("not a valid line: {0}")]
     Shape(&'static str),
 }
 
-/// Releases, without a copy of the list.
+/// Encodes releases without copying the list.
 #[derive(Serialize)]
 struct ReleaseLine<'a> {
     release: &'a [SlotId],
@@ -246,10 +246,10 @@ impl Message {
         Ok(())
     }
 
-    /// Reads one line, with or without its newline.
+    /// Decodes one line, with or without its newline.
     pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
-        // Nearly all lines are commands, and as our agents write them. The struct of all fields is
-        // large: through it, encoding them took 1.8 times as long and decoding 1.2 times.
+        // Nearly all lines are commands as our agents write them. They skip the struct of all fields, which is large:
+        // with it, encoding commands took 1.8 times as long and decoding 1.2 times.
         if line.starts_with(b"{\"offset\":")
             && let Ok(command) = serde_json::from_slice::<Command>(line)
             && command.offset.checked_add(command.size).is_some()
@@ -281,7 +281,7 @@ impl Message {
             Self::Deleted(keys) => line.deleted = Some(keys),
             Self::End => line.end = Some(true),
             Self::Error(failure) => line.error = Some(failure),
-            // These two have an encoding of their own.
+            // These two have their own encoding.
             Self::Command(_) | Self::Release(_) => {}
         }
         line

@@ -1,9 +1,8 @@
-//! What the agents say to each other: the lines on their sockets, and their events on standard error.
+//! The messages of the agents: lines on their sockets, and events on standard error.
 //!
-//! A [`Message`] is one line. The first one of a run is [`Begin`], the job. After it come
-//! [`Command`]s, one for each extent of the volume. A [`Sender`] and a [`Receiver`] are the two
-//! halves of a socket. An [`Event`] tells the supervisor how the agent is doing. PROTOCOL.md
-//! describes the same for people and for other languages.
+//! A [`Message`] is one line. The first line of a run is [`Begin`], the job. After it come [`Command`]s, one for each
+//! extent of the volume. A [`Sender`] and a [`Receiver`] are the two halves of a socket. An [`Event`] tells the
+//! supervisor how the agent is doing. PROTOCOL.md describes the same for people and for other languages.
 
 mod begin;
 mod command;

@@ -1,7 +1,7 @@
-//! What an agent says to its supervisor: JSON lines on standard error.
+//! What an agent reports to its supervisor: JSON lines on standard error.
 //!
-//! The sockets carry only what belongs to the work. That an agent is alive, what binds it, how far
-//! the run is and why it failed goes this way, which nothing in the ring can block.
+//! The sockets carry only messages about the work. Signs of life, bottlenecks, progress and failures use standard
+//! error, which nothing in the ring can block.
 
 use std::io::Write;
 
@@ -16,33 +16,33 @@ use super::ids::AgentKind;
 pub enum Event {
     /// A sign of life, twice a second.
     Status(Status),
-    /// Something that the user should know, though nothing failed.
+    /// A message for the user that is not a failure.
     Note {
-        /// Who says it.
+        /// The agent that reports it.
         agent: AgentKind,
-        /// What, in one line.
+        /// The message, in one line.
         text: String,
     },
-    /// The agent stops here.
+    /// The agent failed and stops.
     Failed(Failure),
-    /// How far the run is (from the master).
+    /// The progress of the run (from the master).
     Progress(Progress),
-    /// A block that the repository does not give back as it was stored (from the master).
+    /// A block that the repository does not return as it was stored (from the master).
     Damage(Damage),
 }
 
-/// What an agent has done, and how.
+/// What an agent has done, and where its time went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Who.
+    /// The agent.
     pub agent: AgentKind,
-    /// Commands that were handled.
+    /// Commands handled.
     pub commands: u64,
-    /// CPU time of the process, all of its threads, ms.
+    /// CPU time of the process, all threads, ms.
     pub cpu_ms: u64,
-    /// How many workers there are.
+    /// The number of workers.
     pub workers: u32,
-    /// How long they have been there, added up, ms: what is not in the four below went into messages.
+    /// The summed age of the workers, ms. The time that is not in the next four fields was spent on messages.
     pub worker_ms: u64,
     /// Time spent in handlers, over all workers, without the waits below, ms.
     pub busy_ms: u64,
@@ -52,30 +52,30 @@ pub struct Status {
     pub slot_ms: u64,
     /// Time that workers waited for the next command, ms.
     pub input_ms: u64,
-    /// How long the oldest command has been in a handler's hands without a wait for others or a step, ms, rounded up: 0
-    /// if no handler is at work.
+    /// How long the oldest command has been handled without a wait for others or a step, ms, rounded up. 0 if no
+    /// handler is at work.
     pub stuck_ms: u64,
-    /// How many messages lay ready when a worker read, on average.
+    /// The mean number of messages that were ready when a worker read.
     pub queue_mean: f64,
-    /// The most messages that lay ready at once.
+    /// The largest number of messages that were ready when a worker read.
     pub queue_most: u64,
-    /// How much of its pool was in use, whenever it took a slot, on average, bytes.
+    /// The mean use of its pool, measured each time a slot was taken, bytes.
     pub pool_mean_bytes: u64,
-    /// The most of its pool that was in use, bytes.
+    /// The largest use of its pool, bytes.
     pub pool_most_bytes: u64,
-    /// How large its pool was at the most, bytes.
+    /// The largest size of its pool, bytes.
     pub pool_bytes: u64,
-    /// The shared memory that it owns, bytes: its pool, at the most since its last sign of life, and what its tables take
-    /// by now.
+    /// The shared memory that it owns, bytes: the largest size of its pool since its last sign of life, plus the
+    /// current size of its tables.
     pub shared_bytes: u64,
-    /// The objects that it wrote to the store.
+    /// The number of objects that it wrote to the store.
     pub objects: u64,
-    /// The requests that it made to the store's server.
+    /// The number of requests that it made to the store's server.
     pub requests: u64,
 }
 
 impl Status {
-    /// Nothing yet, but alive.
+    /// The status of an agent that is alive and has done nothing yet.
     pub fn alive(agent: AgentKind) -> Self {
         Self {
             agent,
@@ -100,44 +100,44 @@ impl Status {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// All that there is to do, bytes (0 while it is not known).
+    /// The total amount of work, bytes. 0 while it is unknown.
     pub bytes_total: u64,
-    /// What is done, bytes.
+    /// The work that is done, bytes.
     pub bytes_done: u64,
-    /// Of it, what was read from the volume or the repository, bytes.
+    /// The part of it that was read from the volume or the repository, bytes.
     pub bytes_read: u64,
-    /// What was stored, or read from the store, bytes.
+    /// Bytes stored, or read from the store.
     pub bytes_stored: u64,
-    /// Blocks with data of their own.
+    /// Blocks with their own data.
     pub blocks_data: u64,
-    /// Blocks that were read and are zeros.
+    /// Blocks that were read and are all zeros.
     pub blocks_zero: u64,
-    /// Blocks that were never read.
+    /// Blocks that were not read because they are holes.
     pub blocks_hole: u64,
-    /// Blocks that are as in the parent.
+    /// Blocks that are the same as in the parent.
     pub blocks_unchanged: u64,
     /// Objects that were deleted, or segments that were checked.
     pub objects: u64,
 }
 
-/// A damaged piece, as a restore or a verification meets it.
+/// A damaged range that a restore or a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// The backup whose segment it is in (verify).
+    /// The backup whose segment holds it (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<septet_format::BackupId>,
     /// The number of the segment (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<u32>,
-    /// Where in the segment, bytes; none: the whole segment (verify).
+    /// The offset in the segment, bytes. None: the whole segment (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_offset: Option<u64>,
-    /// Where in the volume, bytes (restore).
+    /// The offset in the volume, bytes (restore).
     pub offset: u64,
-    /// How long, bytes.
+    /// The length, bytes.
     pub size: u64,
     /// What is wrong.
     pub reason: String,
@@ -148,7 +148,7 @@ impl Event {
     pub fn emit(&self) {
         if let Ok(mut line) = serde_json::to_vec(self) {
             line.push(b'\n');
-            // If nobody listens any more, there is nobody to tell.
+            // If standard error is closed, no one can receive the event.
             let _ = std::io::stderr().lock().write_all(&line);
         }
     }

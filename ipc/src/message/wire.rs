@@ -1,7 +1,7 @@
-//! A socket as lines: reading with a bound on their length, writing without holding anyone up.
+//! Lines on a socket: reads have a limit on the line length, and writes do not block other threads.
 //!
-//! File descriptors (of pools and tables) travel beside the line that speaks of them; they arrive
-//! no later than its last byte, so the next line that wants one takes the oldest.
+//! File descriptors (of pools and tables) travel beside the line that announces them. A descriptor arrives no later
+//! than the line's last byte, so the next line that needs one takes the oldest.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -22,19 +22,19 @@ use super::intake::Intake;
 use super::line::{LINE_BYTES_MAX, Message};
 
 const READ_BYTES: usize = 64 << 10;
-/// More descriptors than any run sends (a pool an agent, a table): the rest is refused.
+/// More descriptors than any run sends (one pool for each agent, and tables). The rest are rejected.
 const FDS_MAX: usize = 16;
 
 /// The reading half of a socket.
 pub struct Receiver {
     socket: OwnedFd,
-    /// Its length stays: to clear 64 KiB before each read costs more than the read.
+    /// Its length never shrinks: clearing 64 KiB before each read costs more than the read.
     buffer: Vec<u8>,
-    /// Up to where `buffer` holds what was read.
+    /// The end of the data in `buffer`.
     filled: usize,
-    /// Where the first line that was not handed out yet starts in `buffer`.
+    /// The start of the first line in `buffer` that was not returned yet.
     start: usize,
-    /// Up to where `buffer` was searched for a newline.
+    /// `buffer` was searched for a newline up to here.
     searched: usize,
     fds: VecDeque<OwnedFd>,
     intake: Arc<Intake>,
@@ -48,24 +48,24 @@ impl Receiver {
         Self { socket, buffer, filled: 0, start: 0, searched: 0, fds, intake }
     }
 
-    /// What comes, counted.
+    /// The counters of what comes in.
     pub fn intake(&self) -> Arc<Intake> {
         Arc::clone(&self.intake)
     }
 
-    /// The next message, with its file descriptor if it has one; `None` at the end of the stream.
+    /// The next message, with its file descriptor if it has one. `None` at the end of the stream.
     ///
     /// # Errors
-    /// A line that is too long, cut off by the end of the stream, or not a message; a socket that
-    /// can't be read.
+    /// The line is too long, cut off by the end of the stream, or not a message; or the socket can't be read.
     pub fn receive(&mut self) -> Result<Option<(Message, Option<OwnedFd>)>, Failure> {
         self.receive_or(|| Ok(None))
     }
 
-    /// The same; if it has to wait, it calls `before_wait` first, which says after how long it is to be called again.
+    /// Like [`Self::receive`], but calls `before_wait` before each wait. `before_wait` returns after what time it is to
+    /// be called again, if at all.
     ///
     /// # Errors
-    /// As [`Self::receive`], and those of `before_wait`.
+    /// Like [`Self::receive`], and any error of `before_wait`.
     pub fn receive_or(
         &mut self,
         mut before_wait: impl FnMut() -> Result<Option<Duration>, Failure>,
@@ -80,7 +80,7 @@ impl Receiver {
         }
     }
 
-    /// The next message, if it is here already: what can be handled before the next flush.
+    /// The next message if it has already arrived. It can be handled before the next flush.
     ///
     /// # Errors
     /// As [`Self::receive`].
@@ -105,12 +105,12 @@ impl Receiver {
         Ok(Some((message, fd)))
     }
 
-    /// Whether a whole line is here already.
+    /// Whether a whole line has already arrived.
     pub(crate) fn has_line(&self) -> bool {
         self.buffer[self.searched..self.filled].contains(&b'\n')
     }
 
-    /// Reads more; false at the end of the stream.
+    /// Reads more. Returns false at the end of the stream.
     fn fill(&mut self, before_wait: &mut impl FnMut() -> Result<Option<Duration>, Failure>) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
@@ -141,10 +141,11 @@ impl Receiver {
         }
     }
 
-    /// Waits until there is something to receive, or room for what `sender` still has to write; whether it is the former.
+    /// Waits until there is something to receive, or room for what `sender` still has to write. Returns true if there
+    /// is something to receive.
     ///
     /// # Errors
-    /// Sockets that can't be waited for.
+    /// The sockets can't be polled.
     pub fn is_ready_before(&self, sender: &Sender) -> Result<bool, Failure> {
         if self.has_line() {
             return Ok(true);
@@ -154,10 +155,10 @@ impl Receiver {
         waited.map(|_| !both[0].revents().is_empty()).map_err(wait_failure)
     }
 
-    /// Whether there is something to receive, or comes within that time.
+    /// Whether there is something to receive within `time`.
     ///
     /// # Errors
-    /// A socket that can't be waited for.
+    /// The socket can't be polled.
     pub fn is_ready_within(&self, time: Duration) -> Result<bool, Failure> {
         if self.has_line() {
             return Ok(true);
@@ -165,17 +166,17 @@ impl Receiver {
         self.intake.waiting(|| self.wait(Some(time))).map_err(wait_failure)
     }
 
-    /// Waits until there is something to read, or the time is up: then it is false.
+    /// Waits until there is something to read. Returns false if `time` passed first.
     ///
-    /// By `poll`, and not in the read itself: each time the other side takes what this process has
-    /// written, the kernel wakes whoever sleeps in a read of the same socket, for nothing. That was
-    /// a third of all context switches of a backup.
+    /// Uses `poll` instead of a blocking read. Each time the other side takes what this process has written, the kernel
+    /// wakes every thread that sleeps in a read of the same socket, for nothing. Those wake-ups were a third of all
+    /// context switches of a backup.
     fn wait(&self, time: Option<Duration>) -> Result<bool, Errno> {
         let time = time.map(|time| Timespec::try_from(time).map_err(|_| Errno::INVAL)).transpose()?;
         retry(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], time.as_ref())).map(|ready| ready > 0)
     }
 
-    /// Reads what is there; `EAGAIN` if that is nothing.
+    /// Reads what has arrived. Returns `EAGAIN` if that is nothing.
     fn receive_at(&mut self, at: usize) -> Result<usize, Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -196,14 +197,14 @@ impl Receiver {
     }
 }
 
-/// The writing half of a socket, for any number of threads.
+/// The writing half of a socket. Any number of threads may use it.
 ///
-/// Lines are queued and written together by whoever flushes first: while one thread is in a
-/// write, the lines of the others gather for the next.
+/// Lines are queued. The first thread that flushes writes them all together. While one thread is in a write, the lines
+/// of the others gather for the next write.
 pub struct Sender {
     socket: OwnedFd,
     queued: Mutex<Vec<u8>>,
-    /// What was queued before all that is queued now, and is not written yet.
+    /// The bytes that were taken from the queue and are not written yet. They come before everything in the queue.
     writing: Mutex<Vec<u8>>,
 }
 
@@ -213,10 +214,10 @@ impl Sender {
         Self { socket, queued: Mutex::new(Vec::new()), writing: Mutex::new(Vec::new()) }
     }
 
-    /// Queues a message; the number of bytes that wait now.
+    /// Queues a message. Returns the number of bytes that are now queued.
     ///
     /// # Errors
-    /// A message that can't be a line.
+    /// The message can't be encoded as a line.
     pub fn queue(&self, message: &Message) -> Result<usize, Failure> {
         let mut queued = lock(&self.queued);
         let start = queued.len();
@@ -231,13 +232,13 @@ impl Sender {
     /// Writes what is queued.
     ///
     /// # Errors
-    /// [`FailureKind::Peer`] when nobody reads any more.
+    /// [`FailureKind::Peer`] if the reader has closed the socket.
     pub fn flush(&self) -> Result<(), Failure> {
         let mut writing = lock(&self.writing);
         self.write_queued(&mut writing)
     }
 
-    /// Writes as much of what is queued as there is room for now; whether that was all.
+    /// Writes as much of the queue as the socket takes without blocking. Returns whether that was all.
     ///
     /// # Errors
     /// As [`Self::flush`].
@@ -254,7 +255,7 @@ impl Sender {
         Ok(true)
     }
 
-    /// Queues and writes.
+    /// Queues a message and flushes.
     ///
     /// # Errors
     /// As [`Self::queue`] and [`Self::flush`].
@@ -277,7 +278,7 @@ impl Sender {
         self.write_all(rest)
     }
 
-    /// The descriptor rides on the line's first byte, so it is there before the line is whole.
+    /// The descriptor travels with the line's first byte, so it arrives before the line is complete.
     fn write_first(&self, first: &[u8], fd: BorrowedFd<'_>) -> Result<(), Failure> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -344,7 +345,7 @@ fn write_failure(errno: Errno) -> Failure {
     }
 }
 
-/// A poisoned lock guards bytes that are whole between any two statements: go on with them.
+/// The bytes behind a poisoned lock are consistent between any two statements, so they can still be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
