@@ -1,7 +1,7 @@
-//! What the tests of agents share: complete jobs to start from, and what a handler hands on.
+//! Helpers for the tests of agents: complete minimal jobs, and the results of a handler.
 //!
-//! The jobs are as small as they can be. A test changes the fields that it is about:
-//! `BackupJob { streams: 2, ..backup_job() }`.
+//! The jobs are as small as possible. A test changes the fields that it is about: `BackupJob { streams: 2,
+//! ..backup_job() }`.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::message::{BackupJob, Compression, DeleteJob, Failure, RestoreJob, Ver
 
 const BLOCK_BYTES: u32 = 65536;
 
-/// A full backup `b` of the volume `v`, which is not opened yet.
+/// A full backup `b` of the volume `v`, which is not open yet.
 pub fn backup_job() -> BackupJob {
     BackupJob {
         source: String::new(),
@@ -42,7 +42,7 @@ pub fn backup_job() -> BackupJob {
     }
 }
 
-/// A restore of the backup `b` of the volume `v`, of which nothing is wanted.
+/// A restore of zero bytes of the backup `b` of the volume `v`.
 pub fn restore_job() -> RestoreJob {
     let table = TableRef { generation: 0, bytes: 0, root: BlockHash::ZERO };
     RestoreJob {
@@ -84,10 +84,10 @@ pub fn delete_job() -> DeleteJob {
     DeleteJob { repo: String::new(), repository: Uuid::nil(), volume: volume(), backups: vec![backup()] }
 }
 
-/// What a handler hands on while it runs.
+/// What a handler passes on while it runs.
 ///
 /// # Errors
-/// The handler's.
+/// Any error of the handler.
 pub fn results(handler: impl FnOnce(&Worker<'_>) -> Result<(), Failure>) -> Result<Vec<Item>, Failure> {
     let output = Mutex::new(Vec::new());
     handler(&Worker::unmeasured(&output))?;

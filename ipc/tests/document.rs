@@ -1,5 +1,5 @@
-//! PROTOCOL.md says what the code does: its examples are messages and events, and its lists of
-//! messages, states, fields and limits are the code's.
+//! PROTOCOL.md matches the code: its examples are valid messages and events, and its lists of messages, states, fields
+//! and limits are those of the code.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -21,13 +21,13 @@ fn document() -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Everything that stands in a block marked as JSON, one value after the other.
+/// All values in blocks marked as JSON, in order.
 fn examples(document: &str) -> Vec<Value> {
     let blocks = document.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(|block| serde_json::Deserializer::from_str(block).into_iter().map(Result::unwrap)).collect()
 }
 
-/// The rows of the first table whose heading row is `heading`, cell by cell.
+/// The rows of the first table whose heading row is `heading`, as cells.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).skip(1).collect();
     let rows = document.lines().skip_while(|line| *line != heading).take_while(|line| line.starts_with('|'));
@@ -41,7 +41,7 @@ fn names(document: &str, heading: &str) -> Names {
     table(document, heading).iter().flat_map(|row| quoted(&row[0])).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -60,7 +60,7 @@ fn line_of(message: &Message) -> Value {
     serde_json::from_slice(&line).unwrap()
 }
 
-/// The one name that a line goes by; a command has none of its own.
+/// The name of the message that a line holds. A command has no name.
 fn name_of(line: &Value) -> String {
     if line.get("offset").is_some() { "command".to_owned() } else { keys(line).pop_first().unwrap() }
 }
@@ -164,7 +164,7 @@ fn its_limits_are_the_constants() {
     let held = [
         format!("longest line, with its newline {LINE_BYTES_MAX}"),
         format!("alignment of units and slots {ALIGN_BYTES}"),
-        // tests/hostile.rs holds these two.
+        // tests/hostile.rs tests these two.
         "pools that an agent takes 16".to_owned(),
         "file descriptors that wait for their lines 16".to_owned(),
     ];

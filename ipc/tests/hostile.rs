@@ -1,7 +1,7 @@
-//! A neighbour that means ill: it can end an agent, and neither make it take memory without bound
-//! nor show it memory that is not there.
+//! A malicious neighbour can end an agent. It can't make the agent allocate memory without limit, and it can't make it
+//! access memory that does not exist.
 //!
-//! The tests of memory look at the most that this process ever had, so all of them count together.
+//! The tests of memory use check the peak of the whole process, so the use of all tests counts together.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use septet_ipc::message::{LINE_BYTES_MAX, PoolLine, Receiver, Sender, TableKind,
 use septet_ipc::shm::{Attached, Releases};
 use septet_ipc::{AgentKind, Message, PoolName, Table};
 
-/// What one line, and the few that are here at a time, may cost.
+/// The memory that one line, together with the few lines that are buffered, may take.
 const MEMORY_KIB_MAX: u64 = 96 << 10;
 
 fn pair() -> (OwnedFd, OwnedFd) {
@@ -34,7 +34,7 @@ fn memory_kib_peak() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A line as long as may be: `piece` over and over, between `front` and `back`.
+/// A line of the maximum length: `piece` repeated, between `front` and `back`.
 fn longest(front: &str, piece: &str, back: &str) -> String {
     let pieces = (LINE_BYTES_MAX - front.len() - back.len() - 1) / piece.len();
     format!("{front}{}{back}", piece.repeat(pieces))
@@ -179,7 +179,7 @@ fn a_table_must_be_what_it_says_and_is_read_inside_only() {
         assert!(table.read(first, &mut entry).is_err(), "entry {first}");
     }
     assert!(table.read(1, &mut [0; 64]).is_err());
-    // What was shortened behind our back is an error, and no SIGBUS.
+    // An object that was shortened after its announcement causes an error, not a SIGBUS.
     let shortened = object(64);
     let table = Table::attach(line(checksums, 2), shortened.try_clone().unwrap()).unwrap();
     ftruncate(&shortened, 32).unwrap();

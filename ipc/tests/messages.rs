@@ -1,4 +1,4 @@
-//! Whatever a message holds, it arrives as it was sent; whatever else arrives, nothing panics.
+//! Every message arrives as it was sent. Any other input causes no panic.
 
 #![allow(clippy::unwrap_used)]
 
@@ -204,7 +204,7 @@ fn encoded(message: &Message) -> Vec<u8> {
     line
 }
 
-/// A line with some bytes changed, cut out or put in: nearer to a message than mere noise.
+/// A message line with some bytes changed, removed or inserted. It is closer to a message than random bytes.
 fn spoilt() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0..3u8);
     (message(), vec(change, 1..4)).prop_map(|(message, changes)| {

@@ -1,26 +1,26 @@
-//! Which units of a pool are free: a first-fit allocator of runs of units.
+//! Tracks which units of a pool are free: a first-fit allocator of runs of units.
 //!
-//! First fit reuses the lowest addresses, so a pool that is larger than what is in use at a time
-//! keeps working on the part that is still in the cache.
+//! First fit reuses the lowest addresses. So a pool that is larger than its current use keeps working on the part that
+//! is still in the cache.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The free and the taken runs of a pool; at first there is none.
+/// The free and the taken runs of a pool. A new allocator has no units.
 #[derive(Debug, Default)]
 pub(super) struct Allocator {
-    /// Start → length of each free run; neighbours are always merged.
+    /// Start → length of each free run. Adjacent free runs are always merged.
     free: BTreeMap<u32, u32>,
     /// Start → length of each taken run.
     taken: BTreeMap<u32, u32>,
     used: Used,
 }
 
-/// How full a pool was, in units, when somebody wanted more of it.
+/// How full a pool was after each take, in units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Used {
     pub(super) now: u32,
-    /// The most at any time.
+    /// The maximum.
     pub(super) most: u32,
     /// The sum over all takes.
     pub(super) sum: u64,
@@ -28,7 +28,7 @@ pub(super) struct Used {
 }
 
 impl Allocator {
-    /// Takes `units` (at least one) in a row; the first of them.
+    /// Takes `units` (at least one) in a row. Returns the first of them.
     pub(super) fn take(&mut self, units: u32) -> Option<u32> {
         let units = units.max(1);
         let (&start, &len) = self.free.iter().find(|&(_, &len)| len >= units)?;
@@ -41,7 +41,7 @@ impl Allocator {
         Some(start)
     }
 
-    /// Gives the run that starts at `start` back; false if there is none.
+    /// Gives the run that starts at `start` back. Returns false if no such run is taken.
     pub(super) fn give_back(&mut self, start: u32) -> bool {
         let Some(units) = self.taken.remove(&start) else { return false };
         self.used.now -= units;
@@ -49,8 +49,8 @@ impl Allocator {
         true
     }
 
-    /// Cuts the taken run at `start` after its first `keep` units, into two that are given back on
-    /// their own; the start of the second, if there is one.
+    /// Splits the taken run at `start` after its first `keep` units. Both parts are then given back separately. Returns
+    /// the start of the second, if there is one.
     pub(super) fn split(&mut self, start: u32, keep: u32) -> Option<u32> {
         let units = self.taken.get_mut(&start)?;
         let keep = keep.max(1);
@@ -63,12 +63,12 @@ impl Allocator {
         Some(start + keep)
     }
 
-    /// Adds units that are new, and free.
+    /// Adds new units. They are free.
     pub(super) fn add(&mut self, units: Range<u32>) {
         self.insert_free(units.start, units.end - units.start);
     }
 
-    /// Takes free units away for good; all of them must be.
+    /// Removes free units for good. All of them must be free.
     pub(super) fn withdraw(&mut self, units: Range<u32>) {
         let Some((&start, &len)) = self.free.range(..=units.start).next_back() else { return };
         self.free.remove(&start);
@@ -79,17 +79,17 @@ impl Allocator {
         }
     }
 
-    /// The free runs, the last first.
+    /// The free runs, from the last to the first.
     pub(super) fn free_from_the_end(&self) -> impl Iterator<Item = Range<u32>> {
         self.free.iter().rev().map(|(&start, &len)| start..start + len)
     }
 
-    /// How full it was.
+    /// How full the pool was.
     pub(super) fn used(&self) -> Used {
         self.used
     }
 
-    /// How many runs are taken.
+    /// The number of taken runs.
     pub(super) fn taken(&self) -> usize {
         self.taken.len()
     }

@@ -1,4 +1,4 @@
-//! The pools of other agents, mapped once each, and the slots that commands name in them.
+//! The pools of other agents, each mapped once, and the slots in them that commands name.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use crate::message::Failure;
 use crate::message::PoolLine;
 use crate::message::{PoolName, SlotId};
 
-/// More than any pipeline has; a peer that announces without end is stopped here.
+/// More than any pipeline has. A peer that announces more pools is rejected here.
 const POOLS_MAX: usize = 16;
 
 /// The pools that were announced to this agent.
@@ -22,15 +22,15 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// No pools yet; slots are released through `releases`.
+    /// Starts without pools. Slots are released through `releases`.
     pub fn new(releases: Arc<Releases>) -> Self {
         Self { pools: RwLock::new(HashMap::new()), releases }
     }
 
-    /// Maps a pool that was announced.
+    /// Maps an announced pool.
     ///
     /// # Errors
-    /// An announcement that its object does not bear out.
+    /// The announcement does not match its object.
     pub fn attach(&self, line: &PoolLine, object: &OwnedFd) -> Result<(), Failure> {
         let wrong = |why: &str| Failure::protocol(format!("pool {}: {why}", line.name));
         if line.unit_bytes == 0 || !(line.unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
@@ -48,10 +48,10 @@ impl Attached {
         Ok(())
     }
 
-    /// The slot `id` with `len` bytes in it.
+    /// The slot `id`, which holds `len` bytes.
     ///
     /// # Errors
-    /// A slot that is not all inside a pool that was announced.
+    /// The slot is not entirely inside an announced pool.
     pub fn slot(&self, id: SlotId, len: u64) -> Result<Slot, Failure> {
         let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
         let (line, mapping) = pools

@@ -1,7 +1,7 @@
-//! Objects of shared memory without a name, and as yet without memory.
+//! Shared-memory objects without a name, and so far without memory.
 //!
-//! An agent locks itself in before its own code runs, and from then on may not be able to open
-//! anything. So what it will need is opened before, when nobody knows yet how large it is to be.
+//! An agent locks itself in before its own code runs. After that it may not be able to open anything. So the objects
+//! that it will need are opened before, when their sizes are not known yet.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,40 +15,41 @@ use super::mapping::Mapping;
 use super::{HUGE_BYTES, huge};
 use crate::message::Failure;
 
-/// An object that has no size yet, to be a pool or a table.
+/// An object without a size, which will become a pool or a table.
 #[derive(Debug)]
 pub(crate) struct Blank {
     name: String,
-    /// On huge pages, if they are to be had.
+    /// On huge pages, if they are available.
     huge: Option<OwnedFd>,
-    /// In `/dev/shm`; what is wrong with that, only who needs it must know.
+    /// In `/dev/shm`. An error is reported only when the object is needed.
     plain: Result<OwnedFd, Errno>,
 }
 
 impl Blank {
-    /// Opens an object whose name, for the moment that it has one, begins as given.
+    /// Opens an object. While it briefly has a name, the name begins with `name`.
     pub(crate) fn new(name: &str) -> Self {
         let name = format!("{name}_{}", std::process::id());
         Self { huge: huge::object().ok(), plain: open_unnamed(&format!("/septet_{name}")), name }
     }
 
-    /// The same of an object that is there.
+    /// The same with a given object.
     #[cfg(test)]
     pub(super) fn of(object: OwnedFd) -> Self {
         Self { name: "a test".to_owned(), huge: None, plain: Ok(object) }
     }
 
-    /// The same, on a tmpfs of its own.
+    /// The same on a separate tmpfs.
     #[cfg(test)]
     pub(super) fn huge(object: OwnedFd) -> Self {
         Self { name: "a test".to_owned(), huge: Some(object), plain: Err(Errno::NOENT) }
     }
 
-    /// Gives it a size of `bytes`, on huge pages if they are to be had, and in `/dev/shm` also the memory of the `first`
-    /// of them; the third result says whether these have it.
+    /// Sets the object's size to `bytes`, on huge pages if they are available. In `/dev/shm`, also allocates the memory
+    /// of the `first` bytes. The third result says whether these are allocated.
     ///
-    /// `/dev/shm` may be small, and a run that finds that out after an hour has wasted it. A tmpfs of one's own may have
-    /// half of the machine's memory: there all comes when it is needed, which spares short runs 3 to 6 ms for each pool.
+    /// `/dev/shm` may be small, and finding that out after an hour would waste the run. A separate tmpfs may use half
+    /// of the machine's memory: there all memory is allocated on demand, which saves short runs 3 to 6 ms for each
+    /// pool.
     pub(super) fn sized(self, first: usize, bytes: usize) -> Result<(OwnedFd, Arc<Mapping>, bool), Failure> {
         let sized = |object: OwnedFd| {
             ftruncate(&object, bytes as u64)?;
@@ -66,28 +67,28 @@ impl Blank {
         made.map_err(|errno| failure(&self.name, first as u64, errno))
     }
 
-    /// Gives it a size; the memory comes when it is written.
+    /// Sets the object's size. Memory is allocated on write.
     pub(super) fn sparse(self, bytes: u64) -> Result<OwnedFd, Failure> {
         let sized = self.plain.and_then(|plain| ftruncate(&plain, bytes).map(|()| plain));
         sized.map_err(|errno| failure(&self.name, bytes, errno))
     }
 }
 
-/// Gives a range of an object its memory, on huge pages if they are to be had. Without this, a full `/dev/shm` would be a
-/// SIGBUS at the first touch of a page.
+/// Allocates the memory of a range, on huge pages if they are available. Without this, a full `/dev/shm` would cause a
+/// SIGBUS at the first access to a page.
 pub(super) fn reserve(object: BorrowedFd<'_>, mapping: &Mapping, range: Range<usize>) -> Result<(), Errno> {
-    // They are a help: what got none gets small ones.
+    // Huge pages are optional: what gets none gets small pages.
     let _ = huge::collapse(object, mapping, range.clone());
     fallocate(object, FallocateFlags::empty(), range.start as u64, range.len() as u64)
 }
 
-/// Takes the memory of a range back; what is read there from now on is zero.
+/// Frees the memory of a range. From then on it reads as zeros.
 pub(super) fn release(object: BorrowedFd<'_>, range: Range<usize>) -> Result<(), Errno> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     fallocate(object, flags, range.start as u64, range.len() as u64)
 }
 
-/// Why there is no memory of `bytes` for the object `name`.
+/// The error for an object `name` that can't get memory of `bytes`.
 pub(super) fn failure(name: &str, bytes: u64, errno: Errno) -> Failure {
     let cause = match errno {
         Errno::NOSPC => format!(
@@ -102,8 +103,8 @@ pub(super) fn failure(name: &str, bytes: u64, errno: Errno) -> Failure {
     Failure::shared_memory(cause).doing(format!("making shared memory {name}"))
 }
 
-/// Makes an object and takes its name away. The name holds the process id, so whoever has it now
-/// is another thread of this process, or was killed here long ago.
+/// Creates an object and unlinks its name. The name contains the process id. So if the name exists, it belongs to
+/// another thread of this process or to a process that was killed.
 fn open_unnamed(path: &str) -> Result<OwnedFd, Errno> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,18 +1,18 @@
-//! Which parts of a pool have memory: all of it comes in chunks when it is first needed. The beginning then stays; the
-//! rest goes again when it is needed no more.
+//! Tracks which chunks of a pool have memory. Each chunk gets memory when it is first needed. The first chunks then
+//! keep it. The others give it back when it is no longer needed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// What has memory of a pool, counted in its units.
+/// Which parts of a pool have memory, counted in units.
 #[derive(Debug)]
 pub(super) struct Growth {
-    /// How many units, from the beginning, keep their memory once they have it.
+    /// How many units at the start of the pool keep their memory once they have it.
     first: u32,
     all: u32,
-    /// How long a chunk is; the last may be shorter.
+    /// The length of a chunk. The last chunk may be shorter.
     chunk: u32,
-    /// Where the chunks begin that have no memory.
+    /// The starts of the chunks without memory.
     missing: BTreeSet<u32>,
     there: u32,
     most: u32,
@@ -20,8 +20,8 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// A pool that may have `all` units, in chunks of `chunk` units (at least one), and as yet has none. It keeps the
-    /// first `first` of them, in whole chunks, once they have memory.
+    /// Tracks a pool of up to `all` units, in chunks of `chunk` units (at least one). No chunk has memory yet. The
+    /// first `first` units, rounded to whole chunks, keep their memory once they have it.
     pub(super) fn new(first: u32, all: u32, chunk: u32) -> Self {
         let chunk = chunk.max(1);
         let first = first.checked_next_multiple_of(chunk).map_or(all, |first| first.min(all));
@@ -34,42 +34,42 @@ impl Growth {
         self.first
     }
 
-    /// How many units have memory.
+    /// How many units have memory now.
     pub(super) fn there(&self) -> u32 {
         self.there
     }
 
-    /// How many had at the most.
+    /// The largest number of units that had memory at once.
     pub(super) fn most(&self) -> u32 {
         self.most
     }
 
-    /// How many had at the most since this was asked last.
+    /// The same, since the last call of this function.
     pub(super) fn most_lately(&mut self) -> u32 {
         std::mem::replace(&mut self.most_lately, self.there)
     }
 
-    /// The first chunk that has none.
+    /// The first chunk without memory.
     pub(super) fn missing(&self) -> Option<Range<u32>> {
         self.missing.first().map(|&start| self.chunk(start))
     }
 
-    /// The first chunk that has none of those that are to keep theirs.
+    /// The first chunk without memory among those that keep it.
     pub(super) fn missing_of_first(&self) -> Option<Range<u32>> {
         self.missing().filter(|chunk| chunk.start < self.first)
     }
 
-    /// The last chunk that lies wholly within one of these runs, and does not keep its memory.
+    /// The last chunk that lies entirely within one of these runs and does not keep its memory.
     pub(super) fn last_within(&self, mut runs: impl Iterator<Item = Range<u32>>) -> Option<Range<u32>> {
         runs.find_map(|run| {
-            // The pool's last chunk may be a short one.
+            // The pool's last chunk may be shorter.
             let chunks = if run.end == self.all { run.end.div_ceil(self.chunk) } else { run.end / self.chunk };
             let chunk = self.chunk(chunks.checked_sub(1)? * self.chunk);
             (chunk.start >= run.start.max(self.first)).then_some(chunk)
         })
     }
 
-    /// A chunk that was missing has memory now.
+    /// Records that a missing chunk now has memory.
     pub(super) fn came(&mut self, chunk: &Range<u32>) {
         self.missing.remove(&chunk.start);
         self.there += chunk.end - chunk.start;
@@ -77,7 +77,7 @@ impl Growth {
         self.most_lately = self.most_lately.max(self.there);
     }
 
-    /// A chunk has none any more.
+    /// Records that a chunk no longer has memory.
     pub(super) fn went(&mut self, chunk: &Range<u32>) {
         self.missing.insert(chunk.start);
         self.there -= chunk.end - chunk.start;

@@ -1,10 +1,9 @@
 //! Shared memory: pools of slots that carry payload, and tables that carry metadata.
 //!
-//! A [`Pool`] is one POSIX shared-memory object with one owner, which alone allocates from it. Its
-//! name in `/dev/shm` lives only for the moment in which it is made: from then on the object
-//! travels as a file descriptor, so nobody can squat on a name, a locked-in agent needs no right
-//! to `/dev/shm`, and a `kill -9` of everything leaves nothing behind. Where this process may, a
-//! pool lies on huge pages instead (`huge.rs`).
+//! A [`Pool`] is one POSIX shared-memory object with one owner. Only the owner allocates from it. Its name in
+//! `/dev/shm` exists only for the moment of creation. After that the object travels as a file descriptor. So nobody can
+//! occupy a name, a locked-in agent needs no access to `/dev/shm`, and a `kill -9` of everything leaves nothing behind.
+//! If this process may use huge pages, a pool lies on those instead (`huge.rs`).
 
 mod allocator;
 mod attached;
@@ -26,7 +25,7 @@ pub use slot::{NewSlot, Padded, Slot};
 pub use sweep::sweep;
 pub use table::Table;
 
-/// Slots start on this boundary and may be read up to the next: what O_DIRECT asks for.
+/// Slots start at multiples of this and may be read up to the next multiple, as O_DIRECT requires.
 pub const ALIGN_BYTES: usize = 4096;
 
 /// The size of a huge page, bytes.

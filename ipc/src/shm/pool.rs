@@ -1,9 +1,9 @@
-//! A pool of slots, as its owner has it.
+//! A pool of slots from its owner's point of view.
 //!
-//! Its memory comes when it is used. Up to the pool's least size it comes at once; beyond that only for who has waited
-//! for a slot, and it is given back when it is not needed any more: what waits for a store that is far away lies in the
-//! reader's pool or in the compressor's, as the data is. With room for all of it in both, always, a backup to S3 took a
-//! hundred MiB more.
+//! Its memory is allocated when it is used. Up to the pool's initial size, memory is allocated at once. Beyond that, it
+//! is allocated only after a take has waited for a slot, and it is freed when it is no longer needed. The reason: data
+//! that waits for a distant store lies either in the reader's pool or in the compressor's, depending on how well it
+//! compresses. When both pools always had room for all of it, a backup to S3 took a hundred MiB more.
 
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,19 +22,19 @@ use crate::message::Failure;
 use crate::message::PoolLine;
 use crate::message::{AgentKind, PoolName, SlotId};
 
-/// How much memory comes and goes at a time, bytes.
+/// How much memory is allocated or freed at a time, bytes.
 const CHUNK_BYTES: usize = HUGE_BYTES;
-/// By how much a pool grows at first, bytes, which takes a millisecond.
+/// How much memory a pool's first growth allocates, bytes. It takes a millisecond.
 const STEP_BYTES: usize = 8 << 20;
-/// How much memory that it has grown by may be free in a pool for longer than `SPARE_TIME`, bytes.
+/// How much of the grown memory may stay free for longer than `SPARE_TIME`, bytes.
 const SPARE_BYTES: usize = 16 << 20;
-/// A server that is busy often answers many requests at once, and then none for a second. Given back at once, memory
-/// came and went all the time, and clearing it took a sixth of a backup's CPU.
+/// A busy server often answers many requests at once, and then none for a second. When free memory was given back at
+/// once, it was freed and allocated all the time, and clearing it took a sixth of a backup's CPU.
 const SPARE_TIME: Duration = Duration::from_secs(2);
-/// How long somebody waits for a slot before the pool grows.
+/// How long a take waits for a slot before the pool grows.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-/// Shared memory that this process owns: it alone allocates from it.
+/// Shared memory that this process owns. Only this process allocates from it.
 #[derive(Debug)]
 pub struct Pool {
     line: PoolLine,
@@ -46,28 +46,28 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct State {
-    /// Knows the units that have memory, and no others.
+    /// It knows only the units that have memory.
     allocator: Allocator,
     growth: Growth,
-    /// Whether more memory could be had whenever it was wanted.
+    /// Whether the last attempt to get more memory succeeded.
     may_grow: bool,
-    /// Since when more than a spare has been free.
+    /// Since when more than `SPARE_BYTES` have been free.
     too_much_since: Option<Instant>,
-    /// How many wait for a slot: to notify nobody would still be a system call.
+    /// How many takes wait for a slot. Notifying nobody would still be a system call.
     waiting: usize,
 }
 
 impl Pool {
-    /// Makes a pool of at least `bytes`, counted in units of `unit_bytes` (a multiple of 4096).
+    /// Creates a pool of at least `bytes`, counted in units of `unit_bytes` (a multiple of 4096).
     ///
     /// # Errors
-    /// When it has no huge pages, and `/dev/shm` no room for it.
+    /// There are no huge pages for it, and `/dev/shm` has no room for it.
     pub fn create(agent: AgentKind, unit_bytes: u32, bytes: u64) -> Result<Arc<Self>, Failure> {
         Self::create_in(Blank::new(&agent.to_string()), agent, unit_bytes, bytes..=bytes)
     }
 
-    /// The same in an object that was opened before, with the fewest of the `bytes` at first and the most as they are
-    /// needed.
+    /// The same in an object that was opened earlier. The pool starts with the lower bound of `bytes` and grows to the
+    /// upper bound on demand.
     pub(crate) fn create_in(
         blank: Blank,
         agent: AgentKind,
@@ -103,47 +103,47 @@ impl Pool {
         }))
     }
 
-    /// What the other agents must know of it.
+    /// The line that announces the pool to other agents.
     pub fn line(&self) -> &PoolLine {
         &self.line
     }
 
-    /// The object, to be handed to the other agents.
+    /// The object, to be sent to other agents.
     pub fn object(&self) -> BorrowedFd<'_> {
         self.object.as_fd()
     }
 
-    /// How many bytes it has at the least, when they are used.
+    /// The size of the pool before it grows, bytes.
     pub fn bytes(&self) -> u64 {
         self.in_bytes(self.state().growth.first())
     }
 
-    /// How many bytes it had at the most.
+    /// The largest size that the pool had, bytes.
     pub fn bytes_most(&self) -> u64 {
         self.in_bytes(self.state().growth.most())
     }
 
-    /// How many bytes it had at the most since this was asked last.
+    /// The largest size that the pool had since the last call of this function, bytes.
     pub fn bytes_most_lately(&self) -> u64 {
         self.in_bytes(self.state().growth.most_lately())
     }
 
-    /// How much of it was in use after each take, on average, and at the most, bytes.
+    /// How much was in use after each take: the mean and the maximum, bytes.
     pub fn used_bytes(&self) -> (u64, u64) {
         let (used, unit) = (self.state().allocator.used(), u64::from(self.line.unit_bytes));
         (used.sum * unit / used.takes.max(1), u64::from(used.most) * unit)
     }
 
-    /// How many slots are out.
+    /// The number of slots in use.
     pub fn taken(&self) -> usize {
         self.state().allocator.taken()
     }
 
-    /// Takes a slot of at least `bytes`; if there is none now, of memory that the pool grows by, or else when there is
-    /// one. A handler does this by its `Worker`, so that the framework knows that it waits.
+    /// Takes a slot of at least `bytes`. If none is free, waits for one, or grows the pool. A handler calls this
+    /// through its `Worker`, so that the framework knows about the wait.
     ///
     /// # Errors
-    /// When `bytes` is more than the whole pool, or the host has no memory for what the pool must have.
+    /// `bytes` is more than the whole pool, or the host has no memory for the pool's initial size.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Result<NewSlot, Failure> {
         match self.try_take(bytes)? {
             Some(slot) => Ok(slot),
@@ -151,7 +151,7 @@ impl Pool {
         }
     }
 
-    /// Takes a slot of at least `bytes` if there is one now.
+    /// Takes a slot of at least `bytes` if one is free now.
     ///
     /// # Errors
     /// As [`Self::take`].
@@ -177,7 +177,7 @@ impl Pool {
                 break start;
             }
             if !std::mem::replace(&mut patient, true) && self.grow(&mut state, units) {
-                // There is enough for others who wait.
+                // There may be enough for other takes that wait.
                 self.given_back.notify_all();
                 continue;
             }
@@ -189,7 +189,7 @@ impl Pool {
         self.slot(start, units)
     }
 
-    /// Waits for a slot that comes home; false when it is time to grow instead.
+    /// Waits for a slot to come back. Returns false when the pool should grow instead.
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
         if !state.may_grow || state.growth.missing().is_none() {
             return (self.given_back.wait(state).unwrap_or_else(PoisonError::into_inner), true);
@@ -198,10 +198,10 @@ impl Pool {
         (state, !waited.timed_out())
     }
 
-    /// Takes back a slot that came home.
+    /// Takes back a released slot.
     ///
     /// # Errors
-    /// When no such slot is out: somebody released it twice, or made it up.
+    /// No such slot is in use: it was released twice, or its id is invented.
     pub fn give_back(&self, id: SlotId) -> Result<(), Failure> {
         let mut state = self.state();
         if id.pool != self.line.name || !state.allocator.give_back(id.unit) {
@@ -214,7 +214,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Gets memory for one more chunk of those that the pool must have; false if it has them all.
+    /// Allocates one more chunk of the pool's initial size. Returns false if all of it is allocated.
     fn grow_to_first(&self, state: &mut State) -> Result<bool, Failure> {
         let Some(chunk) = state.growth.missing_of_first() else { return Ok(false) };
         self.grow_by(state, chunk)
@@ -229,9 +229,9 @@ impl Pool {
         Ok(())
     }
 
-    /// Gets memory for some more units, at least for so many if there can be; false if there is none.
+    /// Allocates more memory, at least `units` if possible. Returns false if none is left.
     fn grow(&self, state: &mut State, units: u32) -> bool {
-        // Twice as much each time: a store that is far away is soon given what it needs.
+        // The growth doubles each time, so that a distant store soon gets the room that it needs.
         let grown = state.growth.there().saturating_sub(state.growth.first());
         let before = state.growth.there();
         let wanted = before + units.max(in_units(STEP_BYTES, self.unit_bytes())).max(grown);
@@ -239,13 +239,13 @@ impl Pool {
             && state.may_grow
             && let Some(chunk) = state.growth.missing()
         {
-            // A host that has no more is no failure: what is in use comes back.
+            // A host without more memory is not a failure: the slots in use will come back.
             state.may_grow = self.grow_by(state, chunk).is_ok();
         }
         state.growth.there() > before
     }
 
-    /// Gives memory back that it has grown by, if too much of it has been free for long.
+    /// Frees memory that the pool has grown by, if too much of it has been free for too long.
     fn shrink(&self, state: &mut State) {
         if !self.has_too_much(state) {
             state.too_much_since = None;
@@ -268,7 +268,7 @@ impl Pool {
         state.growth.there() > state.growth.first().max(needed)
     }
 
-    /// Where these units lie.
+    /// The byte range of these units.
     fn range(&self, units: &Range<u32>) -> Range<usize> {
         units.start as usize * self.unit_bytes()..units.end as usize * self.unit_bytes()
     }
@@ -296,14 +296,14 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each operation leaves the allocator whole, so a panic elsewhere does not spoil it.
+        // Each operation leaves the allocator consistent, so a panic elsewhere does not corrupt it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Home for Pool {
     fn take_back(&self, id: SlotId) {
-        // It was taken from this very pool and is given back once, so this can't fail.
+        // The slot was taken from this pool and is given back once, so this can't fail.
         let _ = self.give_back(id);
     }
 
@@ -314,7 +314,7 @@ impl Home for Pool {
     }
 }
 
-/// So many bytes in units of `unit_bytes`, at least one.
+/// The number of units of `unit_bytes` that hold `bytes`, at least one.
 fn in_units(bytes: usize, unit_bytes: usize) -> u32 {
     u32::try_from(bytes / unit_bytes).unwrap_or(u32::MAX).max(1)
 }

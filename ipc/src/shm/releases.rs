@@ -1,12 +1,12 @@
-//! The slots of other agents that this agent is done with, on their way back to the pools' owners.
+//! The slots of other agents that this agent has released, on their way back to the pools' owners.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::slot::Home;
 use crate::message::{Failure, FailureKind, Message, Sender, SlotId};
 
-/// Releases are batched, because each message wakes a thread in every agent upstream. The pools have room for this many
-/// slots that are free and not yet reported.
+/// Releases are batched, because each message wakes a thread in every agent upstream. Pools have room for this many
+/// slots that are free but not yet reported.
 const RELEASES_MIN: usize = 4;
 
 /// The releases that wait to be sent upstream.
@@ -22,21 +22,21 @@ impl std::fmt::Debug for Releases {
 }
 
 impl Releases {
-    /// Releases that go up `upstream`.
+    /// Creates an empty queue of releases that are sent to `upstream`.
     pub fn new(upstream: Arc<Sender>) -> Arc<Self> {
         Arc::new(Self { upstream, waiting: Mutex::new(Vec::new()) })
     }
 
-    /// Adds a slot; it leaves with the next [`Self::flush`].
+    /// Adds a slot. The next [`Self::flush`] sends it.
     pub fn push(&self, id: SlotId) {
         self.waiting().push(id);
     }
 
-    /// Sends what waits. If nobody listens any more, that is no error: the pool's owner has ended, and the kernel frees
-    /// the memory when the last process unmaps it.
+    /// Sends what is queued. It is not an error if the reader has closed the socket: then the pool's owner has ended,
+    /// and the kernel frees the memory when the last process unmaps it.
     ///
     /// # Errors
-    /// When the socket is broken otherwise.
+    /// The socket is broken in another way.
     pub fn flush(&self) -> Result<(), Failure> {
         let ids = std::mem::take(&mut *self.waiting());
         if ids.is_empty() {
@@ -48,7 +48,7 @@ impl Releases {
         }
     }
 
-    /// Sends what waits if that is worth a message. A caller that has nothing more to do calls [`Self::flush`].
+    /// Sends what is queued if it is worth a message. A caller that has nothing more to do calls [`Self::flush`].
     ///
     /// # Errors
     /// As [`Self::flush`].

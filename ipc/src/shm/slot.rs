@@ -1,4 +1,4 @@
-//! A slot in the hands of an agent: dropped, it goes back to its pool.
+//! A slot as its holder sees it. When it is dropped, it goes back to its pool.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use super::ALIGN_BYTES;
 use super::mapping::Region;
 use crate::message::SlotId;
 
-/// Where a slot goes back to.
+/// The place that a slot goes back to.
 pub(super) trait Home: std::fmt::Debug + Send + Sync {
-    /// Takes back a slot, which happens once for each.
+    /// Takes back a slot. Called once for each slot.
     fn take_back(&self, id: SlotId);
 
-    /// Cuts a slot after `bytes`, rounded up: the name of the rest and how many bytes stay, if there is a rest. Only the
-    /// owner of a pool can do that.
+    /// Splits a slot after `bytes`, rounded up. Returns the name of the rest and how many bytes stay, if there is a
+    /// rest. Only the pool's owner can split slots.
     fn cut(&self, _: SlotId, _bytes: usize) -> Option<(SlotId, usize)> {
         None
     }
@@ -30,14 +30,14 @@ impl NewSlot {
         Self { slot: Slot { id, region, len, home: Some(home) } }
     }
 
-    /// All of it, to be written; at least as long as was asked for, 4096-aligned.
+    /// All its bytes, for writing: at least as many as requested, and 4096-aligned.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.slot.region.len();
         self.slot.region.bytes_mut(len)
     }
 
-    /// Makes it a slot of `len` bytes that others may read: what is behind them up to the next
-    /// 4096 becomes zeros, and what is behind that goes back to the pool.
+    /// Turns it into a slot of `len` bytes that others may read. The bytes after `len` up to the next multiple of 4096
+    /// are cleared. The rest of the slot goes back to the pool.
     pub fn filled(mut self, len: usize) -> Slot {
         let len = len.min(self.slot.region.len());
         let padded = padded_len(len).min(self.slot.region.len());
@@ -47,7 +47,7 @@ impl NewSlot {
         self.slot
     }
 
-    /// Cuts it after `at` bytes, rounded up to the pool's unit: the rest becomes a slot of its own.
+    /// Splits it after `at` bytes, rounded up to the pool's unit. The rest becomes a separate slot.
     pub fn split_off(&mut self, at: usize) -> Option<Self> {
         let home = self.slot.home.as_ref()?;
         let (id, kept) = home.cut(self.slot.id, at)?;
@@ -58,7 +58,7 @@ impl NewSlot {
     }
 }
 
-/// A slot that holds bytes: this agent's to read, until it passes it on or drops it.
+/// A slot that holds bytes. This agent may read it until it passes it on or drops it.
 #[derive(Debug)]
 pub struct Slot {
     id: SlotId,
@@ -82,13 +82,13 @@ impl Slot {
         self.region.bytes(self.len)
     }
 
-    /// Gives the responsibility for it away, with its name: it is in a message to the next agent.
+    /// Gives up the slot and returns its name. From then on the next agent must release it.
     pub fn pass_on(mut self) -> SlotId {
         self.home = None;
         self.id
     }
 
-    /// The slot as an owner of its bytes and their padding, a multiple of 4096 in all.
+    /// Turns the slot into an owner of its bytes and their padding, together a multiple of 4096.
     pub fn padded(self) -> Padded {
         Padded(self)
     }
@@ -102,7 +102,7 @@ impl Drop for Slot {
     }
 }
 
-/// A slot's bytes with the zeros behind them: what is written to a store without a copy.
+/// A slot's bytes and the zeros after them. They are written to a store without a copy.
 #[derive(Debug)]
 pub struct Padded(Slot);
 

@@ -1,7 +1,7 @@
-//! Clearing `/dev/shm` after runs that were killed.
+//! Removes what killed runs left in `/dev/shm`.
 //!
-//! A name is there only between the two system calls that make and unlink it, so there is next to
-//! never anything to find; but memory that leaks stays until the machine restarts.
+//! A name exists only between the two system calls that create and unlink it, so there is almost never anything to
+//! remove. But leaked memory would stay until the machine restarts.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::message::PoolName;
 const DIRECTORY: &str = "/dev/shm";
 const PREFIX: &str = "septet_";
 
-/// Removes the names of pools whose owners are dead; how many there were.
+/// Removes the names of pools whose owners are dead. Returns how many there were.
 pub fn sweep() -> usize {
     let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return 0 };
     entries

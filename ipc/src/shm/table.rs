@@ -1,8 +1,8 @@
 //! A table of fixed-size entries in shared memory: a volume's checksums, or its map.
 //!
-//! Entries are read and written by `pread` and `pwrite` on the object, not through a mapping: at
-//! one entry a block that costs 0.3 µs a MiB, needs no unsafe code, turns a full `/dev/shm` into
-//! an error instead of a SIGBUS, and leaves what a sparse volume never touches without memory.
+//! Entries are read and written by `pread` and `pwrite` on the object, not through a mapping. At one entry for each
+//! block that costs 0.3 µs per MiB. It needs no unsafe code, it turns a full `/dev/shm` into an error instead of a
+//! SIGBUS, and entries that a sparse volume never touches take no memory.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,7 +13,7 @@ use super::Blank;
 use crate::message::Failure;
 use crate::message::{TableKind, TableLine};
 
-/// A table; an entry that was never set is all zeros.
+/// A table. An entry that was never set is all zeros.
 #[derive(Debug)]
 pub struct Table {
     line: TableLine,
@@ -21,15 +21,15 @@ pub struct Table {
 }
 
 impl Table {
-    /// Makes a table of zeros.
+    /// Creates a table of zeros.
     ///
     /// # Errors
-    /// When `/dev/shm` can't be used, or the table is too large to be.
+    /// `/dev/shm` can't be used, or the table would be too large.
     pub fn create(kind: TableKind, entries: u64) -> Result<Self, Failure> {
         Self::create_in(Blank::new(&kind.to_string()), kind, entries)
     }
 
-    /// The same in an object that was opened before.
+    /// The same in an object that was opened earlier.
     pub(crate) fn create_in(blank: Blank, kind: TableKind, entries: u64) -> Result<Self, Failure> {
         let bytes = u64::from(kind.entry_bytes())
             .checked_mul(entries)
@@ -39,10 +39,10 @@ impl Table {
         Ok(Self { line: TableLine { kind, entries }, object })
     }
 
-    /// Takes a table that another agent made.
+    /// Opens a table that another agent created.
     ///
     /// # Errors
-    /// An announcement that its object does not bear out.
+    /// The announcement does not match its object.
     pub fn attach(line: TableLine, object: OwnedFd) -> Result<Self, Failure> {
         let bytes = u64::from(line.kind.entry_bytes()).checked_mul(line.entries);
         let size = fstat(&object).ok().and_then(|stat| u64::try_from(stat.st_size).ok());
@@ -55,12 +55,12 @@ impl Table {
         Ok(Self { line, object })
     }
 
-    /// What the other agents must know of it.
+    /// The line that announces the table to other agents.
     pub fn line(&self) -> &TableLine {
         &self.line
     }
 
-    /// The object, to be handed to the other agents.
+    /// The object, to be sent to other agents.
     pub fn object(&self) -> BorrowedFd<'_> {
         self.object.as_fd()
     }
@@ -80,10 +80,10 @@ impl Table {
         fstat(&self.object).map_or(0, |stat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512)
     }
 
-    /// Reads the entries from `first` on into `into`, a multiple of the entry's size.
+    /// Reads entries into `into`, starting at entry `first`. The length of `into` is a multiple of the entry's size.
     ///
     /// # Errors
-    /// Entries that the table does not have.
+    /// The table does not have these entries.
     pub fn read(&self, first: u64, into: &mut [u8]) -> Result<(), Failure> {
         let mut at = self.position(first, into.len())?;
         let mut rest = into;
@@ -100,10 +100,10 @@ impl Table {
         Ok(())
     }
 
-    /// Writes the entries from `first` on.
+    /// Writes entries, starting at entry `first`.
     ///
     /// # Errors
-    /// Entries that the table does not have; a full `/dev/shm`.
+    /// The table does not have these entries, or `/dev/shm` is full.
     pub fn write(&self, first: u64, entries: &[u8]) -> Result<(), Failure> {
         let mut at = self.position(first, entries.len())?;
         let mut rest = entries;
@@ -120,7 +120,7 @@ impl Table {
         Ok(())
     }
 
-    /// Sets `count` entries from `first` on back to zeros, and gives their memory back.
+    /// Sets `count` entries back to zeros, starting at entry `first`, and frees their memory.
     ///
     /// # Errors
     /// As [`Self::write`].

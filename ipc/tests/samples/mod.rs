@@ -1,7 +1,7 @@
-//! One of everything that goes over a wire, with every field set.
+//! One sample of everything that goes over a wire, with every field set.
 //!
-//! Each list is made from a `match` without a wildcard or a literal with all fields: what is added
-//! to the code does not compile here until it stands in the list, and then in the document.
+//! Each list is made from a `match` without a wildcard, or from a literal with all fields. So an addition to the code
+//! does not compile here until it is in the list, and then in the document.
 
 use septet_format::{BackupRef, BlockHash, Codec, Machine, TableRef, Tracking};
 use septet_ipc::message::{
