@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use septet_tests::content::noise;
-use septet_tests::{Ceph, Change, Image, Repo, Running, Scratch, Septet, binary};
+use septet_tests::{Ceph, Change, Image, Outcome, Repo, Running, Scratch, Septet, binary};
 
 const MIB: u64 = 1 << 20;
 const BYTES: u64 = 48 * MIB;

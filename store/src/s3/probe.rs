@@ -78,24 +78,25 @@ impl Server {
         let name = self.note_name();
         // Other hosts that probe at the same time remove our probes too, each of them once. A probe that was removed is
         // repeated, unless another host has noted the answer by then.
-        for _ in 0..SWEPT_MAX {
+        for attempt in 0..SWEPT_MAX {
             if !self.has_no_note.swap(false, Ordering::Relaxed)
                 && let Some(check) = self.noted(&name)?
             {
                 return Ok(check);
             }
-            match self.find_out(&name) {
+            match self.find_out(&name, attempt == 0) {
                 Err(fault) if fault.code == "NoSuchUpload" => {}
                 found => return found,
             }
         }
-        self.find_out(&name)
+        self.find_out(&name, false)
     }
 
-    /// Probes the server until it is known what it checks, and notes that.
-    fn find_out(&self, note_name: &str) -> Result<Check, Fault> {
+    /// Probes the server until it is known what it checks, and notes that. If it `sweeps`, it also aborts the probes of
+    /// runs that crashed: each host does so once, since it can't tell them from those of other hosts.
+    fn find_out(&self, note_name: &str, mut sweeps: bool) -> Result<Check, Fault> {
         for check in CRCS.into_iter().chain([Check::Md5]) {
-            let probe = self.probe(check)?;
+            let probe = self.probe(check, std::mem::take(&mut sweeps))?;
             if probe.refused_wrong_ones {
                 let (noted, ended) = both(|| self.note(note_name, check), || probe.end(self));
                 return ended.and(noted);
@@ -130,12 +131,12 @@ impl Server {
 
     /// Finds out whether the server refuses a body with a wrong checksum, and only such a body: as an object and as a
     /// part. What is independent is sent at the same time, since the server may be far away.
-    fn probe(&self, check: Check) -> Result<Probe, Fault> {
+    fn probe(&self, check: Check, sweeps: bool) -> Result<Probe, Fault> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
         let (right, wrong) = (check.of(&body).into_probe(), check.of(&other).into_probe());
         let (swept, (object, begun)) = both(
-            || self.sweep(&name),
+            || if sweeps { self.sweep(&name) } else { Ok(()) },
             || {
                 let object = || refused(put_as(self, &name, &body, &wrong, Over::Any));
                 both(object, || upload::begin(self, &name, check))
@@ -179,10 +180,15 @@ impl Probe {
         if self.object {
             delete::delete_one(server, &self.name)?;
         }
-        match self.upload {
+        let aborted = match self.upload {
             Some(Begun { repeated: true, .. }) => abort::abort_all(server, &self.name).map(drop),
             Some(Begun { id, .. }) => abort::abort(server, &self.name, &id),
             None => Ok(()),
+        };
+        match aborted {
+            // Another host has swept it.
+            Err(fault) if fault.code == "NoSuchUpload" => Ok(()),
+            aborted => aborted,
         }
     }
 }
