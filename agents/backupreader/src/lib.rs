@@ -1,8 +1,8 @@
-//! `septet-backupreader` reads what is stored: for a restore the blocks of a part of the volume,
-//! for a verification whole segments.
+//! `septet-backupreader` reads what is stored: blocks of a part of the volume for a restore, whole segments for a
+//! verification.
 //!
-//! Neighbours in a segment are read by one request into one run of shared memory, which is then
-//! cut into a slot a block: nothing is copied, and each block's memory is free on its own.
+//! Blocks that are neighbours in a segment are read with one request into one run of shared memory. The run is then
+//! split into one slot per block. So nothing is copied, and each block's memory can be released separately.
 
 mod fetch;
 mod restore;
@@ -15,7 +15,7 @@ use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, Stat
 use crate::restore::Restore;
 use crate::verify::Verify;
 
-/// The agent, at one of its two tasks.
+/// The agent, with one of its two tasks.
 pub struct Backupreader {
     task: Task,
     streams: usize,

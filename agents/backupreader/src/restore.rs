@@ -1,4 +1,4 @@
-//! Reading for a restore: extents of the volume, by the backup's map.
+//! Reading for a restore: extents of the volume, located through the backup's map.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::fetch::{self, Wanted, fetch};
 use crate::shelf::Shelf;
 use crate::tables::{Tables, failure};
 
-/// The backup that is restored.
+/// The backup to restore.
 pub(crate) struct Restore {
     repository: Repository,
     tables: Tables,
@@ -29,7 +29,7 @@ impl Restore {
         Ok(Self { repository, tables, pool, shelf, keep_going: job.keep_going })
     }
 
-    /// Says what an extent consists of: what is stored, and what reads as zeros.
+    /// Answers what an extent consists of: stored data, and ranges that read as zeros.
     pub(crate) fn map(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
         let geometry = self.tables.geometry();
         command.whole_blocks(geometry)?;
@@ -47,7 +47,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Reads the blocks of an extent, or as many of others that lie between them.
+    /// Reads the blocks of an extent, or at least as many blocks of other extents that lie between them in the segment.
     pub(crate) fn read(&self, command: &Command, worker: &Worker<'_>) -> Result<(), Failure> {
         let geometry = self.tables.geometry();
         command.whole_blocks(geometry)?;
@@ -94,7 +94,7 @@ impl Restore {
                 worker.step();
                 Ok(())
             }
-            // One block that can't be read must not take its neighbours with it.
+            // A block that can't be read must not prevent its neighbours from being read.
             Err(_) if run.len() > 1 => run.into_iter().try_for_each(|block| self.read_run(vec![block], worker)),
             Err(error) => run.into_iter().try_for_each(|block| self.damaged(block.command, &error, worker)),
         }

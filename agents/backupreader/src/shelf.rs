@@ -1,17 +1,18 @@
-//! The blocks that a restore wants next, of all the extents that its workers have in hand.
+//! The blocks that a restore needs next, from all extents that its workers are handling.
 //!
-//! Blocks lie in a segment in the order in which they were ready, so where two extents meet, theirs are mixed. Read
-//! extent by extent, a restore of 1 GiB took 297 requests of S3; by their place, whoever asked for them, it takes 190.
+//! Blocks lie in a segment in the order in which they were ready. So where two extents meet, their blocks are
+//! interleaved. Read extent by extent, a restore of 1 GiB took 297 requests to S3. Read by position, across extents, it
+//! takes 190.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::fetch::{Wanted, runs};
 
-/// Segment, offset in it, offset in the volume: a map that is wrong may name one place twice.
+/// Segment, offset in it, offset in the volume. The last is needed because a corrupt map may name one position twice.
 type Place = (u32, u64, u64);
 
-/// What is wanted and not being read yet.
+/// The blocks that are needed and not being read yet.
 pub(crate) struct Shelf {
     wanted: Mutex<BTreeMap<Place, Wanted>>,
     run_bytes_max: u64,
@@ -22,12 +23,14 @@ impl Shelf {
         Self { wanted: Mutex::default(), run_bytes_max }
     }
 
-    /// Puts blocks there. Who does so must take as many, or go on until nothing is left: then no block stays behind.
+    /// Adds blocks. The caller must then take as many, or continue until the shelf is empty. So no block is left
+    /// behind.
     pub(crate) fn put(&self, blocks: Vec<Wanted>) {
         self.wanted().extend(blocks.into_iter().map(|block| (place(&block), block)));
     }
 
-    /// Takes neighbours to be read by one request: the first that are nearly as many as one may ask for, else the most.
+    /// Takes neighbours to read with one request. Returns the first run of at least 7/8 of the limit, otherwise the
+    /// longest run.
     pub(crate) fn take(&self) -> Option<Vec<Wanted>> {
         let mut wanted = self.wanted();
         let run = longest(wanted.values().collect(), self.run_bytes_max)?;

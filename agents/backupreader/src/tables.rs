@@ -1,8 +1,7 @@
-//! The tables of the backup that is restored, or what the segments know in their place.
+//! The tables of the backup to restore, or tables that are rebuilt from the segments' indexes.
 //!
-//! A chunk of a table is proven when it is read, so damage of one may come to light in the middle of a restore. If
-//! all that is whole is wanted, the tables are then put together from the segments' own indexes, and the restore goes
-//! on with these.
+//! A chunk of a table is checked when it is read, so damage may be found in the middle of a restore. With `keep_going`,
+//! the tables are then rebuilt from the segments' own indexes, and the restore continues with these.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -17,7 +16,7 @@ pub(crate) struct Tables {
     geometry: Geometry,
     keep_going: bool,
     index: RwLock<Arc<BlockIndex>>,
-    /// Whether they were put together from the segments already; held while that is done.
+    /// Whether the tables have been rebuilt from the segments. Locked during the rebuild.
     mended: Mutex<bool>,
 }
 
@@ -41,8 +40,8 @@ impl Tables {
         &self.geometry
     }
 
-    /// What the tables say; if one of them turns out to be damaged, what the segments know. The outer error ends the
-    /// restore.
+    /// Asks the tables. If one of them turns out to be damaged, rebuilds both from the segments and asks again. The
+    /// outer error ends the restore.
     pub(crate) fn ask<T>(
         &self,
         question: impl Fn(&BlockIndex) -> Result<T, RepositoryError>,
@@ -70,13 +69,13 @@ impl Tables {
         Ok(())
     }
 
-    /// The tables as they are known now: their rows stay the same.
+    /// The current tables. The numbers of their rows do not change when they are rebuilt.
     pub(crate) fn index(&self) -> Arc<BlockIndex> {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Puts the tables together from the segments' indexes, and says so.
+/// Rebuilds the tables from the segments' indexes, and tells the user.
 fn mend(repository: &Repository, manifest: Manifest, error: &RepositoryError) -> Result<BlockIndex, Failure> {
     let mended = BlockIndex::open_mended(repository, manifest);
     let (index, what) = mended.map_err(|cause| Failure::damaged(format!("{error}; {cause}")))?;
@@ -84,12 +83,12 @@ fn mend(repository: &Repository, manifest: Manifest, error: &RepositoryError) ->
     Ok(index)
 }
 
-/// Checksums or map can't be used; unlike blocks, they can be made anew.
+/// The failure when the checksums or the map can't be used. Unlike blocks, they can be rebuilt.
 fn table_failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(format!("{error}; `septet rebuild` may help")) } else { failure(error) }
 }
 
-/// Damage is told from all else that can go wrong.
+/// Converts an error, and keeps damage apart from other kinds.
 pub(crate) fn failure(error: &RepositoryError) -> Failure {
     if error.is_damage() { Failure::damaged(error) } else { Failure::store(error) }
 }

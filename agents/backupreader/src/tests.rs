@@ -1,5 +1,5 @@
-//! The backupreader against a real directory with one backup in it: three stored blocks, a hole
-//! between them, and whatever a test damages.
+//! Tests the backupreader on a real directory with one backup: three stored blocks, a hole between them, and the damage
+//! that a test adds.
 
 #![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::*;
 
 const BLOCK: u64 = 65536;
-/// Block 1 is a hole; the last block is short. Stored in this order.
+/// Block 1 is a hole, and the last block is short. They are stored in this order.
 const STORED: [u64; 3] = [3, 0, 2];
 const VOLUME: u64 = 3 * BLOCK + 1000;
 
@@ -27,7 +27,7 @@ fn content(block: u64) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((at + block) % 251).unwrap()).collect()
 }
 
-/// The repository, and what was written to it.
+/// The repository and the content of its backup.
 struct Place {
     folder: TempDir,
     segment: SegmentRef,
@@ -193,7 +193,7 @@ fn handled(agent: &Backupreader, offset: u64, size: u64, state: State) -> Result
     Ok(work(results(|worker| agent.handle(Work::new(offset, size, state), worker))?))
 }
 
-/// The extents among the items, in the order of the volume.
+/// The extents among the items, sorted by their offset in the volume.
 fn work(items: Vec<Item>) -> Vec<Work> {
     let mut work: Vec<_> =
         items.into_iter().filter_map(|item| if let Item::Work(work) = item { Some(work) } else { None }).collect();

@@ -1,12 +1,12 @@
-//! `septet-checksum` hashes every block, and finds the zeros before it does.
+//! `septet-checksum` hashes every block, except blocks of zeros.
 //!
-//! A block of zeros is neither hashed nor carried further: its slot goes back to the reader here.
+//! A block of zeros is neither hashed nor sent on with its bytes: its slot goes back to the reader here.
 
 use septet_format::BlockHash;
 use septet_ipc::agent::{Weight, cores};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, State, Work, Worker};
 
-/// The agent; it has no state.
+/// The agent. It has no state.
 pub struct Checksum;
 
 impl Agent for Checksum {
@@ -38,9 +38,9 @@ impl Agent for Checksum {
     }
 }
 
-/// Whether all bytes are zero; decided within the first 1 KiB for nearly all data.
+/// Whether all bytes are zero. For nearly all data, the first 1 KiB decides.
 fn is_zero(bytes: &[u8]) -> bool {
-    // Without an early exit inside, the compiler makes this a row of vector instructions.
+    // Without an early exit in the inner loop, the compiler vectorizes it.
     bytes.chunks(1024).all(|chunk| chunk.iter().fold(0, |any, byte| any | byte) == 0)
 }
 

@@ -1,12 +1,12 @@
-//! `septet-compressor` compresses each block by itself with LZ4.
+//! `septet-compressor` compresses each block separately with LZ4.
 //!
-//! A block that LZ4 would not make smaller is passed on as it is, in the reader's slot, without a
-//! copy. Two small samples tell such a block from others: on random data that costs 20 instead of
-//! 270 ms of CPU a GB, and the ratio on real data is the same.
+//! A block that LZ4 would not make smaller is passed on uncompressed, in the reader's slot, without a copy. Two small
+//! samples detect such a block. On random data that costs 20 ms of CPU per GB instead of 270, and the ratio on real
+//! data is the same.
 //!
-//! A block wants room for more than itself and then keeps a little. Each in a slot of its own, two
-//! workers would scatter these remains over the pool, a block apart, until no room for another is
-//! left between them. So a worker takes a slot for several blocks and cuts one after the other off it.
+//! To be compressed, a block needs room for more than its own size. Afterwards it keeps little of it. If each block had
+//! its own slot, two workers would scatter these remains over the pool, a block apart, until no room for another block
+//! is left between them. So a worker takes a slot for several blocks and splits off one after the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,25 +16,26 @@ use septet_ipc::agent::{Weight, cores};
 use septet_ipc::shm::ALIGN_BYTES;
 use septet_ipc::{Agent, AgentKind, Begin, Compression, Context, Failure, NewSlot, Pool, State, Work, Worker};
 
-/// The grain of the pool: a compressed block takes no more than it needs.
+/// The unit of the pool. It is small, so that a compressed block takes little more than it needs.
 const UNIT_BYTES: u32 = 4096;
 const SAMPLE_BYTES: usize = 16 << 10;
-/// What all workers together cut blocks from is at most this part of the pool: the rest is for what is on its way.
+/// The slots from which workers split off blocks take at most this part of the pool (1/n). The rest is for blocks that
+/// are on their way.
 const SHARE_TO_CUT: usize = 8;
 
-/// The agent: its memory, unless blocks are stored as they are.
+/// The agent: its memory, unless blocks are stored uncompressed.
 pub struct Compressor {
     room: Option<Room>,
 }
 
-/// Where compressed blocks are put.
+/// The memory for compressed blocks.
 struct Room {
     pool: Arc<Pool>,
-    /// What any block may need.
+    /// The most that a block may need, bytes.
     block_bytes: usize,
-    /// How much is taken at once.
+    /// The size of a slot that is taken for several blocks, bytes.
     cut_bytes: usize,
-    /// The rests of slots that blocks were cut off, each with room for a block: at most one for each worker.
+    /// The rests of slots, each with room for a block. At most one for each worker.
     rests: Mutex<Vec<NewSlot>>,
 }
 
@@ -49,7 +50,7 @@ impl Agent for Compressor {
         };
         let room = match job.compression {
             Compression::Lz4 => {
-                // Every worker must be able to have a block in the works.
+                // Every worker must be able to compress a block at the same time.
                 let block_bytes = get_maximum_output_size(job.block_bytes as usize);
                 let least = block_bytes * (cores() + 1);
                 let pool = context.pool(UNIT_BYTES, job.pool(least as u64))?;
@@ -108,7 +109,7 @@ impl Room {
         Self { pool, block_bytes, cut_bytes: share.max(block_bytes), rests: Mutex::default() }
     }
 
-    /// Room for a block that needs `bytes`, and for more if there is.
+    /// Returns room for a block that needs `bytes`, and for more blocks if possible.
     fn take(&self, bytes: usize, worker: &Worker<'_>) -> Result<NewSlot, Failure> {
         if let Some(rest) = self.rests().pop() {
             return Ok(rest);
@@ -119,7 +120,7 @@ impl Room {
         }
     }
 
-    /// Keeps what the next block may be cut off.
+    /// Keeps the rest of a slot if it has room for another block.
     fn keep(&self, mut rest: NewSlot) {
         if rest.bytes_mut().len() >= self.block_bytes {
             self.rests().push(rest);
@@ -131,7 +132,7 @@ impl Room {
     }
 }
 
-/// Whether one of two samples, from a quarter and from three quarters, gets smaller at all.
+/// Whether at least one of two samples, at a quarter and at three quarters, gets smaller.
 fn looks_compressible(bytes: &[u8]) -> bool {
     if bytes.len() < 8 * SAMPLE_BYTES {
         return true;
@@ -166,7 +167,7 @@ mod tests {
         (work, from, own)
     }
 
-    /// Bytes that no codec shortens: BLAKE3 of a counter.
+    /// Bytes that no codec can shorten: BLAKE3 of a counter.
     fn noise(len: usize) -> Vec<u8> {
         (0u64..).flat_map(|n| *septet_format::BlockHash::of(&n.to_le_bytes()).as_bytes()).take(len).collect()
     }
@@ -192,8 +193,8 @@ mod tests {
         assert_eq!(work.bytes().unwrap(), noise);
     }
 
-    /// Two workers by turns, and nobody gives anything back: the little that is kept of each block must not lie
-    /// so scattered that there is no room for another.
+    /// Two workers take turns, and no slot is given back. The small remains of the blocks must not be so scattered that
+    /// there is no room for another block.
     #[test]
     fn what_is_kept_of_blocks_that_shrink_to_little_lies_close_together() {
         const BLOCK: usize = 1 << 20;

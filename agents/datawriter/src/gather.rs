@@ -1,4 +1,4 @@
-//! Which block goes where: the segment in the making, and the part of it that is being gathered.
+//! Assigns each block its place: in the segment being written, and in the part being gathered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use septet_ipc::{BackupJob, Command, Failure, Work, Worker};
 use septet_repository::{RepositoryError, SegmentSink, SegmentUpload};
 use uuid::Uuid;
 
-/// Segments of a large volume grow to this, where objects should be few: the index of one stays small,
-/// and its parts far from the 10,000 that S3 allows.
+/// The maximum size of the segments of a large volume, in a repository that should hold few objects. The index of such
+/// a segment stays small, and it has far fewer parts than the 10,000 that S3 allows.
 const GROWN_SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
-/// A part that is full, or the last of its segment: to be written by whoever has it.
+/// A full part, or the last part of its segment. The worker that receives it must write it.
 pub(crate) struct Part {
     pub(crate) segment: Arc<Segment>,
     pub(crate) number: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Part {
     pub(crate) body: Vec<Bytes>,
 }
 
-/// A segment, until its last part is written.
+/// A segment until its last part is written.
 pub(crate) struct Segment {
     number: u32,
     upload: SegmentUpload,
@@ -32,11 +32,11 @@ pub(crate) struct Segment {
 #[derive(Default)]
 struct Parts {
     under_way: u32,
-    /// Set when the last part is made: the object's length and the hash of its index.
+    /// Set when the last part is created: the object's length and the hash of its index.
     sealed: Option<(u64, BlockHash)>,
 }
 
-/// The state of the gathering.
+/// The blocks and segments that are being gathered.
 pub(crate) struct Gather {
     repository: Uuid,
     volume: VolumeName,
@@ -50,16 +50,16 @@ pub(crate) struct Gather {
     fed: Instant,
 }
 
-/// A segment that still takes blocks.
+/// A segment that still accepts blocks.
 struct OpenSegment {
     segment: Arc<Segment>,
     entries: Vec<IndexEntry>,
     end_bytes: u64,
     parts: u32,
-    /// Where the part that is being gathered starts.
+    /// The offset at which the current part starts.
     part_start: u64,
     body: Vec<Bytes>,
-    /// How many pieces of the body, from its beginning, are no slots.
+    /// How many pieces at the start of the body are copies and no longer slots.
     copied: usize,
 }
 
@@ -74,7 +74,8 @@ impl Gather {
             geometry: Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?,
             part_bytes,
             segment_bytes: job.segment_bytes.max(least_bytes.min(GROWN_SEGMENT_BYTES_MAX)),
-            // Every attempt has numbers of its own: whatever another one still writes, it writes over nothing.
+            // Every attempt numbers its segments in its own range, so it never overwrites what another attempt still
+            // writes.
             next_number: septet_format::keys::first_segment(job.attempt)
                 .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?,
             open: None,
@@ -82,7 +83,7 @@ impl Gather {
         })
     }
 
-    /// Gives the block its place: its command with that, and the part that is full with it, if it is.
+    /// Assigns the block its place. Returns its command with the place, and the part if the block fills it.
     pub(crate) fn add(
         &mut self,
         segments: &SegmentSink,
@@ -104,12 +105,12 @@ impl Gather {
         Ok((command, part))
     }
 
-    /// For how long no block has come.
+    /// How long no block has come.
     pub(crate) fn idle(&self) -> Duration {
         self.fed.elapsed()
     }
 
-    /// Copies what is gathered for the next part: its slots are free.
+    /// Copies what is gathered for the next part, which releases its slots.
     pub(crate) fn copy_out(&mut self) {
         if let Some(open) = &mut self.open
             && open.copied < open.body.len()
@@ -121,7 +122,7 @@ impl Gather {
         }
     }
 
-    /// The last part of the segment in the making, with its index.
+    /// The last part of the current segment, with its index.
     pub(crate) fn seal(&mut self) -> Result<Option<Part>, Failure> {
         self.open.take().map(|open| self.seal_segment(open)).transpose()
     }
@@ -142,7 +143,7 @@ impl Gather {
         })
     }
 
-    /// The block's entry in the index, as yet without its place.
+    /// The block's index entry, still without its place.
     fn entry(&self, command: &Command) -> Result<IndexEntry, Failure> {
         let missing = |what: &str| Failure::protocol(format!("a block to be stored came without its {what}"));
         let stored_bytes = u32::try_from(command.stored_bytes()).map_err(Failure::protocol)?;
@@ -220,7 +221,7 @@ impl Segment {
         worker.outside(|| self.upload.put_part(number, offset_bytes, body)).map_err(failed)
     }
 
-    /// One part less is under way; if it was the last, the segment is closed.
+    /// Counts one part as written. If it was the last, closes the segment.
     pub(crate) fn part_done(&self, worker: &Worker<'_>) -> Result<Option<SegmentLine>, Failure> {
         let sealed = {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);

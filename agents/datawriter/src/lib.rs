@@ -1,12 +1,12 @@
-//! `septet-datawriter` gathers blocks into segments, in whatever order they come, and uploads them
-//! in parts, several at a time.
+//! `septet-datawriter` gathers blocks into segments, in any order, and uploads the segments in parts, several at a
+//! time.
 //!
-//! A part is a list of slots, handed to the store without a copy; they are free when the store has
-//! taken the part. What is gathered for a part that is not full yet is at most a quarter of the
-//! pools it comes from: a gatherer that waited for more than the ring can hold would stop it. Small
-//! slots that lie scattered can stop it all the same, as no room for a large one is left between
-//! them; so when nothing comes for a while, what is gathered is copied, and the slots are free. While
-//! parts are being written, a store that is slow is the likelier reason: then that while is longer.
+//! A part is a list of slots. The store gets it without a copy, and the slots are released when the store has taken the
+//! part. The blocks of an unfinished part are at most a quarter of the pools that they come from: otherwise the ring
+//! would deadlock, because the datawriter would wait for more blocks than the pools can hold. Small scattered slots can
+//! still block the ring when no gap between them is large enough for a large slot. So when no block comes for a while,
+//! the gathered blocks are copied and their slots released. While parts are being written, a slow store is the more
+//! likely reason, so the wait is longer.
 
 mod gather;
 
@@ -20,11 +20,12 @@ use septet_repository::SegmentSink;
 
 use crate::gather::{Gather, Part};
 
-/// How long nothing may come while parts are being written, whose slots will make room. With 20 ms, as when there are
-/// none, a full backup to an S3 server on the same two cores had 183 MiB of copies in memory at a time.
+/// How long no block must come while parts are being written. Writing them will release slots. With the 20 ms that
+/// apply when no part is being written, a full backup to an S3 server on the same two cores had up to 183 MiB of copies
+/// in memory.
 const PATIENCE_WHILE_WRITING: Duration = Duration::from_secs(5);
 
-/// The agent: where segments go, and the one in the making.
+/// The agent: where segments go, and the one being written.
 pub struct Datawriter {
     segments: SegmentSink,
     parts_in_flight: usize,
@@ -73,8 +74,8 @@ impl Agent for Datawriter {
             return worker.send(work);
         }
         let (command, part) = self.gather().add(&self.segments, work, worker)?;
-        // It has its place, and that is all the others need: the slot stays until the part is
-        // written, and `end` does not pass here before the segment is whole.
+        // The other agents need only the block's place. The slot stays here until the part is written, and `end` is not
+        // passed on before the segment is complete.
         worker.send(Work { command, slot: None })?;
         part.map_or(Ok(()), |part| self.write(part, worker))
     }
@@ -97,7 +98,7 @@ impl Datawriter {
         self.gather.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a part, and closes the segment if it was the last one to be written.
+    /// Writes a part. Closes the segment if no other part is left to write.
     fn write(&self, part: Part, worker: &Worker<'_>) -> Result<(), Failure> {
         let Part { segment, number, offset_bytes, body } = part;
         worker.step_aside();

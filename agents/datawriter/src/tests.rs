@@ -1,4 +1,4 @@
-//! The datawriter against a real directory: blocks get their places, segments are whole, slots come home.
+//! Tests the datawriter on a real directory: blocks get their places, segments are complete, and slots are released.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::*;
 
 const BLOCK: u64 = 65536;
 
-/// A backup under way, and the pool that its blocks come in.
+/// A running backup, and the pool that its blocks come in.
 struct Backup {
     agent: Datawriter,
     repository: Repository,
@@ -73,7 +73,7 @@ impl Backup {
         self.repository.read_segment(segment, 0, into).unwrap();
     }
 
-    /// The segment that `line` speaks of, as the store has it: checked by its own index.
+    /// The index of the segment that `line` names, read and checked from the store.
     fn index(&self, line: &SegmentLine) -> SegmentIndex {
         let segment = SegmentRef { number: line.number, bytes: line.bytes, hash: line.hash, live_bytes: 0 };
         let (volume, backup) = (self.job.volume.clone(), self.job.backup.clone());

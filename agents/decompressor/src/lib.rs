@@ -1,8 +1,8 @@
-//! `septet-decompressor` turns stored bytes back into blocks, and lets none pass that is not the
-//! one that was backed up.
+//! `septet-decompressor` turns stored bytes back into blocks, and rejects every block that is not the one that was
+//! backed up.
 //!
-//! What comes in was outside, so it is hostile: LZ4 is decoded by the safe decoder into a slot of
-//! exactly the block's size, and every block's BLAKE3 is checked before the next agent sees it.
+//! Its input comes from outside and may be malicious. The safe LZ4 decoder decodes it into a slot of exactly the
+//! block's size, and every block's BLAKE3 is checked before the next agent sees the block.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use septet_format::{BlockHash, Codec};
 use septet_ipc::agent::{Weight, cores};
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Pool, Slot, State, Work, Worker};
 
-/// The agent: the pool of decoded blocks, and what to do about a damaged one.
+/// The agent: the pool of decoded blocks, and what to do with a damaged one.
 pub struct Decompressor {
     pool: Arc<Pool>,
     block_bytes: u64,
     on_damage: OnDamage,
-    /// Whether what was checked is wanted by nobody (verify), or to be written.
+    /// Whether checked blocks are sent on to be written. False for a verification.
     keep: bool,
 }
 
@@ -25,7 +25,7 @@ enum OnDamage {
     Report,
 }
 
-/// More than this brings nothing.
+/// A larger pool has no benefit.
 const POOL_BYTES_MAX: u64 = 32 << 20;
 
 impl Agent for Decompressor {
@@ -41,7 +41,7 @@ impl Agent for Decompressor {
             _ => return Err(Failure::protocol("decompressor has a place in restore and verify only")),
         };
         let least = u64::from(block_bytes) * (cores() as u64 + 1);
-        // Decoded blocks leave at once: what a far-away store needs in flight is not needed here.
+        // Decoded blocks leave at once, so this pool need not hold what a distant store needs in flight.
         let pool_bytes = pool_bytes.min(POOL_BYTES_MAX).max(least);
         let pool = context.pool(block_bytes, pool_bytes..=pool_bytes)?;
         Ok(Self { pool, block_bytes: u64::from(block_bytes), on_damage, keep })
@@ -68,7 +68,7 @@ impl Agent for Decompressor {
 }
 
 impl Decompressor {
-    /// The block that `stored` holds, or why it is not that block.
+    /// The block that `stored` holds, or the reason why it is not that block.
     fn block(&self, work: &Work, stored: Slot, worker: &Worker<'_>) -> Result<Result<Slot, String>, Failure> {
         if work.command.crc32.is_some_and(|crc32| crc32 != septet_format::crc32(stored.bytes())) {
             return Ok(Err("the stored bytes do not match their CRC-32".to_owned()));

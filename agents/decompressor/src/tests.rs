@@ -1,4 +1,4 @@
-//! Blocks that come back right, and blocks that don't come back at all.
+//! Tests blocks that are decoded correctly, and damaged blocks that are rejected.
 
 use septet_ipc::Item;
 use septet_ipc::test_support::results;

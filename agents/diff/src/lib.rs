@@ -1,9 +1,8 @@
-//! `septet-diff` drops the blocks that are as they were in the parent.
+//! `septet-diff` drops the blocks that are the same as in the parent.
 //!
-//! The parent's checksums come as a table in shared memory, so it needs neither the store nor the
-//! network. The metawriter turns that same table into the new backup's checksums while the backup
-//! runs; that is safe, and halves the memory, because a block's entry is written only after its
-//! command has passed here, and every block passes once.
+//! The parent's checksums come as a table in shared memory, so this agent needs neither the store nor the network.
+//! During the backup the metawriter turns that same table into the new backup's checksums. This halves the memory. It
+//! is safe, because a block's entry is written only after its command has passed here, and every block passes once.
 
 use std::sync::OnceLock;
 
@@ -83,7 +82,7 @@ mod tests {
         Diff::begin(&mut Begin::Backup(job), &Context::new(AgentKind::Diff))
     }
 
-    /// The agent with a parent of two blocks: zeros, and `content`.
+    /// The agent with a parent of two blocks: zeros and `content`.
     fn agent(content: &[u8]) -> Diff {
         let agent = begun(65536).unwrap();
         let table = Table::create(TableKind::Checksums, 2).unwrap();
@@ -92,7 +91,7 @@ mod tests {
         agent
     }
 
-    /// What becomes of a block with a slot, and how many slots are out then.
+    /// The result for a block with a slot, and how many slots are in use afterwards.
     fn handled(agent: &Diff, block: u64, content: &[u8]) -> (State, Option<BlockHash>, usize) {
         let pool = Pool::create(AgentKind::Reader, 4096, 4096).unwrap();
         let mut work = Work::new(block * BLOCK, BLOCK, State::Data);

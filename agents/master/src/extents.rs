@@ -1,8 +1,8 @@
-//! The plan of a backup and of a restore: a range of the volume, mapped and then moved.
+//! The plan of a backup and of a restore: a range of the volume is mapped, then its data is moved.
 //!
-//! The range is mapped a window at a time; extents that may hold data are cut into commands of a
-//! few blocks, of which so many are under way that every stream has its next one waiting.
-//! Invariant: each byte of the range comes back exactly once as done.
+//! The range is mapped one window at a time. Extents that may hold data are split into commands of a few blocks. Enough
+//! commands are in flight that every stream has its next one waiting. Invariant: each byte of the range comes back
+//! exactly once as done.
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
@@ -13,29 +13,29 @@ use septet_ipc::{Command, Failure, Message, State};
 
 use crate::{Plan, Step};
 
-/// Blocks in one command to read the volume: few, so that what several streams read at a time lies
-/// close together in the segments, and a restore finds neighbours in one request.
+/// Blocks in one command that reads the volume. Few, so that what several streams read at a time lies close together in
+/// the segments, and a restore finds neighbours with one request.
 pub(crate) const BACKUP_BLOCKS: RangeInclusive<u64> = 4..=4;
-/// Blocks in one command to read the repository. Many, so that neighbours are seen as such: blocks lie in a segment in
-/// the order in which they were ready, so an extent that was backed up with others around it is in pieces at both its
-/// ends. Fewer towards the end, so that all streams have work until then. A restore of 1 GiB from S3 took 406 requests with
-/// 16 everywhere, and 297 with these.
+/// Blocks in one command that reads the repository. Many, to find more neighbours: blocks lie in a segment in the order
+/// in which they were ready, so an extent that was backed up together with others is fragmented at both ends. Fewer
+/// towards the end, so that all streams have work until then. A restore of 1 GiB from S3 took 406 requests with 16
+/// everywhere, and 297 with these.
 pub(crate) const RESTORE_BLOCKS: RangeInclusive<u64> = 16..=128;
-/// How much is mapped at once, bytes: bounds the extents that wait in memory.
+/// How much is mapped at once, bytes. It limits the number of extents that wait in memory.
 const MAP_BYTES: u64 = 64 << 30;
 
-/// The plan, and where it stands.
+/// The plan and its state.
 pub struct ExtentPlan {
     geometry: Geometry,
-    /// What is to be done, whole blocks.
+    /// The range to process, in whole blocks.
     range: Range<u64>,
     /// The next byte to map.
     next_map: u64,
-    /// Mapped bytes whose kind is not known yet.
+    /// Bytes that a `map` was sent for and whose state is not known yet.
     mapping: u64,
-    /// Extents that may hold data and are not handed out yet.
+    /// Extents that may hold data and were not sent yet.
     waiting: VecDeque<Range<u64>>,
-    /// Bytes that were handed out to be read and have not come back.
+    /// Bytes that were sent to be read and have not come back.
     under_way: u64,
     under_way_max: u64,
     streams: u64,
@@ -44,10 +44,11 @@ pub struct ExtentPlan {
 }
 
 impl ExtentPlan {
-    /// A plan for `range` of a volume, in commands of so many blocks at the least and at the most, for `streams` streams.
+    /// A plan for `range` of a volume. Its commands have at least and at most these numbers of blocks. It serves
+    /// `streams` streams.
     ///
     /// # Errors
-    /// A range or a block size that can't be.
+    /// The range or the block size is invalid.
     pub fn new(
         range: Range<u64>,
         volume_bytes: u64,
@@ -82,7 +83,7 @@ impl ExtentPlan {
         })
     }
 
-    /// Hands out what the window has room for, and maps on when nothing waits.
+    /// Sends as much as the window allows. Maps more when no extent waits.
     fn hand_out(&mut self) -> Vec<Message> {
         let mut commands = Vec::new();
         while let Some(extent) = self.waiting.front_mut() {
@@ -90,7 +91,7 @@ impl ExtentPlan {
             let share = share - share % u64::from(self.geometry.block_bytes());
             let size =
                 (extent.end - extent.start).min(share.clamp(*self.command_bytes.start(), *self.command_bytes.end()));
-            // Two of the largest have room.
+            // There is always room for two of the largest commands.
             if self.under_way + size > self.under_way_max {
                 break;
             }
@@ -177,7 +178,7 @@ fn command(offset: u64, size: u64, state: State) -> Message {
     Message::Command(Box::new(Command::new(offset, size, state)))
 }
 
-/// What to tell the user of a command that came back damaged.
+/// The damage to report for a command that came back damaged.
 pub(crate) fn damage(command: Command) -> Option<Damage> {
     (command.state == State::Damaged).then(|| Damage {
         backup: command.backup,
@@ -197,7 +198,7 @@ mod tests {
 
     const BLOCK: u32 = 65536;
 
-    /// Answers a command as the agents would, with data or a hole by the block's number.
+    /// Answers a command as the agents would, with data or a hole depending on the block's number.
     fn answers(message: &Message) -> Vec<Command> {
         let Message::Command(asked) = message else { panic!("{message:?}") };
         let blocks = (asked.offset..asked.end()).step_by(BLOCK as usize);

@@ -1,8 +1,8 @@
-//! `septet-master` plans a run: it asks what there is to do, hands the work out a window at a
-//! time, and knows when every byte of it has come back.
+//! `septet-master` plans a run. It asks what there is to do, sends the work out one window at a time, and knows when
+//! every byte of it has come back.
 //!
-//! The plans are pure state machines, `on(message) → messages`: they can be run in one process
-//! with the other agents' handlers, reordered at will. [`run`] is all the I/O there is.
+//! The plans are pure state machines, `on(message) → messages`. Tests can run them in one process with the other
+//! agents' handlers, and reorder messages freely. All I/O is in [`run`].
 
 mod extents;
 mod listing;
@@ -16,10 +16,10 @@ pub use run::run;
 
 use septet_ipc::{Begin, Failure};
 
-/// The plan for the job, as it came back round the ring.
+/// The plan for the job after it has gone round the ring.
 ///
 /// # Errors
-/// A job to which an agent has not added what it must.
+/// An agent did not add a required field to the job.
 pub fn plan(begin: &Begin) -> Result<Box<dyn Plan>, Failure> {
     Ok(match begin {
         Begin::Backup(job) => {

@@ -1,8 +1,8 @@
-//! The plan of a verification and of a deletion: ask what there is, then hand it out.
+//! The plan of a verification and of a deletion: ask what there is to do, then send it out.
 //!
-//! The answer is a list of messages (segments to check, batches of objects to delete) and their
-//! count, since they may come in any order. Each is handed out as a command of its own, a few at a
-//! time. A checked segment says how many blocks it sent, and is done when they all have come.
+//! The answer is a list of messages (segments to check, batches of objects to delete) and their number, because they
+//! may come in any order. Each is sent out as a separate command, a few at a time. The answer for a checked segment
+//! says how many blocks were sent. The segment is done when all of them have come.
 
 use std::collections::VecDeque;
 
@@ -13,21 +13,21 @@ use septet_ipc::{Command, Failure, Message, State};
 use crate::extents::damage;
 use crate::{Plan, Step};
 
-/// The plan, and where it stands.
+/// The plan and its state.
 pub struct ListingPlan {
-    /// How many answers there are, once that is known.
+    /// The number of answers, once it is known.
     announced: Option<u64>,
     answers: u64,
     waiting: VecDeque<Message>,
     under_way: u64,
     under_way_max: u64,
-    /// Blocks that checked segments have sent, less those that have come.
+    /// The number of blocks that checked segments have sent, minus the number that have come.
     blocks_missing: i64,
     progress: Progress,
 }
 
 impl ListingPlan {
-    /// A plan that has `parallel` commands under way at a time.
+    /// A plan that keeps `parallel` commands in flight.
     pub fn new(parallel: u32) -> Self {
         Self {
             announced: None,

@@ -1,4 +1,4 @@
-//! What a plan is: what it asks for, and what it makes of the answers.
+//! The interface of a plan: what it requests, and how it handles the answers.
 
 use septet_ipc::message::{Damage, Progress};
 use septet_ipc::{Failure, Message};
@@ -8,34 +8,34 @@ use septet_ipc::{Failure, Message};
 pub struct Step {
     /// Commands for the next agent.
     pub commands: Vec<Message>,
-    /// Damage to tell the user of.
+    /// Damage to report to the user.
     pub damage: Vec<Damage>,
 }
 
 impl Step {
-    /// Only commands.
+    /// A step with commands only.
     pub fn commands(commands: Vec<Message>) -> Self {
         Self { commands, damage: Vec::new() }
     }
 }
 
-/// A run, as the master sees it.
+/// A run from the master's point of view.
 pub trait Plan {
-    /// The first commands, when `begin` has come back round the ring.
+    /// The first commands. Called when `begin` has come back round the ring.
     ///
     /// # Errors
-    /// A job that can't be planned.
+    /// The job can't be planned.
     fn start(&mut self) -> Result<Step, Failure>;
 
-    /// Takes what came back.
+    /// Handles a message that came back.
     ///
     /// # Errors
-    /// An answer to what was never asked.
+    /// The message answers a command that was never sent.
     fn on(&mut self, message: Message) -> Result<Step, Failure>;
 
-    /// Whether all has come back.
+    /// Whether everything has come back.
     fn is_done(&self) -> bool;
 
-    /// How far it is.
+    /// The progress of the run.
     fn progress(&self) -> &Progress;
 }

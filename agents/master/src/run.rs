@@ -1,9 +1,8 @@
 //! The master as a process: the plan between two sockets.
 //!
-//! It differs from the other agents in that the ring begins and ends here: `begin` is its first
-//! line (from the supervisor) and comes back once, and it alone starts work. It never waits in a
-//! write: what the next agent has no room for waits here, and what comes back is read meanwhile.
-//! That is what keeps the ring moving.
+//! Unlike for the other agents, the ring begins and ends here. `begin` is the master's first line (from the supervisor)
+//! and comes back once, and only the master starts work. It never blocks in a write: what the next agent has no room
+//! for is queued here, and what comes back is read meanwhile. That keeps the ring from deadlocking.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -45,7 +44,7 @@ struct Ring {
 }
 
 impl Ring {
-    /// The job, as the supervisor gave it.
+    /// The job from the supervisor.
     fn job(&mut self) -> Result<Box<Begin>, Failure> {
         match self.next()? {
             Message::Begin(job) => Ok(job),
@@ -53,7 +52,7 @@ impl Ring {
         }
     }
 
-    /// Sends `begin` round and waits until it is back, with what the agents added.
+    /// Sends `begin` round the ring and waits until it is back with what the agents added.
     fn open(&mut self, job: Box<Begin>) -> Result<Begin, Failure> {
         self.downstream.queue(&Message::Begin(job))?;
         loop {
@@ -64,7 +63,7 @@ impl Ring {
     }
 
     fn work(&mut self, plan: &mut dyn Plan) -> Result<(), Failure> {
-        // All agents have opened what they work on: from here on something may be written.
+        // All agents have opened what they work on. From here on data may be written.
         Event::Progress(plan.progress().clone()).emit();
         let mut told = Instant::now();
         self.carry_out(plan.start()?)?;
@@ -80,7 +79,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Sends `end` round; when it is back, everything is done.
+    /// Sends `end` round the ring. When it is back, everything is done.
     fn close(&mut self) -> Result<(), Failure> {
         self.downstream.queue(&Message::End)?;
         while self.next()? != Message::End {}
@@ -94,8 +93,7 @@ impl Ring {
         step.commands.iter().try_for_each(|command| self.downstream.queue(command).map(drop))
     }
 
-    /// The next message that the plan is to see. Pools are of no use to the master, and what goes
-    /// round in order (a table) it passes on.
+    /// The next message for the plan. The master ignores pools, and passes on what goes round in order (a table).
     fn next(&mut self) -> Result<Message, Failure> {
         loop {
             while !self.downstream.flush_now()? && !self.upstream.is_ready_before(&self.downstream)? {}
@@ -115,7 +113,7 @@ impl Ring {
     }
 }
 
-/// The master owns no slots: what comes up to it has no owner and is dropped.
+/// The master owns no slots. A release that reaches it has no owner and is dropped.
 fn drain(mut releases: Receiver) {
     while let Ok(Some(_)) = releases.receive() {}
 }
@@ -127,7 +125,7 @@ fn show_life(started: Instant, intake: &Arc<Intake>) {
     }
 }
 
-/// What the one thread that plans has done; it waits for nothing but the ring.
+/// The status of the planning thread. It waits only for the ring.
 fn status(started: Instant, intake: &Intake) -> Status {
     let worker_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let input_ms = intake.waited_us() / 1000;
@@ -164,8 +162,8 @@ mod tests {
         ring.send(&Message::Command(Box::new(command))).unwrap();
     }
 
-    /// A volume in pieces of one block each: what is handed out at a time is more than a socket holds, and so is what
-    /// the ring has to say before it reads on.
+    /// A volume that is split into one-block pieces. What is sent out at a time exceeds a socket's buffer, and so do
+    /// the answers that the ring sends before it reads on.
     #[test]
     fn the_master_reads_on_also_when_nobody_reads_what_it_writes() {
         let ((up, last), (down, first)) = (pair(), pair());

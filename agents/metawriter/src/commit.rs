@@ -1,4 +1,4 @@
-//! The end of a backup: checksums, map, and the manifest with which it exists.
+//! The end of a backup: writes checksums, map, and finally the manifest, which commits the backup.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -12,8 +12,8 @@ use septet_repository::{NewTable, RepositoryError, TableKind, pending};
 use crate::rows::Rows;
 use crate::{Counted, Metawriter};
 
-/// Writes what makes the backup whole, and then that it exists. Whether this attempt may still commit is looked up
-/// while the tables are written; from then on the manifest's key is what decides.
+/// Writes the tables and then the manifest. While the tables are written, checks whether this attempt may still commit.
+/// After that, only the conditional write of the manifest's key decides.
 pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<(), Failure> {
     let BackupJob { volume, backup, attempt, .. } = &agent.job;
     let manifest = thread::scope(|scope| {
@@ -26,7 +26,7 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
     agent.repository.commit(&manifest).map_err(not_stored)
 }
 
-/// Writes the tables; gives the manifest.
+/// Writes the tables. Returns the manifest.
 fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<Manifest, Failure> {
     let tables = &agent.tables;
     let own = own_segments(counted.segments, tables.first_segment)?;
@@ -72,12 +72,12 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
     })
 }
 
-/// What the caller stored with the backup, to find it again.
+/// The user's metadata, which is stored with the backup.
 fn extensions(agent: &Metawriter) -> BTreeMap<String, serde_json::Value> {
     agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect()
 }
 
-/// This backup's segments in the order of their numbers: none of those that this attempt has written may be missing.
+/// This backup's segments, sorted by number. None of those that this attempt has written may be missing.
 fn own_segments(mut segments: Vec<SegmentLine>, first: u32) -> Result<Vec<SegmentLine>, Failure> {
     segments.sort_by_key(|segment| segment.number);
     let written = segments.iter().filter(|segment| segment.number >= first);
@@ -85,7 +85,7 @@ fn own_segments(mut segments: Vec<SegmentLine>, first: u32) -> Result<Vec<Segmen
     complete.then_some(segments).ok_or_else(|| Failure::protocol("a segment was not reported as complete"))
 }
 
-/// Every segment that the map names, the parent's first: the order that the map's rows follow.
+/// Every segment that the map references, the parent's first. The map's rows use the same order.
 fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<SourceBackup> {
     let own = SourceBackup {
         repository: agent.repository.id(),
@@ -106,7 +106,7 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
     let mut sources: Vec<SourceBackup> = parents.chain([own]).collect();
     for source in &mut sources {
         source.segments.retain_mut(|segment| {
-            // Whoever wrote it may have padded its blocks by less than we count.
+            // The writer of the segment may have used less padding than we count.
             segment.live_bytes = live.next().copied().unwrap_or(0).min(segment.bytes);
             segment.live_bytes > 0
         });
@@ -115,7 +115,7 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
     sources
 }
 
-/// Stores both tables, at the same time.
+/// Stores both tables concurrently.
 fn put_tables(agent: &Metawriter, rows: &Rows, worker: &Worker<'_>) -> Result<(TableRef, TableRef), Failure> {
     let (tables, job) = (&agent.tables, &agent.job);
     let (volume, backup, generation) = (&job.volume, &job.backup, job.attempt);
@@ -132,7 +132,7 @@ fn put_tables(agent: &Metawriter, rows: &Rows, worker: &Worker<'_>) -> Result<(T
     Ok((checksums.map_err(NotStored::failure)?, map.map_err(NotStored::failure)?))
 }
 
-/// Why a table was not stored, whichever side it came from.
+/// The reason why a table was not stored, from either side of the copy.
 struct NotStored(Failure);
 
 impl NotStored {

@@ -1,9 +1,9 @@
-//! `septet-metawriter` ends the backup: it writes the checksums, the map and, last of all and only
-//! if there is none yet, the manifest.
+//! `septet-metawriter` completes the backup. It writes the checksums, the map and finally the manifest. The manifest is
+//! written only if none exists yet.
 //!
-//! Both tables start as the parent's and become this backup's while it runs: what is unchanged
-//! needs no work at all, and an incremental's map is complete. The checksums are also what `diff`
-//! compares with; an entry is written only after its block has passed `diff`.
+//! Both tables start as copies of the parent's, and become this backup's during the run. So unchanged blocks need no
+//! work at all, and an incremental's map is complete. `diff` compares with the same checksums: an entry is written only
+//! after its block has passed `diff`.
 
 mod commit;
 mod rows;
@@ -19,7 +19,7 @@ use septet_repository::Repository;
 
 use crate::tables::Tables;
 
-/// The agent: the tables in the making, and what the manifest will say.
+/// The agent: the tables being built, and the content of the manifest.
 pub struct Metawriter {
     repository: Repository,
     job: BackupJob,
@@ -30,7 +30,7 @@ pub struct Metawriter {
     counted: Mutex<Counted>,
 }
 
-/// What is counted while the backup runs.
+/// Counters of the running backup.
 #[derive(Debug, Default)]
 struct Counted {
     blocks: BlockCounts,
@@ -69,14 +69,14 @@ impl Agent for Metawriter {
         })
     }
 
-    /// A table has come round the ring, and is at home again.
+    /// A table has come round the ring and is back at the agent that created it.
     fn table(&self, _: Table) -> Result<Option<Table>, Failure> {
         Ok(None)
     }
 
     fn handle(&self, mut work: Work, worker: &Worker<'_>) -> Result<(), Failure> {
         self.record(&work)?;
-        // The master counts; what else is known is written down here.
+        // The master only counts. The other fields are recorded here, so they are dropped.
         let command = &mut work.command;
         (command.hash, command.codec, command.crc32) = (None, None, None);
         (command.segment, command.segment_offset) = (None, None);
@@ -111,7 +111,7 @@ impl Metawriter {
         }
         let first = self.geometry.block_at(command.offset);
         let blocks = command.size.div_ceil(u64::from(self.geometry.block_bytes()));
-        // Of what has not changed, so much was stored by the run that this one goes on with.
+        // How many of the unchanged blocks were stored by the interrupted run that this run resumes.
         let mut taken_over = 0;
         match command.state {
             State::Map | State::Present | State::Damaged => return Ok(()),

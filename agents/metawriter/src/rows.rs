@@ -1,25 +1,25 @@
-//! Which segments the finished map names, and under which row.
+//! Which segments the finished map references, and in which row.
 //!
-//! While the backup runs, rows are the parent's, followed by this backup's own. A segment of which
-//! no block is left goes from the table, so that a deletion can take it; the rows behind it move up.
+//! During the backup the rows are the parent's, followed by this backup's own. A segment of which no block is left is
+//! dropped from the table, so that a deletion can remove it. Later rows then move up.
 
 use septet_format::{Location, MAP_ENTRY_BYTES, padded};
 use septet_ipc::{Failure, Table};
 
 const ENTRY_BYTES: usize = MAP_ENTRY_BYTES as usize;
-/// Entries that are looked at together.
+/// Entries that are processed at a time.
 const CHUNK_ENTRIES: u64 = 16384;
 
 /// What is left of each row.
 pub(crate) struct Rows {
-    /// Bytes of each old row's segment that the map names, padding included.
+    /// For each old row: the bytes of its segment that the map references, including padding.
     pub(crate) live_bytes: Vec<u64>,
-    /// The new row of each old one that has any.
+    /// For each old row: its new row, if any block of it is left.
     new_row: Vec<Option<u32>>,
 }
 
 impl Rows {
-    /// Counts what the map names in each of `count` rows. `step` is called while a large map is read.
+    /// Counts what the map references in each of `count` rows. Calls `step` while it reads a large map.
     pub(crate) fn count(map: &Table, count: usize, step: impl Fn()) -> Result<Self, Failure> {
         let mut live_bytes = vec![0u64; count];
         let mut chunk = vec![0; ENTRY_BYTES * 16384];
@@ -44,7 +44,7 @@ impl Rows {
         Ok(Self { live_bytes, new_row })
     }
 
-    /// Reads the map's entries from `first` on, with the new rows in them.
+    /// Reads the map's entries, starting at entry `first`, and converts them to the new rows.
     pub(crate) fn read(&self, map: &Table, first: u64, into: &mut [u8]) -> Result<(), Failure> {
         map.read(first, into)?;
         for entry in into.as_chunks_mut::<ENTRY_BYTES>().0 {

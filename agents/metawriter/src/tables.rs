@@ -1,5 +1,5 @@
-//! The checksums and the map in the making: first the parent's, then what a run that died had stored of
-//! this backup, then what this run finds.
+//! The checksums and the map while they are built. They start with the parent's entries. Then come the blocks that an
+//! interrupted run of this backup stored, and then what this run finds.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use septet_ipc::{BackupJob, Command, Context, Failure, Resume, Table};
 use septet_repository::{OpenedBackup, Repository, RepositoryError, resume};
 
 const MAP_BYTES: usize = MAP_ENTRY_BYTES as usize;
-/// Entries that are looked at together.
+/// Entries that are processed at a time.
 const CHUNK_ENTRIES: u64 = 16384;
 
-/// The two tables, which start as the parent's.
+/// The two tables. They start as copies of the parent's.
 pub(crate) struct Tables {
     pub(crate) checksums: Arc<Table>,
     pub(crate) map: Arc<Table>,
     pub(crate) parent: Option<Manifest>,
-    /// The first row of this backup's own segments: behind all that the parent names.
+    /// The first row of this backup's own segments, after all rows of the parent.
     pub(crate) own_row: u32,
     /// The number of the first segment that this attempt writes.
     pub(crate) first_segment: u32,
-    /// The row of that segment: behind those that are taken over.
+    /// The row of that segment, after the segments that are reused.
     first_row: u32,
-    /// Up to here the parent has the same blocks, of the same lengths.
+    /// The number of leading blocks that the parent has too, with the same lengths.
     comparable_blocks: u64,
     resume: Option<Resume>,
 }
 
 impl Tables {
-    /// Makes the tables, fills them, and announces the checksums to `diff`, and to the reader what it need
-    /// not read. Also gives this backup's segments that are there already.
+    /// Creates and fills the tables. Announces the checksums to `diff`, and the known blocks, which need no read, to
+    /// the reader. Also returns this backup's segments that are already stored.
     pub(crate) fn new(
         repository: &Repository,
         job: &BackupJob,
@@ -67,7 +67,7 @@ impl Tables {
         Ok((tables, segments))
     }
 
-    /// Enters what earlier attempts had stored; their segments, each of which has the next row.
+    /// Enters the blocks that earlier attempts stored. Each of their segments gets the next row.
     fn take_over(
         &self,
         repository: &Repository,
@@ -95,7 +95,7 @@ impl Tables {
         Ok(segments)
     }
 
-    /// Copies the parent's tables, as far as it has the same blocks; gives its manifest.
+    /// Copies the parent's tables as far as the parent has the same blocks. Returns its manifest.
     fn load(&mut self, parent: OpenedBackup, geometry: Geometry) -> Result<Manifest, Failure> {
         let before = parent.manifest.geometry().map_err(Failure::damaged)?;
         if before.block_bytes() != geometry.block_bytes() {
@@ -118,7 +118,7 @@ impl Tables {
         parent.load(checksums, map).map_err(|Failed(failure)| failure)
     }
 
-    /// These blocks read as zeros.
+    /// Sets these blocks to zeros.
     pub(crate) fn clear(&self, first: u64, blocks: u64) -> Result<(), Failure> {
         if self.parent.is_none() && self.resume.is_none() {
             return Ok(());
@@ -127,8 +127,9 @@ impl Tables {
         self.map.clear(first, blocks)
     }
 
-    /// These blocks are the parent's, on the word of the volume's change tracking, or were stored by the run
-    /// that this one goes on with, and the volume is as it was; how many of the latter.
+    /// Keeps the current entries of these blocks. They are the parent's, according to the volume's change tracking, or
+    /// were stored by the interrupted run that this run resumes, with the volume unchanged. Returns how many are of the
+    /// latter kind.
     pub(crate) fn keep(&self, first: u64, blocks: u64) -> Result<u64, Failure> {
         let taken_over = self.taken_over(first, blocks)?;
         if taken_over > 0 && self.resume.is_none_or(|resume| !resume.unchanged) {
@@ -146,7 +147,7 @@ impl Tables {
         )))
     }
 
-    /// How many of these blocks lie in segments of this backup's own.
+    /// How many of these blocks lie in this backup's own segments.
     pub(crate) fn taken_over(&self, first: u64, blocks: u64) -> Result<u64, Failure> {
         let (mut at, end, mut own) = (first, first.saturating_add(blocks), 0);
         if self.resume.is_none() {
@@ -166,7 +167,7 @@ impl Tables {
         Ok(own)
     }
 
-    /// This block is stored.
+    /// Records a stored block.
     pub(crate) fn set(&self, block: u64, command: &Command) -> Result<(), Failure> {
         let missing = || Failure::protocol("a stored block came without its place or hash");
         let hash = command.hash.ok_or_else(missing)?;
@@ -191,7 +192,7 @@ fn too_many() -> Failure {
     Failure::store("the segments' numbers are not this attempt's, or there are too many")
 }
 
-/// A failure, whichever side of the copy it came from.
+/// A failure from either side of the copy.
 struct Failed(Failure);
 
 impl From<RepositoryError> for Failed {
@@ -200,7 +201,7 @@ impl From<RepositoryError> for Failed {
     }
 }
 
-/// Copies what lies among the first `entries` entries of a chunk of the parent's table.
+/// Copies a chunk of the parent's table, as far as it lies within the first `entries` entries.
 fn copy(table: &Table, entries: u64, first: u64, chunk: &[u8]) -> Result<(), Failed> {
     let entry_bytes = table.kind().entry_bytes() as usize;
     let wanted = usize::try_from(entries.saturating_sub(first)).unwrap_or(usize::MAX).saturating_mul(entry_bytes);

@@ -1,4 +1,4 @@
-//! The metawriter against a real directory: what it has heard is what the committed backup says.
+//! Tests the metawriter on a real directory: the committed backup says what the metawriter was sent.
 
 use septet_format::{BackupRef, BlockHash, Codec, Location, Manifest, Pending};
 use septet_ipc::test_support::{backup_job, results};
@@ -11,7 +11,7 @@ use super::*;
 const BLOCK: u64 = 65536;
 const BLOCKS: u64 = 4;
 
-/// A repository that backups of one volume are made in.
+/// A repository in which backups of one volume are made.
 struct Place {
     repository: Repository,
     folder: TempDir,
@@ -37,7 +37,7 @@ impl Place {
     }
 
     fn begin(&self, backup: &str, parent: Option<&str>) -> Metawriter {
-        // There is one of the run before, if there was one.
+        // It may exist from the previous run.
         let _ = pending::create(&self.repository, &self.marker(backup, 0));
         begun(self.job(backup, parent)).unwrap()
     }
@@ -48,7 +48,7 @@ impl Place {
         Pending { attempt, ..marker }
     }
 
-    /// Blocks 1 and 2 are data, 0 is a hole and 3 zeros.
+    /// Records blocks 1 and 2 as data, 0 as a hole and 3 as zeros.
     fn full(&self) {
         let agent = self.begin("full", None);
         for work in [extent(0, 1, State::Hole), stored(1, b"one", 0), stored(2, b"two", 0), extent(3, 1, State::Zero)] {
@@ -62,7 +62,7 @@ impl Place {
         self.repository.manifest(&"v".parse().unwrap(), &backup.parse().unwrap()).unwrap()
     }
 
-    /// Where each block of a backup lies, and what it hashes to.
+    /// The location and the hash of each block of a backup.
     fn located(&self, backup: &str) -> Vec<Option<(Location, BlockHash)>> {
         let index = BlockIndex::open(&self.repository, self.manifest(backup)).unwrap();
         (0..BLOCKS).map(|block| index.locate(block).unwrap()).collect()
@@ -77,7 +77,7 @@ fn extent(block: u64, blocks: u64, state: State) -> Work {
     Work::new(block * BLOCK, blocks * BLOCK, state)
 }
 
-/// A block that the datawriter has given its place: the one of its own number.
+/// A block to which the datawriter has assigned the place of its own number.
 fn stored(block: u64, content: &[u8], segment: u32) -> Work {
     let mut work = extent(block, 1, State::Data);
     work.command.hash = Some(BlockHash::of(content));
@@ -97,7 +97,7 @@ fn handled(agent: &Metawriter, work: Work) -> Result<Command, Failure> {
     }
 }
 
-/// Says that a segment is whole.
+/// Reports a segment as complete.
 fn tell(agent: &Metawriter, number: u32) {
     let line = SegmentLine { number, bytes: 1 << 16, hash: BlockHash::of(b"index") };
     let items = results(|worker| agent.message(Message::Segment(line), worker)).unwrap();

@@ -1,9 +1,9 @@
-//! Trusted and proven: a sample of the blocks that the storage calls unchanged is read all the same,
-//! and must have the parent's checksums.
+//! The audit of the change tracking: a sample of the blocks that the storage reports as unchanged is read anyway, and
+//! must match the parent's checksums.
 //!
-//! The blocks are taken in groups, and of each group one at random: so every stretch of the volume
-//! has its samples, and even a small one has one. The parent's checksums pass here on their way to
-//! `diff`; an entry changes only after its block has left, so it may be read here until then.
+//! The blocks are divided into groups, and one random block of each group is read. So the sample covers every stretch
+//! of the volume, and even a small volume has a sample. The parent's checksums pass here on their way to `diff`. An
+//! entry changes only after its block has left here, so it can be read here until then.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -18,10 +18,10 @@ use septet_volume::Source;
 
 const ENTRY_BYTES: usize = 32;
 
-/// Which blocks are sampled, and what they are compared with.
+/// The sampled blocks, and the checksums to compare them with.
 pub(crate) struct Audit {
     geometry: Geometry,
-    /// One block of so many is read; none if nobody wants any.
+    /// The size of a group: one block of each group is read. None if the audit is off.
     group_blocks: Option<u64>,
     random: RandomState,
     checksums: OnceLock<Table>,
@@ -37,18 +37,18 @@ impl Audit {
         Self { geometry, group_blocks, random: RandomState::new(), checksums, chosen }
     }
 
-    /// Notes the parent's checksums, which go on to `diff`.
+    /// Remembers the parent's checksums, which go on to `diff`.
     pub(crate) fn take(&self, table: &Table) -> Result<(), Failure> {
         if self.group_blocks.is_none() || table.kind() != TableKind::Checksums {
             return Ok(());
         }
         let object = dup(table.object()).map_err(|errno| Failure::shared_memory(errno).doing("keeping a table"))?;
-        // A second one is for `diff` to refuse.
+        // `diff` rejects a second one.
         let _ = self.checksums.set(Table::attach(table.line().clone(), object)?);
         Ok(())
     }
 
-    /// What to answer for a piece: as it is, or with some blocks of it to be read.
+    /// The answer for a piece: unchanged, or split so that the chosen blocks are read.
     pub(crate) fn choose(&self, state: State, range: Range<u64>) -> Vec<(State, Range<u64>)> {
         let Some(group_blocks) = self.group_blocks.filter(|_| state == State::Kept && !range.is_empty()) else {
             return vec![(state, range)];
@@ -75,7 +75,7 @@ impl Audit {
         pieces
     }
 
-    /// Compares a block that was chosen with the parent's checksum.
+    /// Compares a chosen block with the parent's checksum.
     pub(crate) fn check(&self, offset: u64, content: &[u8], source: &dyn Source) -> Result<(), Failure> {
         let block = self.geometry.block_at(offset);
         if self.group_blocks.is_none() || !self.chosen().remove(&block) {

@@ -1,7 +1,7 @@
-//! A volume's extents on the block grid: whole blocks of hole, whole blocks that may hold data.
+//! A volume's extents on the block grid: pieces of whole blocks that are holes or may hold data.
 //!
-//! Data is rounded out to whole blocks and holes shrink for it, so that every block is in exactly
-//! one piece. Neighbours of one kind are merged: a terabyte of hole is one piece.
+//! Data is rounded out to whole blocks and holes shrink accordingly, so every block is in exactly one piece. Adjacent
+//! pieces of the same kind are merged: a hole of a terabyte is one piece.
 
 use std::iter::FusedIterator;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub(crate) struct Grid<'a> {
     block_bytes: u64,
     at: u64,
     end: u64,
-    /// The piece after the one that was handed out last, since it differs in kind.
+    /// The next piece. It was read ahead and differs in kind from the last one returned.
     ahead: Option<(State, Range<u64>)>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Grid<'a> {
         let whole_blocks_end =
             if extent_end == self.end { self.end } else { extent_end - extent_end % self.block_bytes };
         let (state, end) = match state_of(extent.kind) {
-            // Too short to fill its block: what follows in the block decides, so it is read.
+            // This hole does not fill its block. The rest of the block may be data, so the block is read.
             state if state != State::Present && whole_blocks_end <= start => (State::Present, self.block_end(start)),
             State::Present => (State::Present, self.block_end(extent_end.saturating_sub(1).max(start))),
             state => (state, whole_blocks_end),
@@ -94,7 +94,7 @@ mod tests {
 
     const BLOCK: u32 = 64;
 
-    /// A volume that is given by which of its bytes are data.
+    /// A volume that is defined by which of its bytes are data.
     struct Model(Vec<bool>);
 
     impl Source for Model {

@@ -1,8 +1,7 @@
-//! What need not be read: the blocks that a run which died had stored already, of a volume that has not
-//! changed since.
+//! Blocks that need not be read: an interrupted run has already stored them, and the volume has not changed since.
 //!
-//! The metawriter says which by a table of one byte a block. They are answered like what the volume's
-//! storage calls unchanged: as kept.
+//! The metawriter lists them in a table of one byte per block. The reader answers them as `kept`, like blocks that the
+//! volume's storage reports as unchanged.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -11,22 +10,22 @@ use septet_format::Geometry;
 use septet_ipc::message::TableKind;
 use septet_ipc::{Failure, State, Table};
 
-/// Entries that are looked at together.
+/// Entries that are processed at a time.
 const CHUNK_ENTRIES: u64 = 65536;
 
-/// Which blocks are known.
+/// The known blocks.
 pub(crate) struct Known {
     geometry: Geometry,
     blocks: OnceLock<Table>,
 }
 
 impl Known {
-    /// Nothing is known, until a table comes.
+    /// Starts without known blocks, until a table comes.
     pub(crate) fn new(geometry: Geometry) -> Self {
         Self { geometry, blocks: OnceLock::new() }
     }
 
-    /// Keeps the table if it is the one; else gives it back.
+    /// Keeps the table if it lists known blocks. Otherwise returns it.
     pub(crate) fn take(&self, table: Table) -> Result<Option<Table>, Failure> {
         if table.kind() != TableKind::Known {
             return Ok(Some(table));
@@ -35,7 +34,7 @@ impl Known {
         self.blocks.set(table).map(|()| None).map_err(|_| once())
     }
 
-    /// A piece of the volume, cut into what is known and what is not.
+    /// Splits a piece of the volume into known and unknown parts.
     pub(crate) fn cut(&self, state: State, range: Range<u64>) -> Result<Vec<(State, Range<u64>)>, Failure> {
         let Some(table) = self.blocks.get().filter(|_| state == State::Present) else {
             return Ok(vec![(state, range)]);

@@ -1,4 +1,4 @@
-//! The reader against a sparse file: what it maps, what it reads, and what it refuses.
+//! Tests the reader on a sparse file: what it maps, reads and rejects.
 
 #![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
 
@@ -25,7 +25,7 @@ fn begun(source: &Path) -> Result<Reader, Failure> {
     Ok(reader)
 }
 
-/// A volume of one block of hole, two of data and a short third.
+/// A volume of one block of hole, two blocks of data and a short third one.
 fn volume() -> NamedTempFile {
     let file = tempfile::Builder::new().tempfile_in("/dev/shm").unwrap();
     file.as_file().set_len(BLOCK).unwrap();

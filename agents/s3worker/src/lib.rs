@@ -1,17 +1,17 @@
-//! `septet-s3worker` deletes: first it ends the backups that shall go by a tombstone each, then it removes whatever no
-//! backup that is left needs any more.
+//! `septet-s3worker` deletes. First it writes a tombstone for each backup to delete. Then it removes every object that
+//! no remaining backup needs.
 //!
-//! The order is what makes it safe: under a tombstone a backup does not exist, so a deletion that dies half-way leaves
-//! only objects that nobody names, and the next one finds them. What may go is decided in
-//! `septet_repository::reclaim`.
+//! This order makes the deletion safe. A backup with a tombstone does not exist. So an interrupted deletion leaves only
+//! objects that nothing references, and the next one finds them. `septet_repository::reclaim` decides which objects may
+//! be deleted.
 
 use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
-/// Objects in one request: as many as S3 takes.
+/// Objects in one request: the maximum of S3.
 const KEYS_PER_REQUEST: usize = 1000;
 
-/// The agent: the repository, and what shall go.
+/// The agent: the repository, and the backups to delete.
 pub struct S3worker {
     repository: Repository,
     job: DeleteJob,
@@ -56,9 +56,9 @@ impl Agent for S3worker {
 }
 
 impl S3worker {
-    /// Ends the backups' existence, and answers with all that has become garbage by it.
+    /// Ends the backups' existence. Answers with all objects that became garbage.
     fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
-        // Backups that another run has deleted already name nothing.
+        // Backups that another run has already deleted reference nothing.
         let doomed = reclaim::delete_all(&self.repository, &self.job.volume, &self.job.backups);
         let doomed = doomed.map_err(failure)?;
         let survey = reclaim::Survey::take(&self.repository, &self.job.volume).map_err(failure)?;
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// A repository in which `backups` have left a map each, but no manifest.
+    /// A repository in which `backups` have left one map each, but no manifest.
     fn agent(backups: &[&str]) -> (S3worker, TempDir) {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let repo = folder.path().to_str().unwrap().to_owned();

@@ -1,8 +1,8 @@
-//! `septet-volumewriter` alone opens the volume that is restored, and writes it.
+//! `septet-volumewriter` is the only agent that opens the target volume of a restore, and writes it.
 //!
-//! Blocks come in any order and each byte once: data is written, holes and zeros are made to read
-//! as zeros for certain. A restore of a part is clipped here, to the byte. What a volume is, is a
-//! type parameter, as it is for the reader.
+//! Blocks come in any order, and each byte comes once. Data is written. Holes and zeros are made to read as zeros. A
+//! restore of a part is clipped here to the exact bytes. The kind of volume is a type parameter, as it is for the
+//! reader.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -11,8 +11,7 @@ use std::path::Path;
 use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Needs, RestoreJob, State, Work, Worker};
 use septet_volume::{FileTarget, Target, TargetOptions};
 
-/// Zeros are asked for in pieces of this size, so that a device that must write them shows that it
-/// gets on.
+/// Zeros are requested in pieces of this size, so that a device that must write them shows progress.
 const ZERO_BYTES_MAX: u64 = 256 << 20;
 
 /// How a volume is opened for writing.
@@ -20,10 +19,10 @@ pub trait OpenTarget: Send + Sync + 'static {
     /// Opens what `job.target` names.
     ///
     /// # Errors
-    /// A volume that is too small, in use, not writable, or there already and not to be overwritten.
+    /// The volume is too small, in use or not writable, or it exists and may not be overwritten.
     fn open(job: &RestoreJob) -> Result<Box<dyn Target>, Failure>;
 
-    /// What it takes to open and write that.
+    /// The rights that are needed to open and write the target.
     fn needs(job: &RestoreJob) -> Needs;
 }
 
@@ -36,7 +35,7 @@ impl OpenTarget for Files {
         Ok(Box::new(FileTarget::open(Path::new(&job.target), &options).map_err(Failure::volume)?))
     }
 
-    /// What is there is written in place; what is not is made under another name, in the same directory.
+    /// An existing target is written in place. A new one is created under another name in the same directory.
     fn needs(job: &RestoreJob) -> Needs {
         let target = Path::new(&job.target);
         let place = if target.exists() { Some(target) } else { target.parent() };
@@ -49,7 +48,7 @@ impl OpenTarget for Files {
 pub struct Volumewriter<O = Files> {
     target: Box<dyn Target>,
     part: Range<u64>,
-    /// Zeros are there already, where nothing is written.
+    /// Whether the target reads as zeros where nothing is written.
     zeroed: bool,
     streams: usize,
     opened_by: PhantomData<O>,
@@ -85,7 +84,7 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
             State::Present => self.reserve(&work, worker),
             _ => {}
         }
-        // The slot is free before the master hears of it, so that its memory is never in doubt.
+        // The slot is released before the master hears of the command, so no slot is in use when the run ends.
         work.slot = None;
         worker.send(work)
     }
@@ -102,7 +101,7 @@ impl<O: OpenTarget> Volumewriter<O> {
         start..work.command.end().clamp(start, self.part.end)
     }
 
-    /// An extent that will come block by block.
+    /// Reserves space for an extent whose blocks will come one by one.
     fn reserve(&self, work: &Work, worker: &Worker<'_>) {
         let range = self.clip(work);
         worker.outside(|| self.target.reserve(range.start, range.end - range.start));

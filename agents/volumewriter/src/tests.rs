@@ -1,4 +1,4 @@
-//! The volumewriter against a file: each state of an extent, a part, and what it refuses.
+//! Tests the volumewriter on a file: each state of an extent, a partial restore, and what it rejects.
 
 #![allow(clippy::cast_possible_truncation, reason = "the sizes are the tests' own, and small")]
 
@@ -13,7 +13,7 @@ use super::*;
 const BLOCK: u64 = 65536;
 const VOLUME: u64 = 4 * BLOCK;
 
-/// A restore of bytes `part` to a file, and the pool that the blocks come in.
+/// A restore of the bytes `part` to a file, and the pool that the blocks come in.
 struct Restore {
     agent: Volumewriter,
     pool: Arc<Pool>,
@@ -36,7 +36,7 @@ fn begun(job: RestoreJob) -> Result<Volumewriter, Failure> {
 }
 
 impl Restore {
-    /// Over a file that is all 0xff, so that zeros must be written to be there.
+    /// Restores over a file that is all 0xff, so zeros must really be written.
     fn start(part: Range<u64>) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         std::fs::write(folder.path().join("target"), vec![0xff; VOLUME as usize]).unwrap();
@@ -52,7 +52,7 @@ impl Restore {
         work
     }
 
-    /// The command that the master gets; no slot may be out by then.
+    /// The command that the master gets. By then no slot may be in use.
     fn handled(&self, work: Work) -> Result<Command, Failure> {
         let result = results(|worker| self.agent.handle(work, worker));
         assert_eq!(self.pool.taken(), 0);
@@ -81,7 +81,7 @@ fn data_is_written_holes_and_zeros_become_zeros_and_the_rest_is_left() {
     assert!(restore.target() == expected);
 }
 
-/// A target that takes down what is reserved in it.
+/// A target that records what is reserved in it.
 #[derive(Default)]
 struct Reserved(Arc<Mutex<Vec<(u64, u64)>>>);
 

@@ -139,8 +139,8 @@ impl Pool {
         self.state().allocator.taken()
     }
 
-    /// Takes a slot of at least `bytes`. If none is free, waits for one, or grows the pool. A handler calls this
-    /// through its `Worker`, so that the framework knows about the wait.
+    /// Takes a slot of at least `bytes`. If none is free, it grows the pool; if the pool can't grow, it waits for a slot.
+    /// A handler calls this through its `Worker`, so that the framework knows about the wait.
     ///
     /// # Errors
     /// `bytes` is more than the whole pool, or the host has no memory for the pool's initial size.
