@@ -33,14 +33,6 @@ impl<'a> Engine<'a> {
         Ok(Self::of(Repository::open_to_write(repo)?, repo, runner, timeout))
     }
 
-    /// Opens a repository. Creates it if the place is empty or does not exist.
-    ///
-    /// # Errors
-    /// If the place holds something else, or can't be written to.
-    pub fn open_or_create(repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Result<Self> {
-        Ok(Self::of(Repository::open_or_create(repo)?, repo, runner, timeout))
-    }
-
     /// Uses a repository that is already open, and that the agents find at `repo`.
     pub fn of(repository: Repository, repo: &str, runner: &'a dyn Runner, timeout: Duration) -> Self {
         Self { repository, repo: repo.to_owned(), runner, timeout }

@@ -46,6 +46,14 @@ impl TableKind {
         }
     }
 
+    /// What a backup says of its table of this kind.
+    fn named_by(self, backup: &BackupRef) -> TableRef {
+        match self {
+            Self::Checksums => backup.checksums,
+            Self::Map => backup.map,
+        }
+    }
+
     /// The key of the table that was written for this generation.
     pub(crate) fn key(self, volume: &VolumeName, backup: &BackupId, generation: u32) -> String {
         match self {
@@ -80,10 +88,8 @@ impl Table {
         kind: TableKind,
         mut front: Vec<u8>,
     ) -> Result<Self> {
-        let (key, TableRef { bytes, root, .. }) = match kind {
-            TableKind::Checksums => (manifest.checksums_key(), manifest.checksums),
-            TableKind::Map => (manifest.map_key(), manifest.map),
-        };
+        let TableRef { generation, bytes, root } = kind.named_by(&manifest.reference());
+        let key = kind.key(&manifest.volume, &manifest.backup, generation);
         let wrong = |cause| repository.inner_object_error(&key, cause);
         let entries = manifest.geometry().map_err(wrong)?.blocks();
         let header = front.first_chunk().ok_or_else(|| repository.damaged(&key, "table", "it is cut short"))?;
@@ -190,10 +196,7 @@ pub(crate) fn read_front(
     backup: &BackupRef,
     kind: TableKind,
 ) -> Result<Vec<u8>> {
-    let TableRef { generation, bytes, .. } = match kind {
-        TableKind::Checksums => backup.checksums,
-        TableKind::Map => backup.map,
-    };
+    let TableRef { generation, bytes, .. } = kind.named_by(backup);
     let mut front = vec![0; length(bytes.min(FIRST_READ_BYTES))];
     repository.store().read_at(&kind.key(volume, &backup.backup, generation), 0, &mut front)?;
     Ok(front)
