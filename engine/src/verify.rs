@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use septet_format::{BackupId, Manifest, VolumeName};
+use septet_format::{BackupId, Manifest, SegmentId, VolumeName};
 use septet_ipc::message::Damage;
 use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::Repository;
@@ -143,13 +143,15 @@ impl Chosen {
     }
 }
 
-fn damaged_segments(damage: &[Damage]) -> DamagedSegments {
+/// The damage that the agents found. A segment is one of `volume` unless the report names another.
+fn damaged_segments(volume: &VolumeName, damage: &[Damage]) -> DamagedSegments {
     let mut damaged = DamagedSegments::default();
     for piece in damage {
-        let (Some(backup), Some(number)) = (&piece.backup, piece.segment) else { continue };
+        let (Some(backup), Some(number)) = (piece.backup.clone(), piece.segment) else { continue };
+        let id = SegmentId { volume: piece.volume.as_ref().unwrap_or(volume).clone(), backup, number };
         match piece.segment_offset {
-            Some(offset) => damaged.add_place(backup.clone(), number, offset, piece.reason.clone()),
-            None => damaged.add_segment(backup.clone(), number, piece.reason.clone()),
+            Some(offset) => damaged.add_place(id, offset, piece.reason.clone()),
+            None => damaged.add_segment(id, piece.reason.clone()),
         }
     }
     damaged
@@ -184,7 +186,7 @@ impl Verified {
         }
         self.objects += report.progress.objects;
         self.bytes += report.progress.bytes_done;
-        let damaged = damaged_segments(&report.damage);
+        let damaged = damaged_segments(volume, &report.damage);
         let mut indexes = IndexCache::default();
         for manifest in manifests {
             let ranges = damaged_ranges(repository, manifest, &damaged, &mut indexes, part.as_ref())?;

@@ -27,6 +27,23 @@ pub struct VolumeName(String);
 #[serde(try_from = "String")]
 pub struct BackupId(String);
 
+/// The name of a segment, unique in its repository. Displayed as `volume/backup/number`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId {
+    /// The volume whose backup wrote the segment.
+    pub volume: VolumeName,
+    /// The backup that wrote it.
+    pub backup: BackupId,
+    /// Its number in that backup.
+    pub number: u32,
+}
+
+impl fmt::Display for SegmentId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}/{}", self.volume, self.backup, self.number)
+    }
+}
+
 impl VolumeName {
     const WHAT: &'static str = "volume name";
     /// The repository's own objects lie beside the volumes.

@@ -35,7 +35,7 @@ pub use geometry::{
     Geometry,
 };
 pub use hash::BlockHash;
-pub use ids::{BackupId, NAME_BYTES_MAX, VolumeName};
+pub use ids::{BackupId, NAME_BYTES_MAX, SegmentId, VolumeName};
 pub use json::JSON_BYTES_MAX;
 pub use keys::Key;
 pub use location::Location;

@@ -56,9 +56,11 @@ prop_compose! {
         codec in option::of(prop::sample::select(vec![Codec::Raw, Codec::Lz4])),
         (stored, crc32, segment) in any::<(Option<u32>, Option<u32>, Option<u32>)>(),
         (segment_offset, reason) in any::<(Option<u64>, Option<String>)>(),
-        backup in option::of(backup()),
+        (volume, backup) in (option::of(volume()), option::of(backup())),
     ) -> Command {
-        Command { offset, size, state, shm_id, hash, codec, stored, crc32, backup, segment, segment_offset, reason }
+        Command {
+            offset, size, state, shm_id, hash, codec, stored, crc32, volume, backup, segment, segment_offset, reason,
+        }
     }
 }
 
@@ -186,9 +188,11 @@ fn message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(Message::Scanned),
         segment().prop_map(Message::Found),
         segment().prop_map(Message::Check),
-        (backup(), any::<(u32, u64, Option<String>)>()).prop_map(|(backup, (number, blocks, damaged))| {
-            Message::Checked(CheckedLine { backup, number, blocks, damaged })
-        }),
+        (volume(), backup(), any::<(u32, u64, Option<String>)>()).prop_map(
+            |(volume, backup, (number, blocks, damaged))| {
+                Message::Checked(CheckedLine { volume, backup, number, blocks, damaged })
+            }
+        ),
         keys().prop_map(Message::Garbage),
         keys().prop_map(Message::Delete),
         keys().prop_map(Message::Deleted),

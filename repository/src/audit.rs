@@ -59,11 +59,12 @@ pub fn damaged_ranges(
     for (row, source, segment) in manifest.segment_rows() {
         let (here, rest) = blocks.split_at(blocks.partition_point(|(of, _)| *of <= row));
         blocks = rest;
-        let wanted = sample.is_none_or(|sample| sample.touches(&source.backup, segment.number, segment.bytes));
+        let id = source.segment_id(segment);
+        let wanted = sample.is_none_or(|sample| sample.touches(&id, segment.bytes));
         if wanted && !here.is_empty() {
             let key = source.segment_key(segment);
             let index = indexes.get(repository, source, segment)?;
-            audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&source.backup, segment.number) });
+            audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&id) });
         }
     }
     audit.fail_all(blocks, "its map names a segment that its manifest does not");

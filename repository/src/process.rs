@@ -4,6 +4,8 @@
 //! id, so the host's name must agree too. A container sees other process numbers, so the process namespace is recorded
 //! beside the boot id.
 
+use procfs_core::FromRead;
+use procfs_core::process::Stat;
 use rustix::process::Pid;
 use septet_format::{Machine, Process};
 use std::fs;
@@ -22,7 +24,7 @@ pub fn current() -> Process {
         boot: line("/proc/sys/kernel/random/boot_id"),
         pid_namespace: namespace.display().to_string(),
         pid,
-        process_start: stat(pid).map_or(0, |stat| stat.start),
+        process_start: stat(pid).map_or(0, |stat| stat.starttime),
     }
 }
 
@@ -46,21 +48,12 @@ fn has_ended(process: &Process) -> bool {
         return true;
     }
     let start = process.process_start;
-    stat(process.pid).is_some_and(|stat| stat.ended || (start != 0 && stat.start != start))
+    let is_another = |stat: &Stat| start != 0 && stat.starttime != start;
+    stat(process.pid).is_some_and(|stat| matches!(stat.state, 'Z' | 'X') || is_another(&stat))
 }
 
-struct Stat {
-    ended: bool,
-    start: u64,
-}
-
-/// The state (field 3) and start time (field 22) of a process in `/proc`.
 fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in parentheses, which may contain any characters.
-    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-    let ended = matches!(fields.next()?, "Z" | "X");
-    Some(Stat { ended, start: fields.nth(18)?.parse().ok()? })
+    Stat::from_file(format!("/proc/{pid}/stat")).ok()
 }
 
 fn line(path: &str) -> String {
@@ -84,11 +77,11 @@ mod tests {
     fn a_process_that_has_ended_is_gone_reaped_or_not() {
         let here = current();
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let process_start = stat(child.id()).unwrap().start;
+        let process_start = stat(child.id()).unwrap().starttime;
         let process = Process { pid: child.id(), process_start, ..here.clone() };
         assert!(!is_gone(&process, &here));
         child.kill().unwrap();
-        while !stat(child.id()).unwrap().ended {
+        while stat(child.id()).unwrap().state != 'Z' {
             std::thread::yield_now();
         }
         assert!(is_gone(&process, &here), "a zombie");

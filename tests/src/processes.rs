@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use procfs_core::FromRead;
+use procfs_core::process::Stat;
 use rustix::process::{Pid, Signal, getpriority_process, kill_process, setpriority_process};
 
 /// How long the kernel may take to end a process that was told to go.
@@ -46,7 +48,7 @@ pub(crate) fn urgently<T>(look: impl FnOnce() -> T) -> T {
 /// files open, and their locks.
 pub fn is_alive(pid: u32) -> bool {
     let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    stat(pid).is_some_and(|(state, _)| (state != 'Z' && state != 'X') || threads() > 1)
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || threads() > 1)
 }
 
 /// Asserts that these processes end.
@@ -71,12 +73,9 @@ fn process(pid: u32) -> Option<Process> {
 }
 
 fn parent_of(pid: u32) -> Option<u32> {
-    stat(pid).filter(|(state, _)| *state != 'Z').map(|(_, parent)| parent)
+    stat(pid).filter(|stat| stat.state != 'Z').and_then(|stat| stat.ppid.try_into().ok())
 }
 
-/// The state and the parent of a process. Its name, before them, may have blanks and brackets.
-fn stat(pid: u32) -> Option<(char, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+fn stat(pid: u32) -> Option<Stat> {
+    Stat::from_file(format!("/proc/{pid}/stat")).ok()
 }

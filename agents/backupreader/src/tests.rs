@@ -288,7 +288,7 @@ fn a_check_sends_every_block_with_its_place_and_counts_them() {
     let place = Place::new();
     let agent = place.verify();
     let items = told(&agent, Message::Check(place.name()));
-    let counted = CheckedLine { backup: backup(), number: 0, blocks: 3, damaged: None };
+    let counted = CheckedLine { volume: volume(), backup: backup(), number: 0, blocks: 3, damaged: None };
     assert!(matches!(items.last(), Some(Item::Message(Message::Checked(line))) if *line == counted), "{items:?}");
     for work in &work(items) {
         let block = work.command.offset / BLOCK;

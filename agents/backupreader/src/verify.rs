@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentIndex, SegmentRef, SourceBackup};
+use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentId, SegmentIndex, SegmentRef, SourceBackup};
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Pool, State, VerifyJob, Work, Worker};
 use septet_repository::audit::Sample;
@@ -52,11 +52,11 @@ impl Verify {
                     bytes: segment.bytes,
                     hash: segment.hash,
                 };
-                if self.sample.is_some_and(|sample| !sample.touches(&name.backup, name.number, name.bytes)) {
+                if self.sample.is_some_and(|sample| !sample.touches(&name.id(), name.bytes)) {
                     continue;
                 }
                 // Two manifests that differ about a segment can't both be right: check both.
-                if seen.insert((name.backup.clone(), name.number, name.hash)) {
+                if seen.insert((name.id(), name.hash)) {
                     worker.tell(Message::Found(name))?;
                 }
             }
@@ -68,17 +68,18 @@ impl Verify {
     /// Reads a segment and sends on each of its blocks.
     pub(crate) fn check(&self, name: &SegmentName, worker: &Worker<'_>) -> Result<(), Failure> {
         let checked = |blocks, damaged| {
-            let (backup, number) = (name.backup.clone(), name.number);
-            worker.tell(Message::Checked(CheckedLine { backup, number, blocks, damaged }))
+            let SegmentId { volume, backup, number } = name.id();
+            worker.tell(Message::Checked(CheckedLine { volume, backup, number, blocks, damaged }))
         };
         let index = match self.index(name) {
             Ok(index) => index,
             Err(error) if error.is_damage() => return checked(0, Some(error.to_string())),
             Err(error) => return Err(failure(&error)),
         };
-        let is_chosen = |offset| self.sample.is_none_or(|sample| sample.has(&name.backup, name.number, offset));
+        let id = name.id();
+        let is_chosen = |offset| self.sample.is_none_or(|sample| sample.has(&id, offset));
         let chosen = index.entries.iter().filter(|entry| is_chosen(entry.offset_bytes));
-        let wanted: Vec<_> = chosen.map(|entry| wanted(name, &index, entry)).collect();
+        let wanted: Vec<_> = chosen.map(|entry| self.wanted(name, &index, entry)).collect();
         let blocks = wanted.len() as u64;
         for run in runs(wanted, self.run_bytes_max) {
             self.read_run(name, run, worker, &index)?;
@@ -91,6 +92,20 @@ impl Verify {
         let (volume, backup) = (name.volume.clone(), name.backup.clone());
         let source = SourceBackup { repository: name.repository, volume, backup, segments: Vec::new() };
         self.repository.segment_index(&source, &segment)
+    }
+
+    fn wanted(&self, name: &SegmentName, index: &SegmentIndex, entry: &IndexEntry) -> Wanted {
+        debug_assert!(entry.offset_bytes < SEGMENT_BYTES_MAX, "the decoder lets no such entry pass");
+        let size = u64::from(index.geometry.len_bytes(entry.block));
+        let mut command = Command::new(index.geometry.offset_bytes(entry.block), size, State::Data);
+        command.hash = Some(entry.hash);
+        command.codec = Some(entry.codec);
+        command.stored = Some(entry.stored_bytes);
+        command.volume = (name.volume != self.job.volume).then(|| name.volume.clone());
+        command.backup = Some(name.backup.clone());
+        command.segment = Some(name.number);
+        command.segment_offset = Some(entry.offset_bytes);
+        Wanted { segment: name.number, offset_bytes: entry.offset_bytes, stored_bytes: entry.stored_bytes, command }
     }
 
     fn read_run(
@@ -114,19 +129,6 @@ impl Verify {
             Err(error) => run.into_iter().try_for_each(|block| worker.send(damaged(block.command, error.to_string()))),
         }
     }
-}
-
-fn wanted(name: &SegmentName, index: &SegmentIndex, entry: &IndexEntry) -> Wanted {
-    debug_assert!(entry.offset_bytes < SEGMENT_BYTES_MAX, "the decoder lets no such entry pass");
-    let size = u64::from(index.geometry.len_bytes(entry.block));
-    let mut command = Command::new(index.geometry.offset_bytes(entry.block), size, State::Data);
-    command.hash = Some(entry.hash);
-    command.codec = Some(entry.codec);
-    command.stored = Some(entry.stored_bytes);
-    command.backup = Some(name.backup.clone());
-    command.segment = Some(name.number);
-    command.segment_offset = Some(entry.offset_bytes);
-    Wanted { segment: name.number, offset_bytes: entry.offset_bytes, stored_bytes: entry.stored_bytes, command }
 }
 
 /// The block with what is known before it is decoded: whether its stored bytes are those of the index.

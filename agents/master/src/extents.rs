@@ -181,6 +181,7 @@ fn command(offset: u64, size: u64, state: State) -> Message {
 /// The damage to report for a command that came back damaged.
 pub(crate) fn damage(command: Command) -> Option<Damage> {
     (command.state == State::Damaged).then(|| Damage {
+        volume: command.volume,
         backup: command.backup,
         segment: command.segment,
         segment_offset: command.segment_offset,

@@ -64,6 +64,7 @@ impl ListingPlan {
         self.blocks_missing += i64::try_from(line.blocks).map_err(Failure::protocol)?;
         self.progress.objects += 1;
         Ok(line.damaged.map(|reason| Damage {
+            volume: Some(line.volume),
             backup: Some(line.backup),
             segment: Some(line.number),
             segment_offset: None,
@@ -138,7 +139,8 @@ mod tests {
     }
 
     fn checked(number: u32, blocks: u64) -> Message {
-        Message::Checked(CheckedLine { backup: "b".parse().unwrap(), number, blocks, damaged: None })
+        let SegmentName { volume, backup, .. } = segment(number);
+        Message::Checked(CheckedLine { volume, backup, number, blocks, damaged: None })
     }
 
     fn block() -> Message {

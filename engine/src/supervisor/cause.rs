@@ -8,6 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use procfs_core::FromRead;
+use procfs_core::process::Stat;
 use septet_ipc::{AgentKind, Failure, FailureKind};
 
 use super::ceph;
@@ -85,9 +87,7 @@ fn fail(member: &mut Member, what: String) {
 }
 
 fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the name in parentheses, which may itself hold anything.
-    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
+    Stat::from_file(format!("/proc/{pid}/stat")).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
 #[cfg(test)]

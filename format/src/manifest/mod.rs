@@ -20,7 +20,7 @@ pub use envelope::{MANIFEST_BYTES_MAX, Record};
 pub use tombstone::{Tombstone, TombstoneReason};
 
 use crate::error::Result;
-use crate::{BackupId, BlockHash, Features, Geometry, Machine, Source, Tracking, VolumeName, keys};
+use crate::{BackupId, BlockHash, Features, Geometry, Machine, SegmentId, Source, Tracking, VolumeName, keys};
 
 const WHAT: &str = "manifest";
 
@@ -160,6 +160,11 @@ impl SourceBackup {
     /// What one of the segments is called.
     pub fn segment_key(&self, segment: &SegmentRef) -> String {
         keys::segment(&self.volume, &self.backup, segment.number)
+    }
+
+    /// The name of one of its segments.
+    pub fn segment_id(&self, segment: &SegmentRef) -> SegmentId {
+        SegmentId { volume: self.volume.clone(), backup: self.backup.clone(), number: segment.number }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use septet_format::{BackupId, BlockHash, Codec, Geometry};
+use septet_format::{BackupId, BlockHash, Codec, Geometry, VolumeName};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -67,6 +67,9 @@ pub struct Command {
     /// CRC-32 of the stored bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32: Option<u32>,
+    /// The volume whose segment holds the block, if it is not the volume of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeName>,
     /// The backup whose segment holds the block, if it is not the backup being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
@@ -93,6 +96,7 @@ impl Command {
             codec: None,
             stored: None,
             crc32: None,
+            volume: None,
             backup: None,
             segment: None,
             segment_offset: None,

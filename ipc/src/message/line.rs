@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use septet_format::{BackupId, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, MAP_ENTRY_BYTES, VolumeName};
+use septet_format::{BackupId, BlockHash, CHECKSUM_ENTRY_BYTES, Codec, MAP_ENTRY_BYTES, SegmentId, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -124,7 +124,7 @@ pub struct SegmentLine {
     pub hash: BlockHash,
 }
 
-/// A segment's name: the backup that wrote it, and its number in that backup.
+/// A segment's name: the volume and the backup that wrote it, and its number in that backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentName {
@@ -142,10 +142,19 @@ pub struct SegmentName {
     pub hash: BlockHash,
 }
 
+impl SegmentName {
+    /// What it is called, without what the manifests say of it.
+    pub fn id(&self) -> SegmentId {
+        SegmentId { volume: self.volume.clone(), backup: self.backup.clone(), number: self.number }
+    }
+}
+
 /// A segment that was read completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckedLine {
+    /// The volume whose backup wrote it.
+    pub volume: VolumeName,
     /// The backup that wrote it.
     pub backup: BackupId,
     /// Its number in that backup.
@@ -194,6 +203,8 @@ struct Line {
     stored: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     crc32: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<VolumeName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<BackupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -343,6 +354,7 @@ impl Line {
             codec: self.codec.take(),
             stored: self.stored.take(),
             crc32: self.crc32.take(),
+            volume: self.volume.take(),
             backup: self.backup.take(),
             segment: self.segment.take(),
             segment_offset: self.segment_offset.take(),

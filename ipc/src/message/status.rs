@@ -126,6 +126,9 @@ pub struct Progress {
 /// A damaged range that a restore or a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
+    /// The volume whose segment holds it, if it is not the volume of the job (verify).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<septet_format::VolumeName>,
     /// The backup whose segment holds it (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<septet_format::BackupId>,

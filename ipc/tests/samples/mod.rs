@@ -24,6 +24,7 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::Found(segment()),
         Message::Check(segment()),
         Message::Checked(CheckedLine {
+            volume: "v".parse().unwrap(),
             backup: "b".parse().unwrap(),
             number: 1,
             blocks: 1,
@@ -141,6 +142,7 @@ pub(crate) fn command() -> Command {
         codec: Some(Codec::Lz4),
         stored: Some(1),
         crc32: Some(1),
+        volume: Some("v".parse().unwrap()),
         backup: Some("b".parse().unwrap()),
         segment: Some(1),
         segment_offset: Some(4096),
@@ -177,6 +179,7 @@ pub(crate) fn failure_kinds() -> [FailureKind; 8] {
 
 pub(crate) fn events() -> [Event; 5] {
     let damage = Damage {
+        volume: Some("v".parse().unwrap()),
         backup: Some("b".parse().unwrap()),
         segment: Some(1),
         segment_offset: Some(4096),

@@ -1,12 +1,12 @@
-//! The damage that a verification found in the segments of one volume.
+//! The damage that a verification found in segments.
 
-use septet_format::{BackupId, Location, padded};
+use septet_format::{Location, SegmentId, padded};
 use std::collections::{BTreeMap, HashMap};
 
-/// Damaged segments of one volume, and damaged places in otherwise whole segments.
+/// Damaged segments, and damaged places in otherwise whole segments.
 #[derive(Debug, Default)]
 pub struct DamagedSegments {
-    segments: HashMap<(BackupId, u32), DamagedSegment>,
+    segments: HashMap<SegmentId, DamagedSegment>,
 }
 
 /// The damage in one segment.
@@ -20,13 +20,13 @@ pub(super) struct DamagedSegment {
 
 impl DamagedSegments {
     /// Records that a whole segment is unusable. The first reason is kept.
-    pub fn add_segment(&mut self, backup: BackupId, number: u32, reason: String) {
-        self.segments.entry((backup, number)).or_default().whole.get_or_insert(reason);
+    pub fn add_segment(&mut self, segment: SegmentId, reason: String) {
+        self.segments.entry(segment).or_default().whole.get_or_insert(reason);
     }
 
     /// Records that the block at this offset in the segment is damaged. The first reason is kept.
-    pub fn add_place(&mut self, backup: BackupId, number: u32, offset_bytes: u64, reason: String) {
-        self.segments.entry((backup, number)).or_default().places.entry(offset_bytes).or_insert(reason);
+    pub fn add_place(&mut self, segment: SegmentId, offset_bytes: u64, reason: String) {
+        self.segments.entry(segment).or_default().places.entry(offset_bytes).or_insert(reason);
     }
 
     /// Whether no damage is recorded.
@@ -34,8 +34,8 @@ impl DamagedSegments {
         self.segments.is_empty()
     }
 
-    pub(super) fn of(&self, backup: &BackupId, number: u32) -> Option<&DamagedSegment> {
-        self.segments.get(&(backup.clone(), number))
+    pub(super) fn of(&self, segment: &SegmentId) -> Option<&DamagedSegment> {
+        self.segments.get(segment)
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Sample;
 use crate::{Repository, Result};
 use septet_format::keys::{self, Key};
-use septet_format::{Manifest, VolumeName};
+use septet_format::{Manifest, SegmentId, VolumeName};
 use std::collections::{BTreeSet, HashMap};
 
 /// The objects of one volume and their lengths.
@@ -24,7 +24,9 @@ impl QuickLook {
     /// The problems of a backup's objects, one line each. Segments that the `sample` touches are left out.
     pub fn damage(&self, manifest: &Manifest, sample: Option<&Sample>) -> Vec<String> {
         let is_left = |key: &str, bytes: u64| match (sample, keys::parse(key)) {
-            (Some(sample), Some(Key::Segment { backup, number, .. })) => sample.touches(&backup, number, bytes),
+            (Some(sample), Some(Key::Segment { volume, backup, number })) => {
+                sample.touches(&SegmentId { volume, backup, number }, bytes)
+            }
             (sample, _) => sample.is_some(),
         };
         let wrong = |(key, bytes): (String, u64)| match self.objects.get(&key) {

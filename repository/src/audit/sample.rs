@@ -1,10 +1,10 @@
 //! Selects the part of the segments that a sampling verification reads.
 //!
-//! Segments are cut into stretches of the length that suits the store's reads. A hash of a stretch's backup, segment
+//! Segments are cut into stretches of the length that suits the store's reads. A hash of a stretch's segment
 //! and number gives it a place on a circle. Each round reads the next arc of the circle. So the stretches of one round
 //! are scattered over the repository, and 20 rounds of 5 % read everything once.
 
-use septet_format::{BackupId, BlockHash};
+use septet_format::{BlockHash, SegmentId};
 
 const WHOLE_PPM: u64 = 1_000_000;
 
@@ -24,17 +24,17 @@ impl Sample {
     }
 
     /// Whether the sample contains the block at this offset in the segment.
-    pub fn has(&self, backup: &BackupId, number: u32, offset_bytes: u64) -> bool {
+    pub fn has(&self, segment: &SegmentId, offset_bytes: u64) -> bool {
         let stretch = offset_bytes / self.stretch_bytes;
-        let hash = BlockHash::of(format!("{backup}/{number}/{stretch}").as_bytes());
+        let hash = BlockHash::of(format!("{segment}/{stretch}").as_bytes());
         let place = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) % WHOLE_PPM;
         (place + WHOLE_PPM - self.start_ppm) % WHOLE_PPM < self.ppm
     }
 
     /// Whether the sample contains any part of a segment of this length.
-    pub fn touches(&self, backup: &BackupId, number: u32, bytes: u64) -> bool {
+    pub fn touches(&self, segment: &SegmentId, bytes: u64) -> bool {
         let stretches = bytes.div_ceil(self.stretch_bytes);
-        (0..stretches).any(|stretch| self.has(backup, number, stretch * self.stretch_bytes))
+        (0..stretches).any(|stretch| self.has(segment, stretch * self.stretch_bytes))
     }
 }
 
@@ -42,19 +42,19 @@ impl Sample {
 mod tests {
     use super::*;
 
+    fn segment(number: u32) -> SegmentId {
+        SegmentId { volume: "v".parse().unwrap(), backup: "b".parse().unwrap(), number }
+    }
+
     #[test]
     fn the_rounds_of_a_cycle_have_every_stretch_once_and_each_has_its_share() {
-        let backup: BackupId = "b".parse().unwrap();
         for first in [0, 7, u64::MAX] {
             let mut taken = [0; 20];
             for stretch in 0..4000 {
                 let rounds: Vec<usize> = (0..20)
                     .filter(|round| {
-                        Sample::new(4096, 50_000, (first % 1_000_000) + *round as u64).has(
-                            &backup,
-                            3,
-                            stretch * 4096 + 5,
-                        )
+                        let sample = Sample::new(4096, 50_000, (first % 1_000_000) + *round as u64);
+                        sample.has(&segment(3), stretch * 4096 + 5)
                     })
                     .collect();
                 assert_eq!(rounds.len(), 1, "stretch {stretch}");
@@ -66,13 +66,12 @@ mod tests {
 
     #[test]
     fn all_is_all_and_what_has_no_part_is_not_touched() {
-        let backup: BackupId = "b".parse().unwrap();
-        assert!((0..100).all(|at| Sample::new(4096, 1_000_000, 5).has(&backup, at, 0)));
-        assert!((0..100).all(|at| !Sample::new(4096, 0, 5).touches(&backup, at, 1 << 20)));
+        assert!((0..100).all(|at| Sample::new(4096, 1_000_000, 5).has(&segment(at), 0)));
+        assert!((0..100).all(|at| !Sample::new(4096, 0, 5).touches(&segment(at), 1 << 20)));
         let sample = Sample::new(4096, 100_000, 5);
         for number in 0..100 {
-            let has = (0..8).any(|at| sample.has(&backup, number, at * 4096));
-            assert_eq!(sample.touches(&backup, number, 8 * 4096), has);
+            let has = (0..8).any(|at| sample.has(&segment(number), at * 4096));
+            assert_eq!(sample.touches(&segment(number), 8 * 4096), has);
         }
     }
 }

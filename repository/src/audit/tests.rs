@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::sample::{BLOCK_BYTES, Sample};
-use septet_format::BackupId;
+use septet_format::SegmentId;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-fn id(backup: &str) -> BackupId {
-    backup.parse().unwrap()
+fn id(backup: &str, number: u32) -> SegmentId {
+    SegmentId { volume: "vol".parse().unwrap(), backup: backup.parse().unwrap(), number }
 }
 
 fn audit(sample: &Sample, manifest: &Manifest, damaged: &DamagedSegments) -> Vec<DamagedRange> {
@@ -55,17 +55,19 @@ fn a_damaged_place_hits_the_blocks_that_lie_there() {
     let sample = chain();
     let mut damaged = DamagedSegments::default();
     // b1's segments hold blocks 0 and 1, 3 and 4, 5. Block 0 is raw, so block 1 lies behind it.
-    damaged.add_place(id("b1"), 0, BLOCK, "flipped".to_owned());
-    damaged.add_place(id("b1"), 0, BLOCK, "later".to_owned());
-    damaged.add_place(id("b1"), 1, 8192 << 10, "nobody lies here".to_owned());
-    damaged.add_segment(id("elsewhere"), 0, "gone".to_owned());
+    damaged.add_place(id("b1", 0), BLOCK, "flipped".to_owned());
+    damaged.add_place(id("b1", 0), BLOCK, "later".to_owned());
+    damaged.add_place(id("b1", 1), 8192 << 10, "nobody lies here".to_owned());
+    damaged.add_segment(id("elsewhere", 0), "gone".to_owned());
+    let elsewhere = SegmentId { volume: "elsewhere".parse().unwrap(), ..id("b1", 0) };
+    damaged.add_segment(elsewhere, "gone".to_owned());
     let expected = vec![(1, 2, "vol/b1/segments/000000: flipped".to_owned())];
     assert_eq!(ranges(&sample, "b1", &damaged), expected);
     assert_eq!(ranges(&sample, "b2", &damaged), expected);
-    damaged.add_place(id("b1"), 0, 0, "flipped".to_owned());
+    damaged.add_place(id("b1", 0), 0, "flipped".to_owned());
     assert_eq!(blocks(&sample, "b1", &damaged), [(0, 2)], "neighbours with one reason are one range");
     assert_eq!(blocks(&sample, "b2", &damaged), [(1, 2)], "b2 has a block 0 of its own");
-    damaged.add_segment(id("b2"), 0, "in vol/b2/segments/000000 all is lost".to_owned());
+    damaged.add_segment(id("b2", 0), "in vol/b2/segments/000000 all is lost".to_owned());
     let found = ranges(&sample, "b2", &damaged);
     assert_eq!(found.iter().map(|(first, end, _)| (*first, *end)).collect::<Vec<_>>(), [(0, 1), (1, 2), (4, 5)]);
     assert_eq!(found[0].2, "in vol/b2/segments/000000 all is lost");
@@ -75,7 +77,7 @@ fn a_damaged_place_hits_the_blocks_that_lie_there() {
 fn a_range_ends_with_the_volume() {
     let sample = chain();
     let mut damaged = DamagedSegments::default();
-    damaged.add_segment(id("b1"), 2, "gone".to_owned());
+    damaged.add_segment(id("b1", 2), "gone".to_owned());
     let found = audit(&sample, &sample.manifest("b1"), &damaged);
     let reason = "vol/b1/segments/000002: gone".to_owned();
     assert_eq!(found, [DamagedRange { offset_bytes: 5 * BLOCK, size_bytes: BLOCK - 100, reason }]);
