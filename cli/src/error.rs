@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use septet_engine::{BadRequest, Interrupted};
-use septet_repository::RepositoryError;
+use septet_engine::ErrorKind;
 
 /// How a command ended when it did what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +24,9 @@ impl From<Outcome> for ExitCode {
 
 /// The exit status for an error: 2 for wrong usage, 130 for an interruption, else 1.
 pub(crate) fn exit_status(error: &anyhow::Error) -> u8 {
-    if error.is::<BadRequest>() || matches!(error.downcast_ref(), Some(RepositoryError::InvalidName(_))) {
-        2
-    } else if error.is::<Interrupted>() {
-        130
-    } else {
-        1
+    match ErrorKind::of(error) {
+        ErrorKind::BadRequest => 2,
+        ErrorKind::Interrupted => 130,
+        _ => 1,
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, Source, Tracking, VolumeName};
 use septet_repository::resume::{self, Interrupted};
-use septet_repository::{Contents, Listing, PartRules, Repository, VolumeView, pending};
+use septet_repository::{Contents, Listing, PartRules, Repository, RepositoryError, VolumeView, pending};
 use septet_volume::{Origin, VolumeUrl};
 
 use crate::companion::Companion;
 use crate::plan::{History, Plan};
 use crate::words::size;
-use crate::{BackupRequest, BadRequest, Compare, Engine, Made, Observer, Runner, attempt, place, tracking};
+use crate::{BackupRequest, BadRequest, Compare, Engine, Made, Observer, Result, Runner, attempt, place, tracking};
 
 /// The size limit of each pool. A distant store needs many bytes in flight; a small volume does not have that many.
 pub(super) fn pool_bytes(Engine { repository, runner, .. }: &Engine, volume_bytes: Option<u64>) -> u64 {
@@ -36,13 +36,13 @@ pub fn back_up(
     runner: &dyn Runner,
     timeout: Duration,
     observer: &mut dyn Observer,
-) -> anyhow::Result<Made> {
+) -> Result<Made> {
     if request.spool.is_none() {
         place::check_exists(&request.source)?;
     }
     let volume = volume_of(request);
     let (repository, contents) = Repository::open_or_create_and_list(repo, &volume)?;
-    Engine::of(repository, repo, runner, timeout).back_up_to(volume, contents, request, observer)
+    Ok(Engine::of(repository, repo, runner, timeout).back_up_to(volume, contents, request, observer)?)
 }
 
 impl Engine<'_> {
@@ -50,10 +50,10 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// The backup failed. What the run had stored is then removed, or the next command can resume from it.
-    pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> anyhow::Result<Made> {
+    pub fn back_up(&self, request: &BackupRequest, observer: &mut dyn Observer) -> Result<Made> {
         let volume = volume_of(request);
         let contents = self.repository.contents(&volume)?;
-        self.back_up_to(volume, contents, request, observer)
+        Ok(self.back_up_to(volume, contents, request, observer)?)
     }
 
     /// Backs up to a volume that has just been listed.
@@ -168,7 +168,10 @@ fn history(
         observer.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
     }
     let id = match &request.id {
-        Some(id) if listing.has(id) => anyhow::bail!("backup {volume}/{id} exists already: choose another --id"),
+        Some(id) if listing.has(id) => {
+            let (volume, backup) = (volume.clone(), id.clone());
+            return Err(RepositoryError::BackupExists { volume, backup, why: "exists already" }.into());
+        }
         Some(id) => id.clone(),
         None => BackupId::generate(runner.now(), runner.random()),
     };

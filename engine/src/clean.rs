@@ -3,7 +3,7 @@
 use septet_format::{BackupId, VolumeName};
 use septet_repository::{Repository, clean};
 
-use crate::Observer;
+use crate::{Observer, Result};
 
 /// Cleans a repository.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ impl CleanRequest {
     ///
     /// # Errors
     /// If the repository can't be read, or an object can't be removed.
-    pub fn carry_out(&self, repository: &Repository, observer: &mut dyn Observer) -> anyhow::Result<Cleaned> {
+    pub fn carry_out(&self, repository: &Repository, observer: &mut dyn Observer) -> Result<Cleaned> {
         let volumes = match &self.volume {
             Some(volume) => vec![volume.clone()],
             None => repository.volumes()?,

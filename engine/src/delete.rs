@@ -8,7 +8,7 @@ use septet_repository::pending;
 use septet_volume::VolumeUrl;
 
 use crate::companion::Companion;
-use crate::{BadRequest, Doing, Engine, Observer, tracking};
+use crate::{BadRequest, Doing, Engine, Observer, Result, tracking};
 
 /// Deletes backups.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// If a backup does not exist or can't be deleted. The next deletion removes what is left.
-    pub fn delete(&self, request: &DeleteRequest, observer: &mut dyn Observer) -> anyhow::Result<Deleted> {
+    pub fn delete(&self, request: &DeleteRequest, observer: &mut dyn Observer) -> Result<Deleted> {
         let doomed = self.doomed(request)?;
         if request.force {
             for (volume, backups) in &doomed {

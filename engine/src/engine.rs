@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use septet_repository::{Repository, Result};
+use septet_repository::Repository;
 
-use crate::Runner;
+use crate::{Result, Runner};
 
 /// A repository, and the runner of the agents that work on it.
 pub struct Engine<'a> {

@@ -11,9 +11,9 @@ use anyhow::Context;
 use septet_format::BlockHash;
 use septet_repository::{BackupReader, BlockIndex, Repository};
 
-use crate::BadRequest;
 use crate::diff_stream::{Head, Version, Writer};
 use crate::words::words;
+use crate::{BadRequest, Result};
 
 /// Writes a difference.
 #[derive(Debug, Clone)]
@@ -37,8 +37,8 @@ impl ExportDiffRequest {
     ///
     /// # Errors
     /// If the backups can't be read or the file can't be written. No file is left then.
-    pub fn carry_out(&self, repository: &Repository) -> anyhow::Result<()> {
-        write(self, repository)
+    pub fn carry_out(&self, repository: &Repository) -> Result<()> {
+        Ok(write(self, repository)?)
     }
 }
 

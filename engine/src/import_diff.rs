@@ -18,7 +18,7 @@ use septet_volume::Spool;
 
 use crate::diff_stream::{Head, Reader};
 use crate::words::words;
-use crate::{BackupRequest, Compare, Made, Observer, Runner, back_up};
+use crate::{BackupRequest, Compare, Made, Observer, Result, Runner, back_up};
 
 /// How much of a stream is in memory at a time, bytes.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -52,7 +52,7 @@ impl ImportDiffRequest {
         runner: &dyn Runner,
         timeout: Duration,
         observer: &mut dyn Observer,
-    ) -> anyhow::Result<Made> {
+    ) -> Result<Made> {
         // The directory and the stream's data in it are removed when this function returns.
         let folder =
             tempfile::Builder::new().prefix("septet-import-").tempdir().context("making a temporary directory")?;

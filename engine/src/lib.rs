@@ -35,7 +35,7 @@ pub use clean::{CleanRequest, Cleaned};
 pub use delete::{DeleteRequest, Deleted};
 pub use diff_stream::Version as DiffVersion;
 pub use engine::Engine;
-pub use error::{BadRequest, Interrupted};
+pub use error::{BadRequest, Error, ErrorKind, Interrupted, Result};
 pub use export_diff::ExportDiffRequest;
 pub use import_diff::ImportDiffRequest;
 pub use list::{list, show};

@@ -3,6 +3,9 @@
 use septet_format::{Manifest, VolumeName};
 use septet_repository::{Listing, Repository};
 
+use crate::Result;
+use crate::error::NotFound;
+
 /// Lists the backups of one volume or of all volumes. Calls `found` for each volume.
 ///
 /// # Errors
@@ -11,11 +14,11 @@ pub fn list(
     repository: &Repository,
     volume: Option<&VolumeName>,
     mut found: impl FnMut(&VolumeName, Listing),
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let Some(volume) = volume else { return Ok(repository.each_listing(&repository.volumes()?, found)?) };
     let listing = repository.backups(volume)?;
     if listing.manifests.is_empty() && listing.damaged.is_empty() {
-        anyhow::bail!("the repository has no volume {volume}");
+        return Err(NotFound(format!("the repository has no volume {volume}")).into());
     }
     found(volume, listing);
     Ok(())
@@ -25,6 +28,6 @@ pub fn list(
 ///
 /// # Errors
 /// If no backup has this name, or it can't be read.
-pub fn show(repository: &Repository, backup: &str) -> anyhow::Result<Manifest> {
+pub fn show(repository: &Repository, backup: &str) -> Result<Manifest> {
     Ok(repository.find(backup)?)
 }

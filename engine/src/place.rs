@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
+use septet_ipc::Failure;
 use septet_volume::VolumeUrl;
 
-use crate::BadRequest;
 use crate::settings::TIMEOUT_DEFAULT;
 use crate::words::words;
+use crate::{BadRequest, Result};
 
 /// How to connect to a Ceph cluster. Ceph's own settings apply to fields that are not set (`/etc/ceph/ceph.conf`,
 /// `CEPH_CONF`, `CEPH_ARGS`, `client.admin`). The image's name takes precedence over Ceph's settings.
@@ -36,7 +37,7 @@ pub enum UploadCheck {
 ///
 /// # Errors
 /// If the text names no volume.
-pub fn volume(path: &Path, ceph: &CephAccess) -> anyhow::Result<VolumeUrl> {
+pub fn volume(path: &Path, ceph: &CephAccess) -> Result<VolumeUrl> {
     let text = path
         .to_str()
         .ok_or_else(|| BadRequest(format!("the path {path:?} is not UTF-8: give it another name, or a link to it")))?;
@@ -80,7 +81,7 @@ fn volume_path(path: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// If the text names no repository.
-pub fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> anyhow::Result<String> {
+pub fn repository_within(repo: &str, timeout: Duration, check: Option<UploadCheck>) -> Result<String> {
     let mut repo = repository(repo)?;
     if !repo.starts_with("s3://") {
         return Ok(repo);
@@ -108,7 +109,7 @@ fn add_option(repo: &mut String, name: &str, value: &str) {
 ///
 /// # Errors
 /// If the text names no repository.
-pub fn repository(repo: &str) -> anyhow::Result<String> {
+pub fn repository(repo: &str) -> Result<String> {
     if repo.is_empty() {
         return Err(BadRequest("an empty --repo (or SEPTET_REPO) names no repository".to_owned()).into());
     }
@@ -133,11 +134,11 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 /// it is and whether it can be read.
 pub(super) fn check_exists(source: &VolumeUrl) -> anyhow::Result<()> {
     let Some(path) = source.path() else { return Ok(()) };
-    match std::fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!("{source} does not exist: check the path"),
-        Err(error) => bail!("{source}: the source can't be looked at: {}", words(&error)),
-    }
+    let Err(error) = std::fs::metadata(path) else { return Ok(()) };
+    bail!(Failure::volume(match error.kind() {
+        ErrorKind::NotFound => format!("{source} does not exist: check the path"),
+        _ => format!("{source}: the source can't be looked at: {}", words(&error)),
+    }))
 }
 
 /// The real path of a file, even if the file itself does not exist yet; none if its directory is missing.

@@ -3,6 +3,8 @@
 use septet_format::Manifest;
 use septet_repository::{Rebuilt, Repository, rebuild};
 
+use crate::Result;
+
 /// Rebuilds the tables of a backup.
 #[derive(Debug, Clone)]
 pub struct RebuildRequest {
@@ -26,7 +28,7 @@ impl RebuildRequest {
     ///
     /// # Errors
     /// If the remaining data is not enough, or the repository can't be read or written.
-    pub fn carry_out(&self, repository: &Repository) -> anyhow::Result<RebuiltTables> {
+    pub fn carry_out(&self, repository: &Repository) -> Result<RebuiltTables> {
         let manifest = repository.find(&self.backup)?;
         let mut segments = 0;
         let tables = rebuild(repository, &manifest, &mut |read, _| segments = read)?;

@@ -10,7 +10,7 @@ use septet_volume::VolumeUrl;
 
 use crate::backup::{pool_bytes, streams};
 use crate::observer::Watched;
-use crate::{BadRequest, Doing, Engine, Observer, Report, RunError, place};
+use crate::{BadRequest, Doing, Engine, Observer, Report, Result, RunError, place};
 
 /// Writes a backup, or a part of it, to a volume.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// The restore failed. A new file is removed then.
-    pub fn restore(&self, request: &RestoreRequest, observer: &mut dyn Observer) -> anyhow::Result<Restored> {
+    pub fn restore(&self, request: &RestoreRequest, observer: &mut dyn Observer) -> Result<Restored> {
         let target = &request.target;
         let manifest = self.repository.find(&request.backup)?;
         let length_bytes = length(request, &manifest)?;
@@ -102,7 +102,7 @@ impl Engine<'_> {
         let mut watched = Watched::new(observer);
         match self.runner.run(&begin, &mut watched) {
             Ok(report) => Ok(Restored { manifest, length_bytes, damaged: merged(&report.damage), report }),
-            Err(error) => Err(given_up(request, is_new, error, &mut watched)),
+            Err(error) => Err(given_up(request, is_new, error, &mut watched).into()),
         }
     }
 }

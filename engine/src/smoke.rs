@@ -13,7 +13,7 @@ use septet_repository::{Repository, Trial, reclaim, try_store};
 use uuid::Uuid;
 
 use crate::words::{number_of, size, words};
-use crate::{BackupRequest, DeleteRequest, Engine, Observer, RestoreRequest, Runner, back_up, place};
+use crate::{BackupRequest, DeleteRequest, Engine, Observer, RestoreRequest, Result, Runner, back_up, place};
 
 /// Enough for several blocks of each kind, and fast on any machine.
 const VOLUME_BYTES: usize = 16 << 20;
@@ -31,12 +31,7 @@ impl SmokeRequest {
     ///
     /// # Errors
     /// The name of the step that failed, and the cause.
-    pub fn carry_out(
-        &self,
-        runner: &dyn Runner,
-        timeout: Duration,
-        observer: &mut dyn Observer,
-    ) -> anyhow::Result<String> {
+    pub fn carry_out(&self, runner: &dyn Runner, timeout: Duration, observer: &mut dyn Observer) -> Result<String> {
         let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().map_err(|error| {
             let place = std::env::temp_dir();
             anyhow::anyhow!(
@@ -60,7 +55,8 @@ impl SmokeRequest {
         if result.is_err() {
             test.clean_up();
         }
-        result.map(|()| repo)
+        result?;
+        Ok(repo)
     }
 }
 

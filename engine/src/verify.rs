@@ -12,7 +12,7 @@ use septet_repository::Repository;
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
 
 use crate::backup::{pool_bytes, streams};
-use crate::{Doing, Engine, Observer, Report};
+use crate::{Doing, Engine, Observer, Report, Result};
 
 /// Checks backups.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// If the repository can't be read. Damage is not an error.
-    pub fn verify(&self, request: &VerifyRequest, observer: &mut dyn Observer) -> anyhow::Result<Verified> {
+    pub fn verify(&self, request: &VerifyRequest, observer: &mut dyn Observer) -> Result<Verified> {
         let repository = &self.repository;
         let chosen = Chosen::new(repository, &request.backups)?;
         let mut found = Verified::default();

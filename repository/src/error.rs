@@ -47,7 +47,7 @@ pub enum RepositoryError {
         volumes: Vec<VolumeName>,
     },
     /// The id is in use, possibly because other backups still need objects of a deleted backup with this id.
-    #[error("backup {volume}/{backup} {why}: choose another id")]
+    #[error("backup {volume}/{backup} {why}: choose another --id")]
     BackupExists {
         /// The volume.
         volume: VolumeName,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use septet_engine::{
-    BackupRequest, CleanRequest, Compare, DeleteRequest, Doing, Engine, Observer, RestoreRequest, TIMEOUT_DEFAULT,
-    VerifyRequest,
+    BackupRequest, CleanRequest, Compare, DeleteRequest, Doing, Engine, Error, Observer, RestoreRequest,
+    TIMEOUT_DEFAULT, VerifyRequest,
 };
 use septet_format::{BackupId, Manifest, Record, VolumeName, keys};
 use septet_ipc::message::{Damage, Progress};
@@ -54,8 +54,8 @@ pub struct Wish<'a> {
 /// The result of a request. The error is the command's message.
 pub type Done<T> = Result<T, String>;
 
-fn text(error: anyhow::Error) -> String {
-    format!("{error:#}")
+fn text(error: Error) -> String {
+    error.to_string()
 }
 
 /// Passes on the id of the backup that is being made.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use septet_tests::content::noise;
 use septet_tests::{Repo, Scratch, binary, septet};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const BLOCK: usize = 64 << 10;
 
@@ -247,11 +247,18 @@ fn wrong_usage() {
 fn a_failure_is_told_in_one_line_and_in_json() {
     let scratch = Scratch::in_memory();
     let repo = small(&scratch);
-    let outcome = repo.backup_command(&scratch.path("missing")).fails(1, "missing");
-    let last = outcome.events().pop().unwrap();
-    assert_eq!(last["event"], "error");
-    assert!(last["message"].as_str().unwrap().contains("missing"), "{last}");
-    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    for (arguments, status, kind) in [
+        (&["backup", "/missing", "--json"][..], 1, "volume"),
+        (&["show", "missing", "--json"], 1, "not_found"),
+        (&["list", "missing", "--json"], 1, "not_found"),
+        (&["show", "miss!ing", "--json"], 2, "bad_request"),
+    ] {
+        let outcome = repo.septet(arguments).fails(status, "miss");
+        let last = outcome.events().pop().unwrap();
+        assert_eq!((&last["event"], &last["kind"]), (&json!("error"), &json!(kind)), "{last}");
+        assert!(last["message"].as_str().unwrap().contains("miss"), "{last}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod profile;
 use std::io::Write;
 use std::time::Instant;
 
-use septet_engine::{Doing, Observer, Report};
+use septet_engine::{Doing, ErrorKind, Observer, Report};
 use septet_ipc::message::{Damage, Progress};
 use serde_json::{Value, json};
 
@@ -134,7 +134,7 @@ fn in_words(doing: &Doing) -> String {
 pub(crate) fn failed(json: bool, error: &anyhow::Error) {
     let text = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     if json {
-        print_line(&json!({ "event": "error", "message": text }).to_string());
+        print_line(&json!({ "event": "error", "kind": ErrorKind::of(error), "message": text }).to_string());
     }
     complain(&format!("septet: error: {text}"));
 }
