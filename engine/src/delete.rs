@@ -49,7 +49,10 @@ impl Engine<'_> {
         let mut doomed: BTreeMap<VolumeName, Vec<BackupId>> = BTreeMap::new();
         let named = match request.force {
             true => request.backups.iter().map(|spec| named(spec)).collect::<anyhow::Result<Vec<_>>>()?,
-            false => self.repository.resolve_all(&request.backups)?,
+            false => {
+                let found = self.repository.look_up_all(&request.backups)?;
+                found.into_iter().map(|found| (found.volume, found.backup)).collect()
+            }
         };
         for (volume, backup) in named {
             doomed.entry(volume).or_default().push(backup);

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use septet_format::{BackupId, Manifest, SegmentId, VolumeName};
 use septet_ipc::message::Damage;
 use septet_ipc::{Begin, Sample, VerifyJob};
-use septet_repository::Repository;
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
+use septet_repository::{Found, Repository};
 
 use crate::backup::{pool_bytes, streams};
 use crate::{Doing, Engine, Observer, Report, Result};
@@ -132,8 +132,8 @@ impl Chosen {
                 }
             })?;
         }
-        for (volume, backup) in repository.resolve_all(specs)? {
-            match repository.manifest(&volume, &backup) {
+        for Found { volume, backup, manifest } in repository.look_up_all(specs)? {
+            match manifest {
                 Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
                 Err(error) if error.is_damage() => chosen.unreadable.push((volume, backup, error.to_string())),
                 Err(error) => return Err(error.into()),

@@ -5,10 +5,10 @@
 //! index.
 
 use crate::cached_table::{CachedTable, Origin};
-use crate::parallel::both;
 use crate::rebuild::{Mended, mend};
 use crate::{Repository, RepositoryError, Result, TableKind};
 use septet_format::{BackupId, BlockHash, FormatError, Geometry, Location, Manifest, VolumeName, keys};
+use septet_store::both;
 use std::ops::Range;
 
 /// The blocks of one backup.

@@ -25,6 +25,17 @@ pub struct Listing {
     pub damaged: Vec<(BackupId, RepositoryError)>,
 }
 
+/// A backup that exists.
+#[derive(Debug)]
+pub struct Found {
+    /// Its volume.
+    pub volume: VolumeName,
+    /// Its id.
+    pub backup: BackupId,
+    /// Its manifest, or why that can't be read.
+    pub manifest: Result<Manifest>,
+}
+
 /// The meaning of a backup's name.
 enum Meant {
     /// The newest backup of a volume.
@@ -136,13 +147,7 @@ impl Repository {
 
     /// Like `manifest`, for an id whose objects have just been listed.
     pub(crate) fn manifest_under(&self, volume: &VolumeName, backup: &BackupId, under: &Under) -> Result<Manifest> {
-        match tombstone::top(self, volume, backup, under)? {
-            (Top::Manifest(manifest), _) => Ok(*manifest),
-            (_, errors) => {
-                let error = errors.into_iter().next().map(|(_, error)| error);
-                Err(error.unwrap_or_else(|| self.unknown(format!("{volume}/{backup}"))))
-            }
-        }
+        self.look_under(volume, backup, under)?.unwrap_or_else(|| Err(self.unknown(format!("{volume}/{backup}"))))
     }
 
     /// Reads one generation of a backup's manifest, or the tombstone in its place. It must belong to this repository,
@@ -170,29 +175,27 @@ impl Repository {
 
     /// Finds a backup by its id, by `VOLUME/ID` or by `VOLUME@latest`.
     pub fn find(&self, spec: &str) -> Result<Manifest> {
-        match self.meant(spec)? {
-            Meant::Newest(volume) => self.newest(&volume)?.ok_or_else(|| self.unknown(spec)),
-            Meant::One(volume, backup) => self.manifest(&volume, &backup),
-            Meant::Anywhere(backup) => {
-                let (volume, backup) = self.resolve_id(backup)?;
-                self.manifest(&volume, &backup)
-            }
-        }
+        self.look_up(spec)?.manifest
     }
 
     /// Like `find`, but the backup's manifest need not be readable.
-    pub fn resolve(&self, spec: &str) -> Result<(VolumeName, BackupId)> {
+    pub fn look_up(&self, spec: &str) -> Result<Found> {
         match self.meant(spec)? {
-            Meant::Newest(_) => self.find(spec).map(|manifest| (manifest.volume, manifest.backup)),
-            Meant::One(volume, backup) if self.exists(&volume, &backup)? => Ok((volume, backup)),
-            Meant::One(..) => Err(self.unknown(spec)),
-            Meant::Anywhere(backup) => self.resolve_id(backup),
+            Meant::Newest(volume) => {
+                let newest = self.newest(&volume)?.ok_or_else(|| self.unknown(spec))?;
+                Ok(Found { volume, backup: newest.backup.clone(), manifest: Ok(newest) })
+            }
+            Meant::One(volume, backup) => {
+                let manifest = self.look(&volume, &backup)?.ok_or_else(|| self.unknown(spec))?;
+                Ok(Found { volume, backup, manifest })
+            }
+            Meant::Anywhere(backup) => self.look_everywhere(backup),
         }
     }
 
-    /// Like `resolve`, for several names.
-    pub fn resolve_all(&self, specs: &[String]) -> Result<Vec<(VolumeName, BackupId)>> {
-        parallel(READS_AT_ONCE, specs, |spec| self.resolve(spec)).into_iter().collect()
+    /// Like `look_up`, for several names.
+    pub fn look_up_all(&self, specs: &[String]) -> Result<Vec<Found>> {
+        parallel(READS_AT_ONCE, specs, |spec| self.look_up(spec)).into_iter().collect()
     }
 
     fn meant(&self, spec: &str) -> Result<Meant> {
@@ -213,27 +216,40 @@ impl Repository {
         }
     }
 
-    fn resolve_id(&self, backup: BackupId) -> Result<(VolumeName, BackupId)> {
+    fn look_everywhere(&self, backup: BackupId) -> Result<Found> {
         let all = self.volumes()?;
-        let has = parallel(READS_AT_ONCE, &all, |volume| self.exists(volume, &backup));
-        let mut volumes = Vec::new();
-        for (volume, has) in all.into_iter().zip(has) {
-            if has? {
-                volumes.push(volume);
-            }
+        let looks = parallel(READS_AT_ONCE, &all, |volume| self.look(volume, &backup));
+        let mut found = Vec::new();
+        for (volume, look) in all.into_iter().zip(looks) {
+            found.extend(look?.map(|manifest| (volume, manifest)));
         }
-        match <[VolumeName; 1]>::try_from(volumes) {
-            Ok([volume]) => Ok((volume, backup)),
+        match <[_; 1]>::try_from(found) {
+            Ok([(volume, manifest)]) => Ok(Found { volume, backup, manifest }),
             Err(none) if none.is_empty() => Err(self.unknown(backup.as_str())),
-            Err(volumes) => Err(RepositoryError::Ambiguous { backup, volumes }),
+            Err(several) => {
+                let volumes = several.into_iter().map(|(volume, _)| volume).collect();
+                Err(RepositoryError::Ambiguous { backup, volumes })
+            }
         }
     }
 
     /// Whether the backup exists, readable or not.
     pub fn exists(&self, volume: &VolumeName, backup: &BackupId) -> Result<bool> {
-        let under = Under::list(self, volume, backup)?;
-        let (found, errors) = tombstone::top(self, volume, backup, &under)?;
-        Ok(!errors.is_empty() || matches!(found, Top::Manifest(_)))
+        Ok(self.look(volume, backup)?.is_some())
+    }
+
+    /// Looks at one backup; `None` if it does not exist.
+    fn look(&self, volume: &VolumeName, backup: &BackupId) -> Result<Option<Result<Manifest>>> {
+        self.look_under(volume, backup, &Under::list(self, volume, backup)?)
+    }
+
+    fn look_under(&self, volume: &VolumeName, backup: &BackupId, under: &Under) -> Result<Option<Result<Manifest>>> {
+        let (found, errors) = tombstone::top(self, volume, backup, under)?;
+        Ok(match (found, errors.into_iter().next()) {
+            (Top::Manifest(manifest), _) => Some(Ok(*manifest)),
+            (_, Some((_, error))) => Some(Err(error)),
+            (_, None) => None,
+        })
     }
 
     fn unknown(&self, name: impl Into<String>) -> RepositoryError {
@@ -332,7 +348,7 @@ mod tests {
         );
         assert!(listing.damaged.iter().all(|(_, error)| error.is_damage()));
         assert!(said(&sample, "b1").contains("manifest"));
-        assert_eq!(sample.repository.resolve("b1").unwrap().1.as_str(), "b1");
+        assert_eq!(sample.repository.look_up("b1").unwrap().backup.as_str(), "b1");
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The end of a run that made a backup: the backup is committed, removed, or left for another run to resume.
 
 use crate::contents::{Contents, Under};
-use crate::parallel::both;
 use crate::tombstone::{self, Ended};
 use crate::{Repository, RepositoryError, Result, pending, resume};
 use septet_format::{Manifest, Pending, Record, keys};
-use septet_store::ObjectInfo;
+use septet_store::{ObjectInfo, both};
 
 /// What a failed run left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ mod sample;
 
 pub use block_index::{BlockIndex, Extent};
 pub use block_reader::BackupReader;
-pub use catalog::Listing;
+pub use catalog::{Found, Listing};
 pub use clean::{Cleaned, clean};
 pub use contents::Contents;
 pub use error::{RepositoryError, Result};

@@ -1,10 +1,10 @@
 //! Opens a backup in the time of one request: its manifest and both tables are read at the same time.
 
 use crate::cached_table::CachedTable;
-use crate::parallel::both;
 use crate::table::{Table, read_front};
 use crate::{BlockIndex, Repository, RepositoryError, Result, TableKind};
 use septet_format::{BackupRef, Manifest, Record, VolumeName};
+use septet_store::both;
 
 /// A backup's manifest, and the tables that could be opened.
 pub struct OpenedBackup {

@@ -14,7 +14,7 @@
 //! markers last. So a wrong verdict about which run is dead costs work but never data.
 
 use crate::contents::{Contents, Under};
-use crate::parallel::{both, parallel};
+use crate::parallel::parallel;
 use crate::process;
 use crate::reclaim::{self, Survey};
 use crate::tombstone::{self, Ended, LOOKS_MAX, READS_AT_ONCE};
@@ -25,7 +25,7 @@ use septet_format::keys;
 use septet_format::{
     BackupId, FORMAT_VERSION, JSON_BYTES_MAX, Manifest, Pending, Process, Record, Source, TombstoneReason, VolumeName,
 };
-use septet_store::StoreErrorKind;
+use septet_store::{StoreErrorKind, both};
 
 /// The markers of one volume.
 #[derive(Debug, Default)]

@@ -77,7 +77,8 @@ struct Parts<'a> {
     held: Part,
     /// The part that is being filled. It is empty until `held` is full.
     filling: Part,
-    full: Vec<Part>,
+    /// The full parts: the offset of each in the object, bytes, and its content.
+    full: Vec<(u64, Bytes)>,
     upload: Option<Box<dyn Upload>>,
 }
 
@@ -117,8 +118,9 @@ impl Part {
         self.len() == self.room
     }
 
-    fn into_bytes(self) -> Bytes {
-        Bytes::from(self.memory).slice(self.skip..)
+    /// Its offset in the object, and its content.
+    fn into_piece(self) -> (u64, Bytes) {
+        (self.offset_bytes, Bytes::from(self.memory).slice(self.skip..))
     }
 }
 
@@ -139,7 +141,7 @@ impl<'a> Parts<'a> {
             rest = self.filling.take(rest);
             if self.filling.is_full() {
                 let next = Part::new(self.filling.end_bytes(), self.part_bytes);
-                self.full.push(std::mem::replace(&mut self.filling, next));
+                self.full.push(std::mem::replace(&mut self.filling, next).into_piece());
                 if self.full.len() >= self.at_once() {
                     self.send()?;
                 }
@@ -153,18 +155,15 @@ impl<'a> Parts<'a> {
         let skip = self.held.skip;
         self.held.memory[skip..skip + front.len()].copy_from_slice(front);
         let one_part = self.filling.len() == 0 && self.full.is_empty() && self.upload.is_none();
-        let held = std::mem::replace(&mut self.held, Part::new(0, 0)).into_bytes();
+        let (_, held) = std::mem::replace(&mut self.held, Part::new(0, 0)).into_piece();
         if one_part && held.len() <= self.part_bytes {
             return Ok(self.repository.store().put(self.key, held)?);
         }
-        let first = (0u64..).step_by(self.part_bytes).zip(held.chunks(self.part_bytes)).map(|(offset_bytes, part)| {
-            let mut copy = Part::new(offset_bytes, part.len());
-            copy.take(part);
-            copy
-        });
+        let starts = (0..held.len()).step_by(self.part_bytes);
+        let first = starts.map(|at| (at as u64, held.slice(at..held.len().min(at + self.part_bytes))));
         self.full.extend(first);
-        let last = std::mem::replace(&mut self.filling, Part::new(0, 0));
-        self.full.extend(Some(last).filter(|last| last.len() > 0));
+        let last = std::mem::replace(&mut self.filling, Part::new(0, 0)).into_piece();
+        self.full.extend(Some(last).filter(|(_, last)| !last.is_empty()));
         self.send()?;
         match &self.upload {
             Some(upload) => Ok(upload.finish()?),
@@ -179,7 +178,7 @@ impl<'a> Parts<'a> {
             Some(upload) => upload,
             none => none.insert(self.repository.store().upload(self.key)?),
         };
-        let bodies: Vec<_> = self.full.drain(..).map(|part| (part.offset_bytes, part.into_bytes())).collect();
+        let bodies = std::mem::take(&mut self.full);
         let part_bytes = self.part_bytes as u64;
         let put = |(offset_bytes, body): &(u64, Bytes)| {
             let number = u32::try_from(offset_bytes / part_bytes).unwrap_or(u32::MAX);

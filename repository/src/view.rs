@@ -2,10 +2,10 @@
 //! store.
 
 use crate::contents::Contents;
-use crate::parallel::both;
 use crate::pending::Markers;
 use crate::{Listing, Repository, Result};
 use septet_format::VolumeName;
+use septet_store::both;
 
 /// The result of one listing of a volume, and the manifests and markers that were read after it.
 #[derive(Debug, Default)]

@@ -243,6 +243,21 @@ impl Host {
         listing.manifests.into_iter().map(content).collect()
     }
 
+    /// Ends all runs and cleans. Asserts that this hurts no backup and leaves only objects that backups need, and that
+    /// a cleaning a day later removes the tombstones.
+    ///
+    /// # Panics
+    /// If it is not so. The text begins with `why`.
+    pub fn check_cleaning(&self, why: &str) {
+        let listed = self.contents();
+        self.end_all_runs();
+        self.clean().expect("cleaning");
+        assert!(self.contents() == listed, "{why}: cleaning has hurt a backup");
+        self.check_objects();
+        self.check_tombstones_expire();
+        self.check_objects();
+    }
+
     /// Asserts that the store contains what the manifests name, tombstones, and nothing else.
     ///
     /// # Panics
@@ -269,10 +284,7 @@ impl Host {
     }
 
     /// Asserts that a cleaning a day later removes the tombstones.
-    ///
-    /// # Panics
-    /// If a tombstone is left.
-    pub fn check_tombstones_expire(&self) {
+    fn check_tombstones_expire(&self) {
         self.store.let_time_pass(Duration::from_secs(25 * 60 * 60));
         self.clean().expect("cleaning");
         let keys = self.store.list("").expect("a list").into_iter().map(|object| object.key);

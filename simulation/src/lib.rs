@@ -5,6 +5,7 @@
 //! determines the order, so a failure can be replayed.
 
 mod host;
+mod operations;
 mod ring;
 mod runner;
 mod samples;
@@ -12,6 +13,7 @@ mod seeds;
 mod world;
 
 pub use host::{Done, Host, Wish};
+pub use operations::each_operation;
 pub use ring::{Ring, Stopped};
 pub use samples::{content, id};
 pub use seeds::each_seed;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{Host, Wish, content, id};
+use septet_simulation::{Host, Wish, content, each_operation, id};
 use septet_store::Memory;
 
 /// The end of the key of each write that is carried out late.
@@ -97,12 +97,7 @@ fn play(base: &Memory, write: &'static str, thens: &[Then], at: u64) -> bool {
             "{backup} is listed; {why}"
         );
     }
-    host.end_all_runs();
-    host.clean().expect("cleaning");
-    assert!(host.contents() == listed, "cleaning has hurt a backup");
-    host.check_objects();
-    host.check_tombstones_expire();
-    host.check_objects();
+    host.check_cleaning(&why);
     was_early
 }
 
@@ -111,10 +106,7 @@ fn after_each_write(thens: &[Then]) {
     let base = Memory::new(&format!("late-base-{thens:?}"));
     back_up(&Host::new(base.clone()).mortal(), "base", true, &content(1)).expect("a backup");
     for write in WRITES {
-        let mut at = 0;
-        while play(&base, write, thens, at) {
-            at += 1;
-        }
+        let at = each_operation(|at| play(&base, write, thens, at));
         println!("{write} beside {thens:?}: {at} operations");
         assert!(at > 2, "nothing was done");
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{BLOCK_BYTES, Host, Wish, id};
+use septet_simulation::{BLOCK_BYTES, Host, Wish, each_operation, id};
 use septet_store::{Memory, Stop};
 
 /// The request of a host.
@@ -187,20 +187,14 @@ fn check_result(host: &Host, came: [Came; 2], forced: bool) {
     }
     assert_eq!(listed.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     assert!(listed == expected, "a backup holds something else");
-    host.end_all_runs();
-    host.clean().expect("cleaning");
-    assert!(host.contents() == expected, "cleaning has hurt a backup");
-    host.check_objects();
+    host.check_cleaning("after the race");
 }
 
 /// Pauses `act` at each of its operations, beside each of the other acts.
 fn beside_each(act: Act) {
     let base = base(act);
     for other in ACTS {
-        let mut at = 0;
-        while race(&base, act, other, at) {
-            at += 1;
-        }
+        let at = each_operation(|at| race(&base, act, other, at));
         println!("{act:?} beside {other:?}: {at} operations");
         assert!(at > 3, "{act:?} did nothing");
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use septet_format::BackupId;
-use septet_simulation::{Host, Wish, content, each_seed, id};
+use septet_simulation::{Host, Wish, content, each_operation, each_seed, id};
 use septet_store::Memory;
 
 /// The action of a run that considers the other run dead.
@@ -78,12 +78,7 @@ fn check(host: &Host, acknowledged: &[(BackupId, u64)], forced: bool, why: &str)
         assert!(is_gone || listed.get(backup) == Some(content), "{backup} is not what was acknowledged: {why}");
     }
     assert!(listed.keys().all(|backup| expected.contains_key(backup)), "{:?} are listed: {why}", listed.keys());
-    host.end_all_runs();
-    host.clean().expect("cleaning");
-    assert!(host.contents() == listed, "cleaning has hurt a backup: {why}");
-    host.check_objects();
-    host.check_tombstones_expire();
-    host.check_objects();
+    host.check_cleaning(why);
 }
 
 /// Pauses a backup at an operation while others consider its run dead. Returns whether it had that many operations.
@@ -111,10 +106,7 @@ fn stand_still(base: &Memory, acts: &'static [Act], at: u64) -> bool {
 
 fn at_each_operation(acts: &'static [Act]) {
     let base = base(&format!("zombies-{acts:?}"));
-    let mut at = 0;
-    while stand_still(&base, acts, at) {
-        at += 1;
-    }
+    let at = each_operation(|at| stand_still(&base, acts, at));
     println!("{acts:?}: {at} operations");
     assert!(at > 20, "a backup has more operations than {at}");
 }

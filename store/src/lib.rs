@@ -8,6 +8,7 @@
 //! key, exactly one succeeds.
 
 mod access;
+mod both;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod count;
@@ -25,6 +26,7 @@ mod s3;
 mod store;
 
 pub use access::Access;
+pub use both::both;
 pub use count::{Counts, counts};
 pub use directory::Directory;
 #[cfg(any(test, feature = "distant"))]

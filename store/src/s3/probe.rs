@@ -15,7 +15,7 @@ use super::upload::Begun;
 use super::url::Wish;
 use super::write::{Over, put_as};
 use super::{abort, delete, upload};
-use crate::{StoreError, StoreErrorKind};
+use crate::{StoreError, StoreErrorKind, both};
 
 /// Where the answer is kept.
 pub(super) const NOTE_KEY: &str = "s3.json";
@@ -191,15 +191,6 @@ impl Probe {
             aborted => aborted,
         }
     }
-}
-
-/// Does both at the same time.
-fn both<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
-    std::thread::scope(|scope| {
-        let first = scope.spawn(first);
-        let second = second();
-        (first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), second)
-    })
 }
 
 /// Whether the server has called the bytes wrong.
