@@ -4,9 +4,10 @@
 
 use anyhow::Context;
 use septet_format::{Manifest, Pending, keys};
-use septet_ipc::{Begin, FailureKind, Resume};
+use septet_ipc::{Begin, FailureKind};
 use septet_repository::conclude::{self, Left};
 use septet_repository::pending;
+use septet_repository::resume::Interrupted;
 
 use crate::plan::{Attempt, Plan, Start};
 use crate::words::{number_of, size};
@@ -25,7 +26,7 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
             Ok(report) => return Ok(made(&attempt, conclude::finish(repository, &marker)?, report)),
             Err(error) => error,
         };
-        if let Some((next, note)) = attempt.after(plan, &error) {
+        if let Some((next, note)) = attempt.after(plan, &marker, &error) {
             observer.note(&note);
             attempt = next;
             continue;
@@ -47,9 +48,9 @@ fn announce(
     let known = attempt.parent.as_ref();
     let parent = match &attempt.start {
         Start::New => pending::begin(repository, &marker, known)?,
-        Start::Over => pending::start_over(repository, &marker, known)?,
-        Start::GoOn(Resume { unchanged }) => {
-            let parent = pending::resume(repository, &marker, known)?;
+        Start::Over(previous) => pending::start_over(repository, previous, &marker, known)?,
+        Start::GoOn(Interrupted { marker: previous, unchanged }) => {
+            let parent = pending::resume(repository, previous, &marker, known)?;
             let read = if *unchanged { "is not read again" } else { "is read again and compared" };
             let backup = format!("{}/{}", marker.volume, marker.backup);
             observer.note(&format!("going on with the interrupted backup {backup}: what is stored of it {read}"));

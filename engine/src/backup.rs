@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use septet_format::{BLOCK_BYTES_DEFAULT, BackupId, Manifest, Source, Tracking, VolumeName};
 use septet_repository::resume::{self, Interrupted};
-use septet_repository::{Contents, Listing, PartRules, Repository, RepositoryError, VolumeView, pending};
+use septet_repository::{Contents, PartRules, Repository, RepositoryError, VolumeView, sweep};
 use septet_volume::{Origin, VolumeUrl};
 
 use crate::companion::Companion;
@@ -72,7 +72,7 @@ impl Engine<'_> {
         if let Some(note) = repository.upload_note()? {
             observer.note(&note);
         }
-        let history = history(self, &volume, &view.backups, request, observer)?;
+        let history = history(self, &volume, &view, request, observer)?;
         let tracking = tracking::identify(companion.as_mut(), source, self.timeout)?;
         let snapshot = snapshot(source, tracking.as_ref(), request, observer);
         let interrupted = interrupted(repository, &view, request, &history, snapshot.as_deref())?;
@@ -115,7 +115,7 @@ impl Engine<'_> {
             observer.note(&format!("removed {pools} shared-memory objects of runs that died"));
         }
         let spared = interrupted.map(|interrupted| &interrupted.marker.backup);
-        for backup in pending::sweep(&self.repository, volume, view, spared)? {
+        for backup in sweep::sweep(&self.repository, volume, view, spared)? {
             observer.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
         }
         Ok(())
@@ -160,10 +160,11 @@ fn interrupted(
 fn history(
     Engine { repository, runner, .. }: &Engine,
     volume: &VolumeName,
-    listing: &Listing,
+    view: &VolumeView,
     request: &BackupRequest,
     observer: &mut dyn Observer,
 ) -> anyhow::Result<History> {
+    let listing = &view.backups;
     for (backup, error) in &listing.damaged {
         observer.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
     }
@@ -185,7 +186,8 @@ fn history(
     };
     let sequence = listing.next_sequence();
     let block_bytes = block_bytes(request.block_bytes, parent.as_ref())?;
-    Ok(History { id, parent, sequence, block_bytes })
+    let first_attempt = view.first_attempt(&id);
+    Ok(History { id, first_attempt, parent, sequence, block_bytes })
 }
 /// All backups of a volume's chain have the same block size. Only a full backup may change it.
 fn block_bytes(wanted: Option<u32>, parent: Option<&Manifest>) -> anyhow::Result<u32> {

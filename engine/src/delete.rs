@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use septet_format::{BackupId, VolumeName};
 use septet_ipc::{Begin, DeleteJob};
-use septet_repository::pending;
+use septet_repository::sweep;
 use septet_volume::VolumeUrl;
 
 use crate::companion::Companion;
@@ -35,7 +35,7 @@ impl Engine<'_> {
         let doomed = self.doomed(request)?;
         if request.force {
             for (volume, backups) in &doomed {
-                backups.iter().try_for_each(|backup| pending::discard(&self.repository, volume, backup))?;
+                backups.iter().try_for_each(|backup| sweep::discard(&self.repository, volume, backup))?;
             }
         }
         let mut objects = 0;

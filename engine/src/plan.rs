@@ -35,6 +35,8 @@ pub(super) struct Plan<'a> {
 pub(super) struct History {
     /// The id of the new backup.
     pub(super) id: BackupId,
+    /// The number of the first attempt at it.
+    pub(super) first_attempt: u32,
     /// The backup with which it is compared.
     pub(super) parent: Option<Manifest>,
     /// Its sequence number in the volume's history.
@@ -60,9 +62,9 @@ pub(super) enum Start {
     /// Nothing.
     New,
     /// The segments of an interrupted run. They are taken over.
-    GoOn(Resume),
-    /// The segments of this command's own failed attempt. They are removed.
-    Over,
+    GoOn(Interrupted),
+    /// The segments of this command's own failed attempt, whose marker this is. They are removed.
+    Over(Pending),
 }
 
 impl Attempt {
@@ -71,22 +73,23 @@ impl Attempt {
         let parent = plan.history.parent.clone();
         let base = plan.base.clone();
         match &plan.interrupted {
-            None => Self { number: 0, start: Start::New, parent, base },
-            Some(Interrupted { marker, unchanged }) => Self {
-                number: marker.attempt.saturating_add(1),
-                start: Start::GoOn(Resume { unchanged: *unchanged }),
+            None => Self { number: plan.history.first_attempt, start: Start::New, parent, base },
+            Some(interrupted) => Self {
+                number: interrupted.marker.attempt.saturating_add(1),
+                start: Start::GoOn(interrupted.clone()),
                 parent,
                 // The stored segments may be from another point in time than the parent and than the current source.
-                base: base.filter(|_| *unchanged),
+                base: base.filter(|_| interrupted.unchanged),
             },
         }
     }
 
-    /// The attempt that may succeed after this one failed, and a note for the user.
-    pub(super) fn after(&self, plan: &Plan, error: &RunError) -> Option<(Self, String)> {
+    /// The attempt that may succeed after this one, whose marker is given, failed; and a note for the user.
+    pub(super) fn after(&self, plan: &Plan, marker: &Pending, error: &RunError) -> Option<(Self, String)> {
         let RunError::Failed(Failure { kind, cause, .. }) = error else { return None };
         let trusting = matches!(self.start, Start::GoOn(_)) || self.base.is_some();
-        let over = |parent| Self { number: self.number.saturating_add(1), start: Start::Over, parent, base: None };
+        let number = self.number.saturating_add(1);
+        let over = |parent| Self { number, start: Start::Over(marker.clone()), parent, base: None };
         match kind {
             FailureKind::Damaged if plan.may_be_full() && self.parent.is_some() => Some((
                 over(None),
@@ -143,9 +146,9 @@ impl Plan<'_> {
             segment_bytes: request.segment_bytes,
             // The reader finds this out when it opens the volume.
             volume_bytes: None,
-            resume: match attempt.start {
-                Start::New | Start::Over => None,
-                Start::GoOn(resume) => Some(resume),
+            resume: match &attempt.start {
+                Start::New | Start::Over(_) => None,
+                Start::GoOn(Interrupted { unchanged, .. }) => Some(Resume { unchanged: *unchanged }),
             },
             tracking: self.tracking.clone().map(Box::new),
             base: attempt.base.clone().map(Box::new),

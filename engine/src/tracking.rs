@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use septet_format::{BackupId, Manifest, Tracking, VolumeName};
 use septet_ipc::message::{Answer, Question};
-use septet_repository::{Repository, pending};
+use septet_repository::{Repository, markers};
 use septet_volume::VolumeUrl;
 
 use crate::companion::Companion;
@@ -72,8 +72,8 @@ pub(super) fn tidy(
 
 fn kept(repository: &Repository, volume: &VolumeName) -> Result<Vec<BackupId>, String> {
     let newest = repository.newest(volume).map_err(|error| error.to_string())?;
-    let under_way = pending::list(repository, volume).map_err(|error| error.to_string())?;
-    let alive = under_way.pending.into_iter().filter(|marker| !pending::is_dead(marker));
+    let under_way = markers::list(repository, volume).map_err(|error| error.to_string())?;
+    let alive = under_way.pending.into_iter().filter(|marker| !markers::is_dead(marker));
     let unknown = under_way.unreadable.into_iter().map(|(backup, _)| backup);
     let mut keep: Vec<_> = alive.map(|marker| marker.backup).chain(unknown).collect();
     keep.extend(newest.map(|manifest| manifest.backup));

@@ -2,7 +2,7 @@
 
 use septet_format::{BackupId, VolumeName};
 
-use crate::{Repository, Result, pending, reclaim};
+use crate::{Repository, Result, reclaim, sweep};
 
 /// The result of cleaning a volume.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Cleaned {
 
 /// Cleans one volume. It is safe to run beside backups and deletions, as [`reclaim`] explains.
 pub fn clean(repository: &Repository, volume: &VolumeName) -> Result<Cleaned> {
-    let interrupted = pending::sweep(repository, volume, &repository.view(volume)?, None)?;
+    let interrupted = sweep::sweep(repository, volume, &repository.view(volume)?, None)?;
     let objects = reclaim::run(repository, volume, &[])?;
     Ok(Cleaned { interrupted, objects })
 }

@@ -69,13 +69,23 @@ pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<
         let segments = contents.objects.iter().filter(|object| is_segment(object));
         return Ok(Left::Segments { count: under.segments.len(), bytes: segments.map(|segment| segment.bytes).sum() });
     }
-    match end(repository, marker, &under)? {
+    // No other backup needs the objects under this id: there were none when its first attempt began.
+    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
+    let objects: Vec<_> = segments.chain(under.tables.iter().cloned()).collect();
+    let end = || tombstone::abandon(repository, (volume, backup), *attempt, &under);
+    let ended = match end() {
+        // A run that has ended and has no tables has not sent its manifest either, so the room comes first.
+        Err(error) if error.is_full() && !has_tables(marker, &under) => {
+            store.delete(&objects)?;
+            end()
+        }
+        ended => ended,
+    };
+    match ended? {
         Ended::TakenOver | Ended::Exists => return Ok(Left::TakenOver),
         Ended::Abandoned => store.abort_unfinished(&prefix)?,
     };
-    // No other backup needs the objects under this id: there were none when its first attempt began.
-    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
-    store.delete(&segments.chain(under.tables.iter().cloned()).collect::<Vec<_>>())?;
+    store.delete(&objects)?;
     pending::remove(repository, marker)?;
     Ok(Left::Nothing)
 }
@@ -91,15 +101,10 @@ fn has_committed(repository: &Repository, marker: &Pending, under: &Under) -> Re
     }
 }
 
-/// Ends the attempt. A run that has ended and has no tables has not sent its manifest either, so it needs no tombstone.
-fn end(repository: &Repository, marker: &Pending, under: &Under) -> Result<Ended> {
-    let Pending { volume, backup, attempt, .. } = marker;
-    let is_own =
-        |key: &String| *key == keys::map(volume, backup, *attempt) || *key == keys::checksums(volume, backup, *attempt);
-    if under.generations.is_empty() && *attempt == 0 && !under.tables.iter().any(is_own) {
-        return Ok(Ended::Abandoned);
-    }
-    tombstone::abandon(repository, (volume, backup), *attempt, under)
+/// Whether this attempt has stored a table.
+fn has_tables(Pending { volume, backup, attempt, .. }: &Pending, under: &Under) -> bool {
+    let own = [keys::map(volume, backup, *attempt), keys::checksums(volume, backup, *attempt)];
+    under.tables.iter().any(|key| own.contains(key))
 }
 
 fn is_segment(object: &ObjectInfo) -> bool {

@@ -25,7 +25,7 @@
 //! survey has seen it, and no manifest names an object that a server writes late.
 
 use crate::contents::Contents;
-use crate::pending::Markers;
+use crate::markers::Markers;
 use crate::{Listing, Repository, Result, tombstone};
 use septet_format::keys::{self, Key};
 use septet_format::{BackupId, Manifest, VolumeName};
@@ -47,10 +47,15 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Reads the state of a volume. The tombstones of backups that are to be deleted must already exist.
+    /// Reads the state of a volume. The tombstones of backups that are to be deleted must already exist. An error if
+    /// only a later version may change one of the backups.
     pub fn take(repository: &Repository, volume: &VolumeName) -> Result<Self> {
         let contents = Contents::of_volume(repository, volume)?;
         let mut backups = repository.backups_in(volume, &contents)?;
+        // Only a later version knows what such a backup needs.
+        for manifest in &backups.manifests {
+            manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+        }
         let outdated = tombstone::outdated(repository, volume, &contents)?;
         let markers = Markers::in_listing(repository, volume, &Contents::of_volume(repository, volume)?)?;
         repository.add_backups(volume, &Contents::of_volume(repository, volume)?, &mut backups)?;

@@ -1,12 +1,10 @@
-//! Opens a repository, creates a new one, and commits a backup to it.
+//! Opens a repository, or creates a new one.
 
-use crate::contents::{Contents, Under};
-use crate::parallel::both;
-use crate::{RepositoryError, Result, pending};
+use crate::{RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::{FormatError, JSON_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, RepositoryInfo, VolumeName, keys};
-use septet_store::{Access, Store, StoreErrorKind};
+use septet_format::{FormatError, JSON_BYTES_MAX, RepositoryInfo, keys};
+use septet_store::{Access, Store, StoreErrorKind, both};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -33,14 +31,6 @@ impl Repository {
     /// Opens a repository for a backup. Creates it if the place is empty or does not exist.
     pub fn open_or_create(url: &str) -> Result<Self> {
         Self::open_or_create_store(septet_store::open(url, Access::Create)?)
-    }
-
-    /// Like `open_or_create`; lists `volume` at the same time.
-    pub fn open_or_create_and_list(url: &str, volume: &VolumeName) -> Result<(Self, Contents)> {
-        let store = septet_store::open(url, Access::Create)?;
-        let (listed, opened) =
-            both(|| store.list(&keys::volume_prefix(volume)), || Self::open_or_create_store(Arc::clone(&store)));
-        Ok((opened?, Contents::new(listed?)))
     }
 
     /// Uses a repository after another process has checked that it has this id. Reads nothing.
@@ -93,25 +83,6 @@ impl Repository {
     /// The repository's own id.
     pub fn id(&self) -> Uuid {
         self.id
-    }
-
-    /// Commits a backup after everything it names has been stored. If the key of its generation is taken, another run
-    /// has committed or has ended this attempt. The error says which run.
-    pub fn commit(&self, manifest: &Manifest) -> Result<()> {
-        let key = manifest.key();
-        manifest.check().map_err(|cause| self.object_error(&key, cause))?;
-        self.ensure(manifest.repository == self.id(), &key, "manifest", || "it is another repository's".to_owned())?;
-        let body = manifest.encode();
-        let why = || format!("it would have {} bytes, more than can be read: use a larger block size", body.len());
-        self.ensure(body.len() <= MANIFEST_BYTES_MAX, &key, "manifest", why)?;
-        match self.store.put_if_absent(&key, Bytes::from(body)) {
-            Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {
-                let Manifest { volume, backup, generation, .. } = manifest;
-                let under = Under::list(self, volume, backup)?;
-                Err(pending::ended_by(self, volume, backup, *generation, &under)?)
-            }
-            put => Ok(put?),
-        }
     }
 
     /// Makes an error that names the object.
@@ -240,18 +211,5 @@ mod tests {
             let error = opened.err().unwrap().to_string();
             assert!(error.contains("colours") && error.contains("upgrade septet"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_backup_is_committed_once_and_only_here() {
-        let mut sample = Sample::new();
-        let manifest = sample.backup("b1", None, &[1]);
-        let error = sample.repository.commit(&manifest).unwrap_err();
-        assert!(matches!(error, RepositoryError::BackupExists { .. }), "{error}");
-        let foreign = Manifest { repository: Uuid::new_v4(), ..manifest.clone() };
-        assert!(sample.repository.commit(&foreign).is_err());
-        let nonsense = Manifest { backup: "b2".parse().unwrap(), block_bytes: 7, ..manifest };
-        assert!(sample.repository.commit(&nonsense).is_err());
-        assert_eq!(sample.repository.backups(&sample.volume).unwrap().manifests.len(), 1);
     }
 }

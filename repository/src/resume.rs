@@ -6,8 +6,8 @@
 //! ordinary garbage.
 
 use crate::contents::Under;
+use crate::markers;
 use crate::parallel::parallel;
-use crate::pending;
 use crate::tombstone::ATTEMPT_MAX;
 use crate::{Repository, Result, VolumeView};
 use septet_format::keys::{self, SEGMENTS_PER_ATTEMPT};
@@ -40,7 +40,7 @@ pub fn find(
         backup.is_none_or(|backup| *backup == marker.backup)
             && marker.parent.as_ref() == parent
             && marker.attempt < ATTEMPT_MAX
-            && pending::is_dead(marker)
+            && markers::is_dead(marker)
     });
     dead.sort_by_key(|marker| marker.created);
     while let Some(marker) = dead.pop() {
@@ -58,7 +58,7 @@ fn all_read(repository: &Repository, marker: &Pending, under: &Under, snapshot: 
     let of_segments = under.segments.iter().map(|number| number / SEGMENTS_PER_ATTEMPT);
     let attempts: BTreeSet<_> = of_segments.chain(under.attempts.iter().copied()).collect();
     for attempt in attempts {
-        let of = pending::read_one(repository, &marker.volume, &marker.backup, attempt)?;
+        let of = markers::read_one(repository, &marker.volume, &marker.backup, attempt)?;
         if of.is_none_or(|of| of.snapshot.as_deref() != snapshot) {
             return Ok(false);
         }

@@ -14,9 +14,12 @@ use septet_format::{BackupId, Manifest, Pending, Record, Tombstone, TombstoneRea
 use septet_store::StoreErrorKind;
 use std::time::{Duration, SystemTime};
 
-/// How long a tombstone stays when nothing else of its backup is left. After this time, a request that was sent before
-/// the tombstone was put has failed.
+/// How long a tombstone stays when nothing else of its backup is left. A request is carried out within this time after
+/// its run decided on it, or never.
 const STAYS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The generation of the last tombstone of a backup of which nothing else is left.
+const LAST: u32 = GENERATION_MAX;
 
 /// The number of the last attempt. The generations above it are reserved for tombstones.
 pub(crate) const ATTEMPT_MAX: u32 = GENERATION_MAX - 95;
@@ -153,10 +156,45 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// Deletes several backups of a volume. Returns the manifests that could be read.
+/// Deletes several backups of a volume. Returns the manifests that could be read. If only a later version may delete one
+/// of them, none is deleted.
 pub fn delete_all(repository: &Repository, volume: &VolumeName, backups: &[BackupId]) -> Result<Vec<Manifest>> {
+    for manifest in repository.manifests(volume, backups) {
+        match manifest {
+            Ok(manifest) => {
+                manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+            }
+            // A damaged one can be deleted, and one that does not exist needs not be.
+            Err(RepositoryError::UnknownBackup { .. }) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
     let deleted = parallel(READS_AT_ONCE, backups, |backup| delete(repository, volume, backup));
     Ok(deleted.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Whether all records of an id are tombstones of attempts before `attempt` that were abandoned: no backup of this id
+/// was ever deleted.
+pub(crate) fn all_abandoned(
+    repository: &Repository,
+    volume: &VolumeName,
+    backup: &BackupId,
+    under: &Under,
+    attempt: u32,
+) -> Result<bool> {
+    for generation in &under.generations {
+        let is_abandoned = match repository.record(volume, backup, *generation) {
+            Ok(Some(Record::Tombstone(found))) => found.reason != TombstoneReason::Deleted,
+            Ok(_) => false,
+            Err(error) if is_unreadable(&error) => false,
+            Err(error) => return Err(error),
+        };
+        if !is_abandoned || *generation >= attempt {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The content of the newest readable generation.
@@ -238,8 +276,12 @@ fn outdated_of(repository: &Repository, volume: &VolumeName, backup: &BackupId, 
     Ok(outdated)
 }
 
-/// Removes tombstones that are older than a day by the store's own clock. These are tombstones of backups of which
-/// nothing else is left, and of attempts that were taken over by one that has committed since. Returns their keys.
+/// Removes tombstones that are older than a day by the store's own clock. These are tombstones of attempts that were
+/// taken over by one that has committed since, and of backups of which nothing else is left. Returns their keys.
+///
+/// When nothing else of a backup is left, requests to delete its objects may still be in flight. So its tombstones are
+/// first replaced by one under a generation that no attempt can have ([`LAST`]). A day later this one is removed. Only
+/// then the id is free again, and nothing that is carried out late can reach an object of a new backup.
 pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Contents) -> Result<Vec<String>> {
     let candidates: Vec<_> = contents.backups.iter().filter(|(_, under)| may_have_expired(under)).collect();
     if candidates.is_empty() {
@@ -247,6 +289,7 @@ pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Co
     }
     let Some(now) = repository.store().now()? else { return Ok(Vec::new()) };
     let mut expired = Vec::new();
+    let mut replaced = Vec::new();
     for (backup, under) in candidates {
         let prefix = keys::backup_prefix(volume, backup);
         let objects: Vec<_> = contents.objects.iter().filter(|object| object.key.starts_with(&prefix)).collect();
@@ -256,8 +299,16 @@ pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Co
             continue;
         }
         let is_alone = objects.iter().all(|object| is_record(&object.key));
-        expired.extend(expired_of(repository, volume, backup, under, is_alone)?);
+        let old = expired_of(repository, volume, backup, under, is_alone)?;
+        if old.len() == under.generations.len() && !under.generations.contains(&LAST) {
+            replaced.push(backup);
+        }
+        expired.extend(old);
     }
+    let last = parallel(READS_AT_ONCE, &replaced, |backup| {
+        repository.occupy(volume, backup, LAST, TombstoneReason::Deleted).map(drop)
+    });
+    last.into_iter().collect::<Result<()>>()?;
     repository.store().delete(&expired)?;
     Ok(expired)
 }

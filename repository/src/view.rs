@@ -2,10 +2,11 @@
 //! store.
 
 use crate::contents::Contents;
-use crate::pending::Markers;
+use crate::markers::{Markers, is_dead};
 use crate::{Listing, Repository, Result};
-use septet_format::VolumeName;
-use septet_store::both;
+use septet_format::{BackupId, VolumeName, keys};
+use septet_store::{Access, both};
+use std::sync::Arc;
 
 /// The result of one listing of a volume, and the manifests and markers that were read after it.
 #[derive(Debug, Default)]
@@ -16,7 +17,27 @@ pub struct VolumeView {
     pub(crate) markers: Markers,
 }
 
+impl VolumeView {
+    /// The number of the first attempt at a backup of this id: above all earlier attempts, none of which committed. If a
+    /// run is making the backup, the number of its attempt, so that the new attempt can't begin.
+    pub fn first_attempt(&self, backup: &BackupId) -> u32 {
+        if let Some(marker) = self.markers.pending.iter().find(|marker| marker.backup == *backup) {
+            return if is_dead(marker) { marker.attempt.saturating_add(1) } else { marker.attempt };
+        }
+        let highest = self.contents.backups.get(backup).and_then(|under| under.generations.last());
+        highest.map_or(0, |highest| highest.saturating_add(1))
+    }
+}
+
 impl Repository {
+    /// Like `open_or_create`; lists `volume` at the same time.
+    pub fn open_or_create_and_list(url: &str, volume: &VolumeName) -> Result<(Self, Contents)> {
+        let store = septet_store::open(url, Access::Create)?;
+        let (listed, opened) =
+            both(|| store.list(&keys::volume_prefix(volume)), || Self::open_or_create_store(Arc::clone(&store)));
+        Ok((opened?, Contents::new(listed?)))
+    }
+
     /// Lists a volume.
     pub fn contents(&self, volume: &VolumeName) -> Result<Contents> {
         Contents::of_volume(self, volume)

@@ -3,21 +3,44 @@
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread;
+use std::time::Instant;
 
-use septet_format::{FORMAT_VERSION, Features, Manifest, SegmentRef, Source, SourceBackup, TableRef};
+use septet_format::{
+    BlockCounts, FORMAT_VERSION, Features, Geometry, Manifest, SegmentRef, Source, SourceBackup, TableRef,
+};
 use septet_ipc::message::SegmentLine;
 use septet_ipc::{BackupJob, Compression, Failure, Worker};
-use septet_repository::{NewTable, RepositoryError, TableKind, pending};
+use septet_repository::{NewTable, Repository, RepositoryError, TableKind, pending};
 
 use crate::rows::Rows;
-use crate::{Counted, Metawriter};
+use crate::tables::Tables;
+
+/// What a commit needs of the agent.
+#[derive(Clone, Copy)]
+pub(crate) struct Commit<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) job: &'a BackupJob,
+    pub(crate) geometry: &'a Geometry,
+    pub(crate) tables: &'a Tables,
+    /// When the run began.
+    pub(crate) started: Instant,
+    pub(crate) created: jiff::Timestamp,
+}
+
+/// Counters of the running backup.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) blocks: BlockCounts,
+    pub(crate) bytes_read: u64,
+    pub(crate) segments: Vec<SegmentLine>,
+}
 
 /// Writes the tables and then the manifest. While the tables are written, checks whether this attempt may still commit.
 /// After that, only the conditional write of the manifest's key decides.
-pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<(), Failure> {
-    let BackupJob { volume, backup, attempt, .. } = &agent.job;
+pub(crate) fn commit(agent: Commit<'_>, counted: Counted, worker: &Worker<'_>) -> Result<(), Failure> {
+    let BackupJob { volume, backup, attempt, .. } = agent.job;
     let manifest = thread::scope(|scope| {
-        let current = scope.spawn(|| pending::check_current(&agent.repository, volume, backup, *attempt));
+        let current = scope.spawn(|| pending::check_current(agent.repository, volume, backup, *attempt));
         let manifest = write_tables(agent, counted, worker);
         let current = current.join().map_err(|_| Failure::protocol("looking at the backup's markers ended badly"))?;
         current.map_err(not_stored)?;
@@ -27,8 +50,8 @@ pub(crate) fn commit(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) 
 }
 
 /// Writes the tables. Returns the manifest.
-fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Result<Manifest, Failure> {
-    let tables = &agent.tables;
+fn write_tables(agent: Commit<'_>, counted: Counted, worker: &Worker<'_>) -> Result<Manifest, Failure> {
+    let tables = agent.tables;
     let own = own_segments(counted.segments, tables.first_segment)?;
     let rows = Rows::count(&tables.map, tables.own_row as usize + own.len(), || worker.step())?;
     let (checksums, map) = put_tables(agent, &rows, worker)?;
@@ -73,7 +96,7 @@ fn write_tables(agent: &Metawriter, counted: Counted, worker: &Worker<'_>) -> Re
 }
 
 /// The user's metadata, which is stored with the backup.
-fn extensions(agent: &Metawriter) -> BTreeMap<String, serde_json::Value> {
+fn extensions(agent: Commit<'_>) -> BTreeMap<String, serde_json::Value> {
     agent.job.metadata.iter().map(|metadata| ("metadata".to_owned(), metadata.clone())).collect()
 }
 
@@ -86,7 +109,7 @@ fn own_segments(mut segments: Vec<SegmentLine>, first: u32) -> Result<Vec<Segmen
 }
 
 /// Every segment that the map references, the parent's first. The map's rows use the same order.
-fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<SourceBackup> {
+fn sources(agent: Commit<'_>, rows: &Rows, own: Vec<SegmentLine>) -> Vec<SourceBackup> {
     let own = SourceBackup {
         repository: agent.repository.id(),
         volume: agent.job.volume.clone(),
@@ -116,8 +139,8 @@ fn sources(agent: &Metawriter, rows: &Rows, own: Vec<SegmentLine>) -> Vec<Source
 }
 
 /// Stores both tables concurrently.
-fn put_tables(agent: &Metawriter, rows: &Rows, worker: &Worker<'_>) -> Result<(TableRef, TableRef), Failure> {
-    let (tables, job) = (&agent.tables, &agent.job);
+fn put_tables(agent: Commit<'_>, rows: &Rows, worker: &Worker<'_>) -> Result<(TableRef, TableRef), Failure> {
+    let (tables, job) = (agent.tables, agent.job);
     let (volume, backup, generation) = (&job.volume, &job.backup, job.attempt);
     let checksums =
         NewTable { volume, backup, generation, kind: TableKind::Checksums, entries: agent.geometry.blocks() };

@@ -12,11 +12,11 @@ mod tables;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use septet_format::{BlockCounts, Geometry};
-use septet_ipc::message::SegmentLine;
+use septet_format::Geometry;
 use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, State, Table, Work, Worker};
 use septet_repository::Repository;
 
+use crate::commit::{Commit, Counted};
 use crate::tables::Tables;
 
 /// The agent: the tables being built, and the content of the manifest.
@@ -28,14 +28,6 @@ pub struct Metawriter {
     created: jiff::Timestamp,
     tables: Tables,
     counted: Mutex<Counted>,
-}
-
-/// Counters of the running backup.
-#[derive(Debug, Default)]
-struct Counted {
-    blocks: BlockCounts,
-    bytes_read: u64,
-    segments: Vec<SegmentLine>,
 }
 
 impl Agent for Metawriter {
@@ -95,7 +87,9 @@ impl Agent for Metawriter {
 
     fn end(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let counted = std::mem::take(&mut *self.counted());
-        commit::commit(self, counted, worker)
+        let Self { repository, job, geometry, tables, started, created, .. } = self;
+        let commit = Commit { repository, job, geometry, tables, started: *started, created: *created };
+        commit::commit(commit, counted, worker)
     }
 }
 

@@ -3,8 +3,11 @@
 use septet_format::{BackupRef, BlockHash, Codec, Location, Manifest, Pending};
 use septet_ipc::test_support::{backup_job, results};
 use septet_ipc::{Command, Item};
-use septet_repository::{BlockIndex, pending};
+use septet_repository::{BlockIndex, markers, pending};
 use tempfile::TempDir;
+
+use septet_format::BlockCounts;
+use septet_ipc::message::SegmentLine;
 
 use super::*;
 
@@ -197,7 +200,9 @@ fn an_id_that_exists_is_not_written_over() {
 fn an_attempt_that_was_taken_over_does_not_commit_and_its_successor_does() {
     let place = Place::new();
     let before = place.begin("b", None);
-    pending::resume(&place.repository, &place.marker("b", 1), None).unwrap();
+    let (volume, backup) = ("v".parse().unwrap(), "b".parse().unwrap());
+    let marker = markers::read(&place.repository, &volume, &backup).unwrap().unwrap();
+    pending::resume(&place.repository, &marker, &place.marker("b", 1), None).unwrap();
     let next = begun(BackupJob { attempt: 1, ..place.job("b", None) }).unwrap();
     let first = 1 << 20;
     handled(&before, stored(3, b"before", 0)).unwrap();

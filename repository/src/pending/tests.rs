@@ -1,7 +1,11 @@
 //! Markers: which runs they keep away, what they protect, and what is removed with those of dead runs.
 
 use super::*;
+use crate::markers::{is_dead, list};
+use crate::process;
+use crate::reclaim;
 use crate::sample::Sample;
+use crate::sweep::{discard, sweep};
 
 fn of(sample: &Sample, backup: &str, parent: Option<&str>) -> Pending {
     let parent = parent.map(|parent| parent.parse().unwrap());
@@ -97,7 +101,7 @@ fn a_dead_run_that_had_committed_loses_its_marker_only() {
     create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
     sample.backup("b1", None, &[1, 3]);
     let mut before = sample.keys();
-    assert_eq!(swept(&sample), ["b1"]);
+    assert!(swept(&sample).is_empty(), "nothing unfinished was removed");
     before.retain(|key| key != "vol/b1/pending-0.json");
     assert_eq!(sample.keys(), before);
 }
@@ -148,8 +152,8 @@ fn of_several_that_would_go_on_with_a_backup_one_does() {
     };
     assert_eq!(found(&sample.volume).map(|found| found.marker), Some(before.clone()));
     current(&sample, &before).unwrap();
-    resume(&sample.repository, &next, None).unwrap();
-    let error = resume(&sample.repository, &next, None).unwrap_err();
+    resume(&sample.repository, &before, &next, None).unwrap();
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Pending { .. }), "{error}");
     assert_eq!(found(&sample.volume), None, "its run is alive");
     assert!(swept(&sample).is_empty());
@@ -164,7 +168,7 @@ fn who_was_taken_over_cannot_commit_and_removes_nothing() {
     let mut sample = Sample::new();
     let manifest = Manifest { backup: "d1".parse().unwrap(), ..sample.backup("b1", None, &[1]) };
     let (before, next) = interrupted(&sample);
-    resume(&sample.repository, &next, None).unwrap();
+    resume(&sample.repository, &before, &next, None).unwrap();
     let keys = sample.keys();
     let error = sample.repository.commit(&manifest).unwrap_err();
     assert!(matches!(error, RepositoryError::TakenOver { .. }), "{error}");
@@ -189,12 +193,13 @@ fn every_attempt_that_may_still_live_is_ended() {
     for force in [false, true] {
         let sample = Sample::new();
         let (_, next) = interrupted(&sample);
-        create(&sample.repository, &Pending { attempt: 1, ..dead(&sample, "d1", None) }).unwrap();
+        let second = Pending { attempt: 1, ..dead(&sample, "d1", None) };
+        create(&sample.repository, &second).unwrap();
         if force {
             discard(&sample.repository, &sample.volume, &next.backup).unwrap();
             assert_eq!(sample.keys(), ["vol/d1/manifest-0.json", "vol/d1/manifest-1.json"]);
         } else {
-            resume(&sample.repository, &Pending { attempt: 2, ..next }, None).unwrap();
+            resume(&sample.repository, &second, &Pending { attempt: 2, ..next }, None).unwrap();
             assert!(sample.has("manifest-0.json", "vol/d1") && sample.has("manifest-1.json", "vol/d1"));
             assert!(sample.has("segments/000000", "vol/d1"));
         }
@@ -206,7 +211,7 @@ fn what_was_cleared_away_is_not_gone_on_with() {
     let sample = Sample::new();
     let (before, next) = interrupted(&sample);
     assert_eq!(swept(&sample), ["d1"]);
-    let error = resume(&sample.repository, &next, None).unwrap_err();
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
     assert_eq!(sample.keys(), ["vol/d1/manifest-0.json"], "no marker of ours is left");
     let error = current(&sample, &before).unwrap_err();
@@ -221,7 +226,7 @@ fn what_has_committed_meanwhile_is_not_gone_on_with() {
     sample.backup("b1", None, &[1, 3]);
     let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
     let keys = sample.keys();
-    let error = resume(&sample.repository, &next, None).unwrap_err();
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
     assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
     assert_eq!(sample.keys(), keys);
     discard(&sample.repository, &sample.volume, &next.backup).unwrap();
@@ -231,27 +236,113 @@ fn what_has_committed_meanwhile_is_not_gone_on_with() {
 #[test]
 fn who_starts_over_leaves_nothing_of_what_was_before() {
     let sample = Sample::new();
-    let (_, next) = interrupted(&sample);
-    start_over(&sample.repository, &next, None).unwrap();
+    let (before, next) = interrupted(&sample);
+    start_over(&sample.repository, &before, &next, None).unwrap();
     assert_eq!(sample.keys(), ["manifest-0", "pending-0", "pending-1"].map(|name| format!("vol/d1/{name}.json")));
     current(&sample, &next).unwrap();
 }
 
 #[test]
-fn a_run_that_failed_leaves_a_tombstone_only_if_its_manifest_may_be_on_its_way() {
+fn a_run_that_failed_leaves_a_tombstone_and_its_id_is_used_again_by_a_later_attempt() {
     use crate::conclude::{Left, give_up};
     let sample = Sample::new();
-    for tables in [false, true] {
-        let marker = of(&sample, if tables { "b2" } else { "b1" }, None);
-        begin(&sample.repository, &marker, None).unwrap();
-        sample.write(&format!("vol/{}/segments/000000", marker.backup), b"some");
-        if tables {
-            sample.write(&format!("vol/{}/map-0", marker.backup), b"some");
-        }
-        assert_eq!(give_up(&sample.repository, &marker, true).unwrap(), Left::Segments { count: 1, bytes: 4 });
-        assert_eq!(give_up(&sample.repository, &marker, false).unwrap(), Left::Nothing);
+    let marker = of(&sample, "b1", None);
+    begin(&sample.repository, &marker, None).unwrap();
+    sample.write("vol/b1/segments/000000", b"some");
+    assert_eq!(give_up(&sample.repository, &marker, true).unwrap(), Left::Segments { count: 1, bytes: 4 });
+    assert_eq!(give_up(&sample.repository, &marker, false).unwrap(), Left::Nothing);
+    assert_eq!(sample.keys(), ["vol/b1/manifest-0.json"]);
+    let error = begin(&sample.repository, &marker, None).unwrap_err();
+    assert!(matches!(error, RepositoryError::BackupExists { .. }), "the keys of attempt 0 are not used again: {error}");
+    let view = sample.repository.view(&sample.volume).unwrap();
+    let next = Pending { attempt: view.first_attempt(&marker.backup), ..of(&sample, "b1", None) };
+    assert_eq!(next.attempt, 1);
+    begin(&sample.repository, &next, None).unwrap();
+    current(&sample, &next).unwrap();
+    assert_eq!(sample.keys(), ["vol/b1/manifest-0.json", "vol/b1/pending-1.json"]);
+}
+
+#[test]
+fn a_backup_that_cannot_begin_does_not_free_its_markers_key() {
+    let sample = Sample::new();
+    let marker = of(&sample, "b1", Some("gone"));
+    assert!(matches!(begin(&sample.repository, &marker, None), Err(RepositoryError::ParentGone { .. })));
+    assert_eq!(sample.keys(), ["vol/b1/manifest-0.json"]);
+    assert_eq!(sample.repository.view(&sample.volume).unwrap().first_attempt(&marker.backup), 1);
+}
+
+#[test]
+fn an_id_that_another_run_uses_is_refused_whatever_the_number_of_the_attempt() {
+    let sample = Sample::new();
+    let ours = of(&sample, "b1", None);
+    begin(&sample.repository, &ours, None).unwrap();
+    assert_eq!(sample.repository.view(&sample.volume).unwrap().first_attempt(&ours.backup), 0, "so it can't begin");
+    let later = Pending { attempt: 1, ..of(&sample, "b1", None) };
+    assert!(matches!(begin(&sample.repository, &later, None), Err(RepositoryError::Pending { .. })));
+    current(&sample, &ours).unwrap();
+    assert_eq!(sample.keys(), ["vol/b1/pending-0.json"]);
+}
+
+/// A look lists both markers of a run that is being taken over. The upper one is gone before it is read.
+#[test]
+fn while_the_last_marker_goes_the_one_below_it_counts() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    create(&sample.repository, &next).unwrap();
+    let contents = sample.repository.contents(&sample.volume).unwrap();
+    remove_own(&sample.repository, &next).unwrap();
+    let markers = crate::markers::Markers::in_listing(&sample.repository, &sample.volume, &contents).unwrap();
+    assert_eq!(markers.pending, [before]);
+}
+
+#[test]
+fn a_verdict_about_an_earlier_run_of_the_same_id_is_not_carried_out() {
+    let sample = Sample::new();
+    let (before, next) = interrupted(&sample);
+    let view = sample.repository.view(&sample.volume).unwrap();
+    remove_own(&sample.repository, &before).unwrap();
+    create(&sample.repository, &of(&sample, "d1", None)).unwrap();
+    let keys = sample.keys();
+    assert!(sweep(&sample.repository, &sample.volume, &view, None).unwrap().is_empty());
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    assert_eq!(sample.keys(), keys);
+}
+
+#[test]
+fn an_attempt_whose_number_has_committed_meanwhile_is_withdrawn() {
+    let mut sample = Sample::new();
+    let manifest = Manifest { generation: 1, ..sample.backup("b1", None, &[1, 3]) };
+    sample.remove("vol/b1/manifest-0.json");
+    sample.repository.commit(&manifest).unwrap();
+    let before = dead(&sample, "b1", None);
+    create(&sample.repository, &before).unwrap();
+    let keys = sample.keys();
+    let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    assert_eq!(sample.keys(), keys);
+}
+
+#[test]
+fn nothing_is_reclaimed_beside_a_backup_that_only_a_later_version_may_change() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1]);
+    sample.backup("b2", Some("b1"), &[3]);
+    let mut later = sample.backup("b3", Some("b2"), &[5]);
+    later.needs_to_write = septet_format::Features::try_from(vec!["pins".to_owned()]).unwrap();
+    sample.write("vol/b3/manifest-0.json", &later.encode());
+    create(&sample.repository, &dead(&sample, "d1", None)).unwrap();
+    let keys = sample.keys();
+    assert!(swept(&sample).is_empty());
+    for backups in [["b3", "b1"], ["b1", "b3"]] {
+        let backups = backups.map(|backup| backup.parse().unwrap());
+        let error = reclaim::delete_all(&sample.repository, &sample.volume, &backups).unwrap_err();
+        assert!(error.to_string().contains("pins"), "{error}");
     }
-    assert_eq!(sample.keys(), ["vol/b2/manifest-0.json"]);
+    let error = reclaim::run(&sample.repository, &sample.volume, &[]).unwrap_err();
+    assert!(error.to_string().contains("pins"), "{error}");
+    assert_eq!(sample.keys(), keys);
 }
 
 #[test]
@@ -259,8 +350,8 @@ fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
     let mut sample = Sample::new();
     sample.backup("b1", None, &[1, 3]);
     sample.backup("b2", Some("b1"), &[1, 5]);
-    let (_, next) = interrupted(&sample);
-    resume(&sample.repository, &next, None).unwrap();
+    let (before, next) = interrupted(&sample);
+    resume(&sample.repository, &before, &next, None).unwrap();
     discard(&sample.repository, &sample.volume, &next.backup).unwrap();
     sample.delete("b1");
     let has = |name: &str| sample.has(name, "vol");
@@ -270,11 +361,20 @@ fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
     assert!(tombstones.iter().all(|name| has(name)), "{:?}", sample.keys());
     sample.let_hours_pass(2);
     swept(&sample);
+    let last = ["d1/manifest-4095.json"];
+    assert!(last.iter().all(|name| has(name)) && !has("d1/manifest-0.json"), "{:?}", sample.keys());
+    let marker = Pending { attempt: 4096, ..of(&sample, "d1", None) };
+    assert!(matches!(begin(&sample.repository, &marker, None), Err(RepositoryError::BackupExists { .. })));
+    sample.let_hours_pass(25);
+    swept(&sample);
     assert!(has("b1/manifest-1.json") && !has("d1"), "b2 needs what lies under b1: {:?}", sample.keys());
     sample.delete("b2");
     assert_eq!(sample.keys(), ["vol/b1/manifest-1.json", "vol/b2/manifest-1.json"]);
-    sample.let_hours_pass(25);
-    swept(&sample);
+    for _ in 0..2 {
+        assert!(!sample.keys().is_empty());
+        sample.let_hours_pass(25);
+        swept(&sample);
+    }
     assert!(sample.keys().is_empty(), "{:?}", sample.keys());
     begin(&sample.repository, &of(&sample, "b1", None), None).unwrap();
 }
@@ -298,9 +398,10 @@ fn the_tombstone_of_an_attempt_stays_for_a_day_after_a_later_one_has_committed()
     let mut sample = Sample::new();
     let manifest = Manifest { generation: 1, ..sample.backup("b1", None, &[1]) };
     sample.remove("vol/b1/manifest-0.json");
-    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    let before = dead(&sample, "b1", None);
+    create(&sample.repository, &before).unwrap();
     let next = Pending { attempt: 1, ..of(&sample, "b1", None) };
-    resume(&sample.repository, &next, None).unwrap();
+    resume(&sample.repository, &before, &next, None).unwrap();
     sample.let_hours_pass(25);
     sample.repository.commit(&manifest).unwrap();
     crate::conclude::finish(&sample.repository, &next).unwrap();
