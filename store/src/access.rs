@@ -1,6 +1,6 @@
-//! What whoever opens a store expects to find there.
+//! Whether opening a store may create it.
 
-/// What [`open`](crate::open) expects to find.
+/// Whether [`open`](crate::open) may create the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The store is created if it does not exist.

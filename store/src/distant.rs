@@ -1,11 +1,11 @@
-//! For tests: a store that answers each request after a delay, and a log that tells how many requests were
-//! made in sequence.
+//! For tests: a store that answers each request after a delay, and a log that counts the requests that were made in
+//! sequence.
 //!
-//! The time that a run spends on a distant server is the number of requests that wait for each other, times
-//! the delay. Requests that are under way at the same time cost one delay together. The log takes the number
-//! from when each request began and ended: it is the length of the longest chain of requests each of which
-//! began after the one before it had ended. The delay makes requests overlap that do not wait for each other,
-//! so it must be longer than what a busy machine needs to start them. Noise can only make the number larger.
+//! The time that a run spends on a distant server is the number of requests that wait for each other, times the delay.
+//! Concurrent requests cost one delay together. The log computes the number from the times at which requests began and
+//! ended. It is the length of the longest chain in which each request began after the previous one had ended. Because
+//! of the delay, requests that do not wait for each other overlap. So the delay must be longer than a busy machine
+//! needs to start them. Noise can only make the number larger.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use bytes::Bytes;
 
 use crate::{ObjectInfo, PartRules, Store, StoreError, Upload};
 
-/// A request: what it was, and when it was under way.
+/// A request, with the times at which it began and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Such as `GET vol/b1/map`.
+    /// Verb and key, such as `GET vol/b1/map`.
     pub what: String,
-    /// When it began, since the log was made.
+    /// When it began, counted from the creation of the log.
     pub began: Duration,
-    /// When the answer was complete; none if it is still under way.
+    /// When the answer was complete. `None` while the request is running.
     pub ended: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub struct RequestLog {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many requests were taken out of the log.
+    /// How many requests were removed from the log by `take`.
     taken: usize,
     requests: Vec<Request>,
 }
@@ -47,7 +47,7 @@ impl Default for RequestLog {
 }
 
 impl RequestLog {
-    /// A request begins; the number to [`end`](Self::end) it by.
+    /// Records that a request begins. Returns the number to pass to [`end`](Self::end).
     pub fn begin(&self, what: String) -> usize {
         let mut state = self.lock();
         let began = self.epoch.elapsed();
@@ -55,10 +55,11 @@ impl RequestLog {
         state.taken + state.requests.len() - 1
     }
 
-    /// A request ends, if it has not before. To be called before the client can see the end of the answer.
+    /// Records that a request ends. A second call does nothing. Must be called before the client can see the end of the
+    /// answer.
     pub fn end(&self, number: usize) {
         let mut state = self.lock();
-        // There is none if it was taken out of the log while it was under way.
+        // The request is absent if `take` removed it while it was running.
         let place = number.checked_sub(state.taken);
         if let Some(request) = place.and_then(|place| state.requests.get_mut(place)) {
             request.ended.get_or_insert_with(|| self.epoch.elapsed());
@@ -73,7 +74,7 @@ impl RequestLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each call leaves the state whole.
+        // Each call leaves a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,18 +89,18 @@ impl Requests {
         self.0.len()
     }
 
-    /// Those that began before the first one of which `is_it` is true; all if there is none.
+    /// The requests that began before the first one for which `is_it` is true. All, if there is none.
     pub fn before(&self, is_it: impl Fn(&str) -> bool) -> Self {
         Self(self.0.iter().take_while(|request| !is_it(&request.what)).cloned().collect())
     }
 
-    /// The longest chain of requests each of which began after the one before it had ended.
+    /// The longest chain in which each request began after the previous one had ended.
     pub fn in_sequence(&self) -> Vec<&Request> {
         let mut by_end: Vec<_> = self.0.iter().filter_map(|request| Some((request.ended?, request))).collect();
         by_end.sort_by_key(|(ended, _)| *ended);
         let mut chain: Vec<&Request> = Vec::new();
         let mut last_end = None;
-        // Of those that may come next, the one that ends first leaves the most room.
+        // Among the candidates for the next place, the one that ends first leaves the most time for later ones.
         for (ended, request) in by_end {
             if last_end.is_none_or(|last| request.began >= last) {
                 chain.push(request);
@@ -111,7 +112,7 @@ impl Requests {
 }
 
 impl fmt::Display for Requests {
-    /// All requests with their times; those of the longest chain are marked.
+    /// All requests with their times. The requests of the longest chain are marked.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chain = self.in_sequence();
         writeln!(f, "{} requests, {} in sequence (marked *), ms:", self.count(), chain.len())?;
@@ -124,7 +125,7 @@ impl fmt::Display for Requests {
     }
 }
 
-/// A store whose requests all take a while, and are noted in a log.
+/// A store that delays each request and records it in a log.
 pub struct Distant {
     store: Arc<dyn Store>,
     line: Arc<Line>,
@@ -146,7 +147,7 @@ impl Line {
 }
 
 impl Distant {
-    /// `store`, when each request takes `delay`.
+    /// Wraps `store` so that each request takes `delay`.
     pub fn new(store: Arc<dyn Store>, delay: Duration) -> Arc<Self> {
         Arc::new(Self { store, line: Arc::new(Line { delay, log: RequestLog::default() }) })
     }
@@ -161,7 +162,7 @@ impl Distant {
     }
 }
 
-/// How many keys a server takes in one request of removal.
+/// How many keys a server accepts in one delete request.
 const DELETED_AT_ONCE: usize = 1000;
 
 impl Store for Distant {
@@ -284,7 +285,7 @@ mod tests {
             (&[(0, 10)], 1),
             (&[(0, 10), (1, 11), (2, 12)], 1),
             (&[(0, 10), (10, 20), (20, 30)], 3),
-            // Two lines side by side, one of short requests beside a long one.
+            // Two chains at the same time: short requests while a long one is running.
             (&[(0, 10), (0, 35), (10, 20), (20, 30), (36, 40)], 4),
         ] {
             assert_eq!(requests(spans).in_sequence().len(), expected, "{spans:?}");
@@ -310,7 +311,7 @@ mod tests {
             assert_eq!(parallel.count(), 8, "{parallel}");
             parallel.in_sequence().len()
         });
-        // A machine that is busy may start a thread late.
+        // A busy machine may start a thread late.
         assert_eq!(least.min(), Some(1));
         assert_eq!(store.log().take().count(), 0);
     }

@@ -1,6 +1,6 @@
 //! One error for all stores: a kind to branch on, and one line that tells a user what to do.
 //!
-//! The line includes the cause's text. There is no chain to print, and the line can cross a socket.
+//! The line includes the cause's text. So there is no chain to print, and the line can be sent over a socket.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use std::fmt;
 pub enum StoreErrorKind {
     /// No such object, or no such repository.
     NotFound,
-    /// The key is taken.
+    /// An object with this key exists already.
     AlreadyExists,
-    /// This user may not do it.
+    /// This user has no permission.
     PermissionDenied,
-    /// Full, or over quota.
+    /// The storage is full, or the user's quota is used up.
     NoSpace,
     /// The whole store is read-only.
     ReadOnly,
@@ -25,7 +25,7 @@ pub enum StoreErrorKind {
     Other,
 }
 
-/// What a store could not do, with which object, and why.
+/// The operation that failed, its object, and the cause.
 #[derive(Debug, thiserror::Error)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -38,8 +38,8 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// `doing` is a verb (`read`, `write` …). `key` is empty if the error is about the whole store. `cause` is what the
-    /// storage said. It is shown if the kind does not explain everything.
+    /// `doing` is a verb (`read`, `write` …). `key` is empty if the error is about the whole store. `cause` is the
+    /// storage's message. It is shown if the kind alone does not explain the error.
     pub fn new(
         kind: StoreErrorKind,
         url: impl Into<String>,
@@ -51,7 +51,7 @@ impl StoreError {
         StoreError { kind, url, key, doing, cause, whole: false }
     }
 
-    /// Like `new`, with an explanation that replaces the kind's own words.
+    /// Like `new`, with an explanation that replaces the kind's standard text.
     pub fn explained(
         kind: StoreErrorKind,
         url: impl Into<String>,

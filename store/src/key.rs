@@ -1,16 +1,16 @@
-//! Keys are checked before they become paths or URLs. They may come from a manifest that somebody manipulated, and must
-//! never lead out of the repository.
+//! Checks keys before they become paths or URLs. A key may come from a manipulated manifest, and must never lead out of
+//! the repository.
 
-/// The longest key, as S3 has it.
+/// The longest key that S3 allows.
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// The longest name between two slashes, as file systems have it.
+/// The longest name between two slashes that file systems allow.
 const NAME_BYTES_MAX: usize = 255;
 
-/// How the names of unfinished uploads begin in a directory; no key may.
+/// The prefix of the file names of unfinished uploads in a directory. No name in a key may begin with it.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Says what is wrong with a key, or nothing.
+/// Returns an error that says what is wrong with the key.
 pub fn check_key(key: &str) -> Result<(), &'static str> {
     if key.len() > KEY_BYTES_MAX {
         return Err("the key is longer than 1024 bytes");
@@ -18,7 +18,7 @@ pub fn check_key(key: &str) -> Result<(), &'static str> {
     key.split('/').try_for_each(check_name)
 }
 
-/// Says what is wrong with a prefix: it is empty, or a key and a slash.
+/// Returns an error that says what is wrong with the prefix. A valid prefix is empty, or a key followed by a slash.
 pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     match prefix.strip_suffix('/') {
         Some(key) => check_key(key),

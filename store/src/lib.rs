@@ -3,9 +3,9 @@
 //! [`open`] turns a path or a URL into a [`Store`]. Large objects are written through an [`Upload`], part by part and
 //! in any order. The calls block, because agents are threads.
 //!
-//! Every store passes the suite `conformance` (a feature): an object is visible completely or not at all; what a call
-//! has written survives a crash once the call has returned; if several writers call [`Store::put_if_absent`] for one
-//! key, exactly one succeeds.
+//! Every store passes the suite `conformance` (a feature). An object is visible completely or not at all. Once a write
+//! has returned, its data survives a crash. If several writers call [`Store::put_if_absent`] for one key, exactly one
+//! succeeds.
 
 mod access;
 mod both;

@@ -1,6 +1,6 @@
-//! A store in memory, for simulations. It can stop permanently after any operation: what it then holds is what a crash
-//! leaves. It can also run a hook before any operation, as another host might act, and carry out a write long after its
-//! sender has given up ([`Memory::delay`]). Agents open it as `memory://NAME`.
+//! A store in memory, for simulations. It can stop permanently at any change: it then holds what a real store would
+//! hold after a crash. It can run a hook before any operation, to simulate another host. It can also apply a write long
+//! after its sender has given up ([`Memory::delay`]). Agents open it as `memory://NAME`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,18 +25,18 @@ pub struct Memory {
     delay: Mutex<Delay>,
 }
 
-/// Says by its key whether a write is meant.
+/// Whether a write of this key is to be delayed.
 type Meant = Box<dyn Fn(&str) -> bool + Send>;
 
-/// Requests that are carried out late.
+/// Writes that are applied late.
 #[derive(Default)]
 struct Delay {
-    /// Which ones are.
+    /// Which keys are affected.
     of: Option<Meant>,
     late: Vec<Late>,
 }
 
-/// A request that was sent and not carried out yet.
+/// A write that was sent and has not been applied yet.
 struct Late {
     key: String,
     body: Bytes,
@@ -47,13 +47,13 @@ struct Late {
 enum LateKind {
     Put,
     PutIfAbsent,
-    /// The completion of the upload of this number.
+    /// The completion of the upload with this number.
     Finish(u64),
 }
 
 /// A hook that runs before an operation.
 struct Pause {
-    /// How many operations happen before it.
+    /// How many operations happen before the hook runs.
     after: u64,
     act: Box<dyn FnOnce() + Send>,
 }
@@ -61,12 +61,12 @@ struct Pause {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, (Bytes, SystemTime)>,
-    /// How far its clock is ahead of the beginning of time.
+    /// The store's clock, counted from the Unix epoch.
     age: Duration,
     /// Uploads that are neither finished nor aborted.
     unfinished: BTreeMap<u64, String>,
     next_upload: u64,
-    /// How many changes were made.
+    /// How many changes were attempted.
     changes: u64,
     stop: Option<Stop>,
     stopped: bool,
@@ -88,7 +88,7 @@ impl State {
 pub struct Stop {
     /// The change at which it stops, counted from 1 since the store was created.
     pub at: u64,
-    /// Whether that change still takes effect. Its caller cannot tell.
+    /// Whether that change still takes effect. The caller gets the same error in both cases.
     pub applied: bool,
 }
 
@@ -119,25 +119,25 @@ impl Memory {
         store
     }
 
-    /// Its clock stands still but for this.
+    /// Advances the store's clock. Nothing else does.
     pub fn let_time_pass(&self, time: Duration) {
         lock(&self.state).age += time;
     }
 
-    /// The next write of a key that is `meant`, and each further one of the same key, fails at whoever sends it, and is
-    /// carried out by [`carry_out_late`](Self::carry_out_late).
+    /// From now on each write of a key that is `meant` returns an error to its sender. The write is applied later, by
+    /// [`carry_out_late`](Self::carry_out_late).
     pub fn delay(&self, meant: impl Fn(&str) -> bool + Send + 'static) {
         lock(&self.delay).of = Some(Box::new(meant));
     }
 
-    /// No further request is delayed; whether one was.
+    /// Stops delaying writes. Returns whether any write was delayed.
     pub fn end_delay(&self) -> bool {
         let mut delay = lock(&self.delay);
         delay.of = None;
         !delay.late.is_empty()
     }
 
-    /// Carries out what was delayed, whatever has happened since; gives the keys under which something was written.
+    /// Applies the delayed writes, whatever has happened since. Returns the keys that were written.
     pub fn carry_out_late(&self) -> Vec<String> {
         let late = std::mem::take(&mut lock(&self.delay).late);
         let mut state = lock(&self.state);
@@ -156,7 +156,7 @@ impl Memory {
         written
     }
 
-    /// Whether this write is delayed; then it is kept.
+    /// If this write is to be delayed, stores it for later and returns an error.
     fn delays(&self, key: &str, body: &Bytes, kind: LateKind) -> Result<(), StoreError> {
         let mut delay = lock(&self.delay);
         if delay.of.as_ref().is_none_or(|meant| !meant(key)) {
@@ -176,7 +176,7 @@ impl Memory {
         lock(&self.pause).take().is_some()
     }
 
-    /// An operation begins.
+    /// Called when an operation begins. Runs the hook if it is due.
     fn enter(&self) {
         let due = {
             let mut pause = lock(&self.pause);
@@ -198,7 +198,7 @@ impl Memory {
         lock(&STORES).get(name)?.upgrade()
     }
 
-    /// Sets when the store stops, or lets it continue.
+    /// Sets when the store stops. `None` lets it continue.
     pub fn set_stop(&self, stop: Option<Stop>) {
         let mut state = lock(&self.state);
         (state.stop, state.stopped) = (stop, false);
@@ -209,12 +209,12 @@ impl Memory {
         lock(&self.state).stopped
     }
 
-    /// How many changes the store has made so far.
+    /// How many changes were attempted so far.
     pub fn changes(&self) -> u64 {
         lock(&self.state).changes
     }
 
-    /// The keys under which unfinished uploads lie.
+    /// The keys of unfinished uploads.
     pub fn unfinished(&self) -> Vec<String> {
         lock(&self.state).unfinished.values().cloned().collect()
     }
@@ -224,12 +224,12 @@ impl Memory {
         if state.stopped { Err(self.error(StoreErrorKind::Unavailable, key, "it has stopped")) } else { Ok(state) }
     }
 
-    /// Makes one change, or stops.
+    /// Makes one change, or stops the store.
     fn change<T>(&self, key: &str, change: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         self.change_in(self.read(key)?, key, change)
     }
 
-    /// The same with a state that the caller has looked at.
+    /// The same with a state that the caller has locked already.
     fn change_in<T>(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -309,7 +309,7 @@ impl Store for Memory {
         self.enter();
         self.check(key)?;
         self.delays(key, &body, LateKind::PutIfAbsent)?;
-        // Looking and writing are one: others may write at the same time.
+        // The check and the write happen under one lock, because other threads may write at the same time.
         let state = self.read(key)?;
         if state.objects.contains_key(key) {
             return Err(self.error(StoreErrorKind::AlreadyExists, key, "the key is taken"));
@@ -393,7 +393,7 @@ struct MemoryUpload {
     number: u64,
     key: String,
     parts: Mutex<BTreeMap<u32, (u64, Vec<u8>)>>,
-    /// Whether its completion is on its way.
+    /// Whether the completion was sent and its result is unknown.
     sent: AtomicBool,
 }
 
@@ -418,7 +418,7 @@ impl Upload for MemoryUpload {
         self.check_open()?;
         let object = Bytes::from(object);
         if let Err(error) = self.store.delays(&self.key, &object, LateKind::Finish(self.number)) {
-            // Whoever gives up does not abort what may be finished.
+            // The completion may still be applied, so dropping the upload must not abort it.
             self.sent.store(true, Ordering::Relaxed);
             return Err(error);
         }

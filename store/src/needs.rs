@@ -1,10 +1,10 @@
-//! What a process must be able to do to use a store.
+//! The permissions that a process needs to use a store.
 
 use septet_sandbox::Needs;
 
 use crate::open::{Place, place};
 
-/// What reading the store at this URL needs.
+/// The permissions to read the store at this URL.
 pub fn needs_to_read(url: &str) -> Needs {
     match place(url) {
         Ok(Place::Directory(path)) => Needs::nothing().read(path),
@@ -12,7 +12,7 @@ pub fn needs_to_read(url: &str) -> Needs {
     }
 }
 
-/// What reading, writing and deleting need.
+/// The permissions to read, write and delete.
 pub fn needs_to_write(url: &str) -> Needs {
     match place(url) {
         Ok(Place::Directory(path)) => Needs::nothing().write(path),
@@ -20,12 +20,12 @@ pub fn needs_to_write(url: &str) -> Needs {
     }
 }
 
-/// Whether the store uses credentials, which are then in the environment.
+/// Whether the store takes credentials from the environment.
 pub fn wants_credentials(url: &str) -> bool {
     matches!(place(url), Ok(Place::S3))
 }
 
-/// An invalid URL needs nothing. Whoever opens it reports the error.
+/// An invalid URL needs nothing. Opening it reports the error.
 fn of_servers(place: &Result<Place, String>) -> Needs {
     match place {
         #[cfg(feature = "s3")]

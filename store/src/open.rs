@@ -1,4 +1,4 @@
-//! From a path or a URL to a store.
+//! Opens a store by its path or URL.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::{Access, Directory, Store, StoreError, StoreErrorKind};
 
-/// Where a URL leads.
+/// The kind of store that a URL names.
 #[derive(Debug)]
 pub(crate) enum Place {
     Directory(PathBuf),
@@ -16,7 +16,7 @@ pub(crate) enum Place {
     Memory(String),
 }
 
-/// Takes a URL apart, or says what is wrong with it.
+/// Parses a URL. The error says what is wrong with it.
 pub(crate) fn place(url: &str) -> Result<Place, String> {
     Ok(match url.split_once("://") {
         None => Place::Directory(PathBuf::from(url)),
@@ -31,7 +31,8 @@ pub(crate) fn place(url: &str) -> Result<Place, String> {
     })
 }
 
-/// Opens a directory by path or `file:///path`, or `s3://bucket/prefix`, whose server is not asked yet; other schemes are named in the error.
+/// Opens a store: a directory as a path or `file:///path`, a bucket as `s3://bucket/prefix`. Sends no request to a
+/// server. For any other scheme, the error names the supported ones.
 pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
     let refused = |cause: String| StoreError::new(StoreErrorKind::Other, url, "", "open", cause);
     match place(url).map_err(refused)? {
@@ -48,12 +49,12 @@ pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
     }
 }
 
-/// Whether it looks like a URL's scheme, and not like a path that has `://` in it.
+/// Whether the text before `://` can be a URL's scheme. Otherwise the whole is a path that contains `://`.
 fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// The path of a `file://` URL whose scheme is already taken off.
+/// The path of a `file://` URL. `rest` is the URL without its scheme.
 fn file_url_path(rest: &str) -> Result<PathBuf, &'static str> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {

@@ -1,13 +1,13 @@
 //! Two traits: a [`Store`] holds objects; an [`Upload`] is one large object that is being written.
 //!
 //! Both are object-safe and `Send + Sync`, so a wrapper (one that counts, or injects faults) is a store too. Keys are
-//! `/`-separated paths, checked by [`check_key`](crate::check_key).
+//! `/`-separated paths. [`check_key`](crate::check_key) checks them.
 
 use crate::StoreError;
 use bytes::Bytes;
 use std::time::SystemTime;
 
-/// The alignment of a part's pieces, in address and length, that allows writing them without a copy.
+/// Pieces of a part whose address and length are multiples of this can be written without a copy.
 pub const PIECE_ALIGN_BYTES: usize = 4096;
 
 /// An object in a listing.
@@ -17,20 +17,20 @@ pub struct ObjectInfo {
     pub key: String,
     /// Its length.
     pub bytes: u64,
-    /// When it was written, by the clock of [`Store::now`]; `None` if the store does not say.
+    /// When it was written, by the clock of [`Store::now`]. `None` if the store does not report it.
     pub modified: Option<SystemTime>,
 }
 
-/// How a store wants large objects to be cut.
+/// How large objects should be divided for this store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartRules {
-    /// The length of every part of an upload but the last; a multiple of [`PIECE_ALIGN_BYTES`].
+    /// The length of every part of an upload except the last. A multiple of [`PIECE_ALIGN_BYTES`].
     pub part_bytes: usize,
     /// How many concurrent parts keep the store busy.
     pub parts_in_flight: usize,
-    /// The most that one read should ask for: enough to hide the latency of a request.
+    /// The most bytes that one read should request. Enough to hide the latency of a request.
     pub read_bytes: u64,
-    /// About how many objects a large volume should be divided into; `None`: any number.
+    /// About how many objects a large volume should be divided into. `None` for any number.
     pub objects_max: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub trait Store: Send + Sync {
     /// Reads a whole small object. An object larger than `bytes_max` is `Damaged`.
     fn get(&self, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError>;
 
-    /// Fills `buf` from `offset_bytes` on. An object that ends earlier is `Damaged`.
+    /// Fills `buf` with the object's bytes from `offset_bytes` on. An object that ends earlier is `Damaged`.
     fn read_at(&self, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError>;
 
     /// The object's length.
@@ -51,11 +51,11 @@ pub trait Store: Send + Sync {
     /// Writes a small object, atomically and durably. Replaces an existing one.
     fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
 
-    /// Like [`put`](Store::put), but fails with `AlreadyExists` if the key exists. Of several writers exactly one
-    /// succeeds.
+    /// Like [`put`](Store::put), but fails with `AlreadyExists` if the key exists. If several writers create the same
+    /// key, exactly one succeeds.
     fn put_if_absent(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
 
-    /// Begins a large object. It becomes visible, and replaces an existing one, at [`Upload::finish`].
+    /// Begins to write a large object. [`Upload::finish`] makes it visible and replaces an existing object.
     fn upload(&self, key: &str) -> Result<Box<dyn Upload>, StoreError>;
 
     /// All objects under `prefix` (empty, or ending in `/`), sorted by key. Unfinished uploads are not listed.
@@ -65,41 +65,44 @@ pub trait Store: Send + Sync {
     /// have become empty.
     fn list_children(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
-    /// Whether the store is empty, foreign files included: only then a new repository may be created in it.
+    /// Whether the store is empty. Files of other programs count. A new repository may only be created in an empty
+    /// store.
     fn is_empty(&self) -> Result<bool, StoreError>;
 
     /// The time by the store's own clock, which sets [`ObjectInfo::modified`]. `None` if it cannot be known.
     fn now(&self) -> Result<Option<SystemTime>, StoreError>;
 
-    /// Removes objects, durably. An absent object is no error. Stops at the first object that cannot be removed.
+    /// Removes objects durably. An absent object is not an error. Stops at the first object that cannot be removed.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Reads ahead what the first write would have to know of the server. A failure shows at that write.
+    /// Reads in advance what the first write needs to know about the server. Ignores errors: the first write reports
+    /// them.
     fn prepare_to_write(&self) {}
 
-    /// A URL by which another process writes to this store without asking the server what this one knows already.
+    /// A URL for other processes that write to this store. It includes what this process has found out about the
+    /// server.
     fn url_for_writers(&self) -> Result<String, StoreError> {
         Ok(self.url())
     }
 
-    /// A warning about how uploads are protected against corruption on the way, if there is one.
+    /// A warning if uploads are not well protected against corruption in transit.
     fn note(&self) -> Result<Option<String>, StoreError> {
         Ok(None)
     }
 
-    /// How uploads to this store should be cut.
+    /// How objects of this store should be divided.
     fn part_rules(&self) -> PartRules;
 
-    /// Removes stale uploads under `prefix` and returns their number. An upload that is still running there fails: the
-    /// caller knows that there is none.
+    /// Removes stale uploads under `prefix` and returns their number. An upload that is still running there fails. The
+    /// caller must know that there is none.
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError>;
 }
 
-/// An object that is written in parts, in any order, from several threads. Dropped before `finish`, it is aborted.
+/// An object that is written in parts, in any order, from several threads. Dropping it before `finish` aborts it.
 pub trait Upload: Send + Sync {
     /// Writes part `number` (0, 1, 2 …), which holds the bytes from `offset_bytes` on. The body is a list of pieces.
-    /// Their addresses and lengths are multiples of [`PIECE_ALIGN_BYTES`]; only the last part may be unaligned. If a
-    /// part is put twice, the last one counts.
+    /// Their addresses and lengths are multiples of [`PIECE_ALIGN_BYTES`]. Only the last part may be unaligned. If a
+    /// part is put twice, the second one replaces the first.
     fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError>;
 
     /// Makes the object visible, durably, with exactly the bytes that were put. A gap or an overlap is an error.

@@ -44,7 +44,7 @@ fn list(store: &dyn Store) {
     assert_eq!(seen(store.list("a/b/").unwrap()).collect::<Vec<_>>(), expected[1..4]);
 }
 
-/// Both times are the store's own, so their difference holds whatever the clock here says. A server may say seconds only.
+/// Both times come from the store's clock, so the local clock does not matter. A server may report whole seconds only.
 fn age(store: &dyn Store) {
     let before = store.now().unwrap().expect("a clock");
     put_all(store, &["a/b/c"]);

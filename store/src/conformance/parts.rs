@@ -1,4 +1,4 @@
-//! What the cases are made of.
+//! Helpers that the cases share.
 
 use crate::{PIECE_ALIGN_BYTES, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
@@ -22,13 +22,13 @@ pub(super) fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|object| object.key).collect()
 }
 
-/// Bytes that depend on their offset, so that a wrong range shows.
+/// Bytes that depend on their offset, so that a test notices a wrong range.
 pub(super) fn pattern(bytes: usize) -> Vec<u8> {
     let numbers = (0u64..).flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
     numbers.take(bytes).collect()
 }
 
-/// A copy at an address that is aligned as pieces of parts are.
+/// A copy at an address with the alignment that pieces of parts need.
 pub(super) fn aligned(content: &[u8]) -> Bytes {
     let mut memory = vec![0; content.len() + PIECE_ALIGN_BYTES];
     let start = memory.as_ptr().addr().next_multiple_of(PIECE_ALIGN_BYTES) - memory.as_ptr().addr();
@@ -36,7 +36,7 @@ pub(super) fn aligned(content: &[u8]) -> Bytes {
     Bytes::from(memory).slice(start..start + content.len())
 }
 
-/// The range of an object, read into memory that is aligned as `shift` says.
+/// The range of an object, read into memory that begins `shift` bytes after an aligned address.
 pub(super) fn read(
     store: &dyn Store,
     key: &str,

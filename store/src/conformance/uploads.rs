@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     ("two uploads of one key: the last to finish stands", two_uploads),
 ];
 
-/// A part's content as pieces of 64 KiB, each aligned; the last may be shorter.
+/// A part's content as aligned pieces of 64 KiB. The last piece may be shorter.
 fn pieces(content: &[u8]) -> Vec<Bytes> {
     content.chunks(64 << 10).map(aligned).collect()
 }
@@ -76,7 +76,7 @@ fn odd_last_part(store: &dyn Store) {
     let content = pattern(part_bytes + 3 * PIECE_ALIGN_BYTES + 77);
     let upload = store.upload("a").unwrap();
     let last = &content[part_bytes..];
-    // Odd lengths in the middle, odd addresses, an empty piece, and aligned ones between them.
+    // Odd lengths in the middle, odd addresses, an empty piece, and aligned pieces between them.
     let cuts = [&last[..4096], &last[4096..4106], &[], &last[4106..8192], &last[8192..12_288], &last[12_288..]];
     let body =
         cuts.into_iter().map(|piece| if piece.len() == 10 { Bytes::copy_from_slice(piece) } else { aligned(piece) });
@@ -171,7 +171,7 @@ fn aborted(store: &dyn Store) {
 }
 
 fn leftovers(store: &dyn Store) {
-    // Whole parts: a store may keep a small one back until the end.
+    // Whole parts, because a store may hold back a small part until the upload is finished.
     let content = pattern(store.part_rules().part_bytes);
     store.put("v/b/whole", Bytes::from_static(b"x")).unwrap();
     let uploads = ["v/b/1", "v/b/2", "v/c/1"].map(|key| {

@@ -1,6 +1,6 @@
-//! Directories of the directory store. They are created, durably, when an object needs them, and removed when they are
-//! empty. Several processes may do both at once: if a directory vanishes before it holds a file, its creator starts
-//! again at the root.
+//! Directories of the directory store. A directory is created durably when an object needs it, and removed when it is
+//! empty. Several processes may create and remove directories at the same time. If a directory vanishes before it holds
+//! a file, its creator starts again at the root.
 
 use super::root::Root;
 use rustix::fd::{AsFd, OwnedFd};
@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// After this many lost races in a row something else is wrong.
+/// After this many lost races in a row, the error has another cause and is returned.
 const TRIES_MAX: usize = 100;
 
 pub(super) fn open(path: &Path) -> Result<OwnedFd, Errno> {
@@ -19,7 +19,7 @@ fn open_below(parent: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(parent, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Makes the root directory and what is missing above it.
+/// Makes the root directory and its missing parents.
 pub(super) fn make(path: &Path) -> Result<(), Errno> {
     match open(path) {
         Err(Errno::NOENT) => {
@@ -31,7 +31,7 @@ pub(super) fn make(path: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Makes one directory. Its name is durable afterwards, also if another process was faster.
+/// Makes one directory. Its name is durable afterwards, even if another process created it first.
 fn make_below(parent: impl AsFd, path: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdirat(&parent, path, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => rustix::fs::fsync(&parent),
@@ -68,7 +68,7 @@ fn descend(top: OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     Ok(folder)
 }
 
-/// Makes changes of a directory durable. A directory that no longer exists needs nothing.
+/// Makes the changes of a directory durable. Does nothing if the directory no longer exists.
 pub(super) fn sync(root: &Root, name: &str) -> Result<(), Errno> {
     match open(&root.path.join(name)) {
         Ok(folder) => rustix::fs::fsync(folder),
@@ -77,7 +77,7 @@ pub(super) fn sync(root: &Root, name: &str) -> Result<(), Errno> {
     }
 }
 
-/// Removes a directory and those above it, up to the root, as long as they are empty.
+/// Removes a directory if it is empty, then each parent that is empty, up to but not including the root.
 pub(super) fn remove_empty(root: &Root, name: &str) {
     for folder in Path::new(name).ancestors().take_while(|folder| !folder.as_os_str().is_empty()) {
         match rustix::fs::unlinkat(CWD, root.path.join(folder), AtFlags::REMOVEDIR) {

@@ -1,9 +1,9 @@
-//! The store that is a directory: a key is a path below the root, an object is a regular file.
+//! The store in a directory: a key is a path below the root, an object is a regular file.
 //!
-//! Every object is written under a temporary name beside its own, made durable, and then renamed ([`temporary`]). So a
-//! crash leaves it complete or absent. Large objects bypass the page cache ([`writer`], [`reader`]). Symbolic links
-//! below the root are neither listed nor read. Only the owner can read files and directories, because they hold whole
-//! disks.
+//! Every object is written under a temporary name in its directory, made durable, and then renamed ([`temporary`]). So
+//! after a crash the object is complete or absent. Large objects bypass the page cache ([`writer`], [`reader`]).
+//! Symbolic links below the root are neither listed nor read. Only the owner can read files and directories, because
+//! they hold the content of whole disks.
 
 mod folder;
 mod reader;
@@ -38,7 +38,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory, or makes it (and its parents) if `access` says so.
+    /// Opens the directory. Creates it and its parents if `access` allows that.
     pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
         let root = Root::at(path)?;
         let failed = |errno| root::error(&path.display().to_string(), "", "open", errno);
@@ -49,7 +49,7 @@ impl Directory {
         Ok(Self { root: Arc::new(root), reader: Arc::default() })
     }
 
-    /// Writes a small object durably. `publish` then gives it its name.
+    /// Writes a small object durably. Then `publish` gives the object its name.
     fn put_with(
         &self,
         key: &str,
@@ -108,14 +108,15 @@ impl Store for Directory {
         walk::is_empty(&self.root)
     }
 
-    /// By a file that is written for this and removed: the clock is that of the file system's server, if it has one.
+    /// Writes a temporary file and reads its modification time. If the file system has a server, that is the server's
+    /// time.
     fn now(&self) -> Result<Option<SystemTime>, StoreError> {
         let stat = Temporary::create(&self.root, "now").and_then(|(_temporary, file)| {
             writer::write_all(&file, 0, &[b"now"])?;
             rustix::fs::fstat(&file)
         });
         let stat = match stat {
-            // Whoever only reads has no use for it.
+            // A process that can only read does not need the time.
             Err(Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::NOSPC | Errno::DQUOT) => return Ok(None),
             stat => stat.map_err(|errno| self.root.error("", "write to", errno))?,
         };

@@ -1,8 +1,8 @@
-//! Reading objects: small ones whole, large ones by range and past the page cache.
+//! Reads objects: small ones whole, large ones by range without the page cache.
 //!
 //! A restore reads many blocks of few objects, so recently read objects stay open. A file that is replaced or deleted
-//! through this store is closed at once. If another process replaces it, this store may read the old file for a while;
-//! the old file is complete too.
+//! through this store is closed at once. If another process replaces a file, this store may read the old file for a
+//! while. The old file is complete, too.
 
 use super::root::{Root, errno_of};
 use super::writer::is_aligned;
@@ -32,7 +32,7 @@ struct OpenObject {
 }
 
 impl Reader {
-    /// Fills `buf`; an object that ends too early is damaged.
+    /// Fills `buf`. Returns `Damaged` if the object ends too early.
     pub(super) fn read_at(&self, root: &Root, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
         let path = root.path_of(key, "read")?;
         let wanted_bytes = buf.len();
@@ -71,17 +71,17 @@ impl Reader {
 impl OpenObject {
     fn open(path: &Path) -> Result<Self, Errno> {
         let (buffered, stat) = open(path, OFlags::empty())?;
-        // The two opens may find two files if the object is replaced between them.
+        // If the object is replaced between the two opens, they open different files.
         let same = |other: &Stat| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino);
         let direct = open(path, OFlags::DIRECT).ok().filter(|(_, other)| same(other)).map(|(file, _)| file);
         Ok(OpenObject { path: path.to_owned(), buffered, direct })
     }
 
-    /// Reads as much of `buf` as the object has, and tells how much that is.
+    /// Reads into `buf` until it is full or the object ends. Returns the number of bytes.
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let aligned = is_aligned(offset_bytes, buf) && buf.len().is_multiple_of(PIECE_ALIGN_BYTES);
         let mut filled = match &self.direct {
-            // After a refusal or a short read, the page cache serves the rest.
+            // If direct I/O is refused or returns too little, the rest is read through the page cache.
             Some(direct) if aligned => match rustix::io::pread(direct, &mut *buf, offset_bytes) {
                 Err(Errno::INVAL | Errno::INTR) => 0,
                 read => read?,
@@ -93,7 +93,7 @@ impl OpenObject {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(Errno::INTR) => {}
-                // The offset is larger than any file.
+                // The offset is larger than any file can be.
                 Err(Errno::INVAL | Errno::OVERFLOW) => break,
                 Err(errno) => return Err(errno),
             }
@@ -126,9 +126,9 @@ fn object_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// Opens a regular file. Anything else, also behind a symbolic link, is not an object.
+/// Opens a regular file. Anything else is not an object, nor is a symbolic link to a regular file.
 fn open(path: &Path, extra: OFlags) -> Result<(OwnedFd, Stat), Errno> {
-    // Without NONBLOCK the open of a named pipe would hang.
+    // Without NONBLOCK, opening a named pipe would hang.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | extra;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOTDIR) => return Err(Errno::NOENT),

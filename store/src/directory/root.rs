@@ -1,19 +1,19 @@
-//! Where the store is, how keys become paths, and how errors of the kernel become errors of the store.
+//! The root directory, the path of each key, and the store's error for each kernel error.
 
 use crate::{StoreError, StoreErrorKind, check_key, check_prefix};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-/// The directory that everything lies in.
+/// The directory that holds the whole store.
 pub(super) struct Root {
     /// Absolute, so that a change of the working directory doesn't matter.
     pub(super) path: PathBuf,
-    /// The same, for people and for other processes.
+    /// The same as a URL, for messages and for other processes.
     pub(super) url: String,
 }
 
 impl Root {
-    /// The root at `path`, which need not be there.
+    /// The root at `path`, which need not exist.
     pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         let shown = path.display();
         let refused = |cause: &dyn std::fmt::Display| {
@@ -24,13 +24,13 @@ impl Root {
         Ok(Self { path, url })
     }
 
-    /// The file of an object, if the key is one.
+    /// The file of an object. Checks the key.
     pub(super) fn path_of(&self, key: &str, doing: &'static str) -> Result<PathBuf, StoreError> {
         check_key(key).map_err(|why| self.refuse(key, doing, why))?;
         Ok(self.path.join(key))
     }
 
-    /// The directory of a prefix, if it is one.
+    /// The directory of a prefix. Checks the prefix.
     pub(super) fn path_of_prefix(&self, prefix: &str, doing: &'static str) -> Result<PathBuf, StoreError> {
         check_prefix(prefix).map_err(|why| self.refuse(prefix, doing, why))?;
         Ok(self.path.join(prefix))
@@ -49,22 +49,22 @@ impl Root {
     }
 }
 
-/// The key's last name.
+/// The part of the key after the last slash.
 pub(super) fn file_name(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
-/// What stands before the key's last name; empty for the root.
+/// The part of the key before the last slash. Empty for the root.
 pub(super) fn folder_name(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// The number of a failed call of the standard library.
+/// The error number of a failed call of the standard library.
 pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-/// The error that a failed call of the kernel means.
+/// The store's error for a failed system call.
 pub(super) fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> StoreError {
     let kind = match errno {
         Errno::NOENT => StoreErrorKind::NotFound,
@@ -82,7 +82,7 @@ pub(super) fn error(url: &str, key: &str, doing: &'static str, errno: Errno) -> 
     StoreError::new(kind, url, key, doing, plain_text(errno))
 }
 
-/// The kernel's words without its number.
+/// The kernel's message without the error number.
 fn plain_text(errno: Errno) -> String {
     match errno {
         Errno::NOTDIR => "there is a file where a directory is needed: move it away".to_owned(),

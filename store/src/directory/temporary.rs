@@ -1,5 +1,5 @@
-//! A file with a temporary name beside its final one. It is not listed until it is published. If it is dropped
-//! unpublished, it is removed. While it exists, its directory is not empty and cannot be removed.
+//! A file with a temporary name, in the directory of its final name. It is not listed until it is published. If it is
+//! dropped unpublished, it is removed. While it exists, its directory is not empty and cannot be removed.
 
 use super::folder;
 use super::root::{Root, folder_name};
@@ -31,13 +31,13 @@ impl Temporary {
         })
     }
 
-    /// Opens the same file once more, past the page cache, where the file system can.
+    /// Opens the same file again with O_DIRECT, if the file system supports that.
     pub(super) fn open_direct(&self) -> Option<OwnedFd> {
         let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
         rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty()).ok()
     }
 
-    /// Gives the file its name, durably; its content must be durable already.
+    /// Gives the file its final name, durably. The content must be durable already.
     pub(super) fn publish(&mut self, name: &str) -> Result<(), Errno> {
         rustix::fs::renameat(&self.folder, &self.name, &self.folder, name)?;
         self.published = true;
@@ -48,7 +48,7 @@ impl Temporary {
     pub(super) fn publish_if_absent(&mut self, name: &str) -> Result<(), Errno> {
         let (folder, temporary) = (&self.folder, self.name.as_str());
         match rustix::fs::renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
-            // NFS and some FUSE file systems don't know the flag.
+            // NFS and some FUSE file systems don't support the flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link(name)?,
             renamed => {
                 renamed?;
@@ -62,7 +62,7 @@ impl Temporary {
     fn link(&self, name: &str) -> Result<(), Errno> {
         let (folder, temporary) = (&self.folder, self.name.as_str());
         match rustix::fs::linkat(folder, temporary, folder, name, AtFlags::empty()) {
-            // Over NFS the answer may be lost. The repeated call then finds the name that we created.
+            // Over NFS the answer may be lost. The retried call then finds the name that the first call created.
             Err(Errno::EXIST) if self.links()? == 2 => Ok(()),
             linked => linked,
         }
@@ -78,7 +78,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.published {
-            // `abort_unfinished` finds a file that cannot be removed now.
+            // If the file cannot be removed now, `abort_unfinished` removes it later.
             let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
             folder::remove_empty(&self.root, &self.folder_name);
         }

@@ -1,5 +1,5 @@
-//! The suite on a disk and on tmpfs, and what only a directory can do wrong: read-only, full,
-//! gone, in the way. The mounts need root.
+//! The conformance suite on a disk and on tmpfs, and errors that only a directory has: read-only, full, vanished, or a
+//! file where a directory should be. The mounts need root.
 
 use super::*;
 use crate::{StoreErrorKind, conformance, open};
@@ -39,7 +39,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A place on a disk, unlike /tmp, which may be tmpfs: where cargo builds.
+/// A directory on a disk: cargo's build directory. /tmp may be tmpfs.
 fn disk_path() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
@@ -50,7 +50,7 @@ fn run(command: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{command} {arguments:?} failed (these tests need root): {said}");
 }
 
-/// All that is in the directory, temporary files and empty directories included.
+/// All entries of the directory, temporary files and empty directories included.
 fn everything(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).unwrap() {

@@ -1,5 +1,5 @@
-//! A large object that is being written to a directory. Parts are written to their place in a temporary file, from any
-//! thread and in any order. Each written part is recorded, and only a complete object is published.
+//! An upload of a large object to a directory. Each part is written at its offset in a temporary file, from any thread
+//! and in any order. Each written part is recorded, and only a complete object is published.
 
 use super::reader::Reader;
 use super::root::{Root, file_name};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The temporary file and what is in it so far.
+/// The temporary file and the parts written so far.
 pub(super) struct DirectoryUpload {
     root: Arc<Root>,
     reader: Arc<Reader>,
@@ -73,7 +73,7 @@ impl Upload for DirectoryUpload {
     fn finish(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         let bytes = state.whole_bytes().map_err(|why| self.refuse(why))?;
-        // Taken, because content that failed to become durable once cannot be trusted a second time.
+        // If this fails, it cannot be retried: after a failed fsync, a second fsync may succeed although data was lost.
         let mut temporary = state.temporary.take().ok_or_else(|| self.refuse("the upload has already ended"))?;
         let finished = self.writer.finish(bytes).and_then(|()| temporary.publish(file_name(&self.key)));
         self.reader.forget(&self.path);
@@ -86,7 +86,7 @@ impl Upload for DirectoryUpload {
 }
 
 impl State {
-    /// The object's length, if the parts have no gap and no overlap.
+    /// The object's length. Returns an error if the parts have a gap or overlap.
     fn whole_bytes(&self) -> Result<u64, &'static str> {
         let mut end_bytes = 0;
         for (expected, (number, part)) in (0..).zip(&self.parts) {

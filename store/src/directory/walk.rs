@@ -1,4 +1,5 @@
-//! Lists the directory while others may write to it and delete from it. What vanishes during the walk is not listed.
+//! Lists the directory while other processes may write to it and delete from it. An entry that vanishes during the walk
+//! is not listed.
 
 use super::folder;
 use super::root::{Root, errno_of};
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use std::fs::{DirEntry, FileType, ReadDir};
 use std::path::PathBuf;
 
-/// Something below the root, with its key.
+/// A file or directory below the root, with its key.
 struct Entry {
     key: String,
     kind: FileType,
@@ -50,7 +51,7 @@ pub(super) fn list_children(root: &Root, prefix: &str) -> Result<Vec<String>, St
     Ok(names)
 }
 
-/// Whether there is nothing except unfinished uploads and what a new file system contains.
+/// Whether the directory holds nothing except unfinished uploads and what a new file system contains.
 pub(super) fn is_empty(root: &Root) -> Result<bool, StoreError> {
     let fail = |cause: std::io::Error| root.error("", "list", errno_of(&cause));
     for entry in std::fs::read_dir(&root.path).map_err(fail)? {
@@ -62,7 +63,7 @@ pub(super) fn is_empty(root: &Root) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Removes all temporary files under a prefix, and the directories that are empty then.
+/// Removes all temporary files under a prefix, and the directories that this empties.
 pub(super) fn remove_temporaries(root: &Root, prefix: &str) -> Result<u64, StoreError> {
     let mut found = Vec::new();
     visit_files(root, prefix, "clean up", &mut |entry| {
@@ -112,7 +113,7 @@ fn visit_files(
     Ok(())
 }
 
-/// The entries of one directory; `None` if the root has no such directory.
+/// The entries of one directory. Empty if it does not exist, but an error if the root does not exist either.
 fn entries<'walk>(
     root: &'walk Root,
     path: PathBuf,

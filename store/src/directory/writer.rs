@@ -1,9 +1,9 @@
-//! Writes a large file from pieces of memory and bypasses the page cache where that works.
+//! Writes a large file from pieces of memory and bypasses the page cache if the file system supports that.
 //!
-//! O_DIRECT needs aligned addresses, offsets and lengths. Whatever is unaligned (the tail of an object) goes through
-//! the page cache. No page is written both ways, so the two do not conflict. On a file system without O_DIRECT
-//! everything is buffered. After each part the kernel is then asked to write it out and drop it, so that a backup does
-//! not evict the host's own data from memory.
+//! O_DIRECT needs aligned addresses, offsets and lengths. An unaligned piece (the tail of an object) goes through the
+//! page cache. No page is written both ways, so the two do not conflict. On a file system without O_DIRECT everything
+//! goes through the page cache. After each part the kernel is then asked to write the part out and to drop it, so that
+//! a backup does not evict the host's own data from memory.
 
 use crate::PIECE_ALIGN_BYTES;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The most slices that one system call takes.
 const SLICES_MAX: usize = 1024;
 
-/// A file that parts are written to, from several threads.
+/// A file that several threads write parts to.
 pub(super) struct Writer {
     buffered: OwnedFd,
     direct: Option<OwnedFd>,
@@ -45,7 +45,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Cuts the file to its length (a part that was put twice may have shrunk) and makes it durable.
+    /// Truncates the file to its length (a part that was put again may be shorter) and makes it durable.
     pub(super) fn finish(&self, bytes: u64) -> Result<(), Errno> {
         if u64::try_from(rustix::fs::fstat(&self.buffered)?.st_size) != Ok(bytes) {
             rustix::fs::ftruncate(&self.buffered, bytes)?;
@@ -70,9 +70,9 @@ impl Writer {
         write_all(&self.buffered, run.offset_bytes, &run.slices)
     }
 
-    /// Starts writing out what is dirty, and drops from memory what has been written out.
+    /// Starts writing out dirty pages, and drops clean pages from memory.
     fn forget(&self) {
-        // This is only advice: if it is ignored, nothing is lost.
+        // This is only advice: a failure does no harm.
         let _ = rustix::fs::fadvise(&self.buffered, 0, None, Advice::DontNeed);
     }
 }
@@ -95,18 +95,18 @@ fn runs(mut offset_bytes: u64, body: &[Bytes]) -> Vec<Run<'_>> {
     runs
 }
 
-/// How much of a piece, from its beginning, may be written with O_DIRECT.
+/// How many bytes from the beginning of a piece may be written with O_DIRECT.
 fn aligned_bytes(offset_bytes: u64, piece: &[u8]) -> usize {
     let aligned = is_aligned(offset_bytes, piece);
     if aligned { piece.len() - piece.len() % PIECE_ALIGN_BYTES } else { 0 }
 }
 
-/// Whether both the place in the file and the place in memory are multiples of the alignment.
+/// Whether both the offset in the file and the address in memory are multiples of the alignment.
 pub(super) fn is_aligned(offset_bytes: u64, memory: &[u8]) -> bool {
     offset_bytes.is_multiple_of(PIECE_ALIGN_BYTES as u64) && memory.as_ptr().addr().is_multiple_of(PIECE_ALIGN_BYTES)
 }
 
-/// Writes all slices, one after the other, in as few calls as there can be.
+/// Writes all slices, one after the other, in as few calls as possible.
 pub(super) fn write_all(file: impl AsFd, mut offset_bytes: u64, slices: &[&[u8]]) -> Result<(), Errno> {
     let mut slices: Vec<IoSlice<'_>> =
         slices.iter().filter(|slice| !slice.is_empty()).map(|slice| IoSlice::new(slice)).collect();

@@ -1,10 +1,10 @@
-//! Aborting uploads that were begun and never finished.
+//! Aborts unfinished uploads.
 
 use super::fault::Fault;
 use super::server::Server;
 use crate::{StoreError, StoreErrorKind};
 
-/// If a server still lists uploads after this many rounds, new ones appear as fast as they are aborted.
+/// If a server still lists uploads after this many rounds, new ones appear as fast as the old ones are aborted.
 const ABORT_ROUNDS_MAX: usize = 5;
 
 /// Aborts the uploads under a prefix and returns their number.
@@ -13,12 +13,12 @@ pub(super) fn abort_unfinished(server: &Server, prefix: &str) -> Result<u64, Sto
     abort_all(server, &full).map_err(|fault| server.error(prefix, "abort the uploads of", fault))
 }
 
-/// The same for names that begin with `full`.
+/// The same for names in the bucket that begin with `full`.
 pub(super) fn abort_all(server: &Server, full: &str) -> Result<u64, Fault> {
     abort_all_but(server, full, "")
 }
 
-/// The same, but for uploads of the name `spared`.
+/// The same, except for uploads of the name `spared`.
 pub(super) fn abort_all_but(server: &Server, full: &str, spared: &str) -> Result<u64, Fault> {
     let mut aborted = 0;
     for _ in 0..ABORT_ROUNDS_MAX {
@@ -49,7 +49,7 @@ fn unfinished(server: &Server, full: &str) -> Result<Vec<(String, String)>, Faul
             Ok(request.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send().await?)
         })?;
         let found = page.uploads().iter().filter_map(|upload| Some((upload.key()?, upload.upload_id()?)));
-        // Some servers treat the prefix only as a hint.
+        // Some servers treat the prefix as a hint and list other uploads too.
         uploads.extend(found.filter(|(key, _)| key.starts_with(full)).map(|(key, id)| (key.to_owned(), id.to_owned())));
         let next = (page.next_key_marker().map(str::to_owned), page.next_upload_id_marker().map(str::to_owned));
         if !page.is_truncated().unwrap_or(false) || next == markers {

@@ -1,4 +1,4 @@
-//! A list of pieces as the body of a request, without a copy, and a record of its progress.
+//! Sends a list of pieces as the body of a request, without a copy, and records the progress.
 //!
 //! Pieces are views of shared memory. A retry clones only the views.
 
@@ -14,10 +14,10 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The most that is given to the connection at once. It is small, so that progress shows on slow connections.
+/// The most bytes that are passed to the connection at once. Few, so that progress is visible on slow connections too.
 const FRAME_BYTES_MAX: usize = 256 << 10;
 
-/// When the last byte moved; shared by threads.
+/// When data was last transferred. Threads share it.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     start: Instant,
@@ -34,7 +34,7 @@ impl Progress {
         self.last_ms.store(now, Ordering::Relaxed);
     }
 
-    /// For how long nothing has moved.
+    /// The time since data was last transferred.
     pub(super) fn idle(&self) -> Duration {
         self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
@@ -71,7 +71,7 @@ impl Body for Pieces {
     }
 }
 
-/// The pieces as the body of a request whose length is known.
+/// The pieces as the body of a request, with its length.
 pub(super) fn stream(pieces: &[Bytes], progress: &Progress) -> ByteStream {
     let pieces: VecDeque<Bytes> = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
     let left_bytes = total_bytes(pieces.iter());

@@ -1,11 +1,11 @@
-//! Checksums of a body: a CRC or an MD5 in a header, which the server compares.
+//! Checksums of a body: a CRC or an MD5 in a header. The server compares it with the body.
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use md5::{Digest, Md5};
 
-/// A check that servers may know.
+/// A check that a server may support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Check {
     Crc64Nvme,
@@ -36,7 +36,7 @@ impl Check {
             .find(|check| check.name() == name)
     }
 
-    /// The checksum of a body, in Base64 as the header has it.
+    /// The checksum of a body, in Base64 for the header.
     pub(super) fn of(self, pieces: &[Bytes]) -> Sum {
         let text = match self {
             Self::Crc64Nvme => STANDARD.encode_to_string(crc(CrcAlgorithm::Crc64Nvme, pieces).to_be_bytes()),
@@ -74,7 +74,7 @@ impl Sum {
         Self { is_probe: true, ..self }
     }
 
-    /// The header's value, if it is that of `check`.
+    /// The header's value, if the checksum is of the kind `check`.
     pub(super) fn header(&self, check: Check) -> Option<String> {
         (self.check == check && check != Check::None).then(|| self.text.clone())
     }

@@ -1,6 +1,6 @@
 //! The connection to a server: its runtime, its credentials, its certificates.
 //!
-//! Nothing is created before a store is opened, and TLS not before the first https request. An agent that stores
+//! Nothing is created before a store is opened. TLS is set up at the first https request. So an agent that stores
 //! nothing, or does not use TLS, does not pay for it.
 
 use std::path::Path;
@@ -30,23 +30,23 @@ use thread_local::ThreadLocal;
 
 use super::url::{Location, endpoint};
 
-/// A client, and how it reaches its server.
+/// A client and the address of its server.
 pub(super) struct Client {
     pub(super) s3: aws_sdk_s3::Client,
-    /// Where requests go; empty: to AWS.
+    /// The server's endpoint. Empty for AWS.
     pub(super) endpoint: String,
     /// Whether connections use TLS.
     pub(super) tls: bool,
 }
 
-/// Makes a client by the standard chain of settings; sends nothing to the store.
+/// Makes a client from the standard chain of AWS settings. Sends nothing to the store.
 pub(super) async fn connect(location: &Location, credentials: Option<Credentials>) -> Result<Client, String> {
     let web = Web::new()?;
     let from_environment = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok());
     let given = location.endpoint.clone().or(from_environment.filter(|text| !text.is_empty()));
     let region = match (&location.region, &given) {
         (Some(region), _) => RegionProviderChain::first_try(Region::new(region.clone())),
-        // With a private server, Amazon's metadata service does not exist and must not be asked.
+        // A private server has no Amazon metadata service, so it must not be queried.
         (None, Some(_)) => RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new()),
         (None, None) => RegionProviderChain::default_provider(),
@@ -54,7 +54,7 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(region.or_else(Region::new("us-east-1")))
         .http_client(web)
-        // `server` retries requests and notices stalls.
+        // `server` retries requests and detects stalls.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
@@ -79,8 +79,8 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Plain HTTP, and TLS once it is needed: reading the system's certificates takes time, once a process. Each thread has
-/// its own connections, which live in its runtime.
+/// Plain HTTP, and TLS once it is needed. Reading the system's certificates takes time, but happens once in a process.
+/// Each thread has its own connections, which belong to its runtime.
 #[derive(Clone, Debug)]
 struct Web {
     plain: Arc<ThreadLocal<SharedHttpClient>>,
@@ -132,7 +132,7 @@ impl HttpConnector for ByScheme {
     }
 }
 
-/// The certificates of a file, checked before the SDK sees them: the SDK panics on invalid ones.
+/// The certificates of a file. They are checked here, because the SDK panics on invalid ones.
 fn certificates(path: &Path) -> Result<Vec<u8>, String> {
     let refused = |why: String| format!("AWS_CA_BUNDLE names {}, {why}", path.display());
     let pem = std::fs::read(path).map_err(|error| refused(format!("which cannot be read: {}", error.kind())))?;

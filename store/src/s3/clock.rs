@@ -1,4 +1,4 @@
-//! The server's own clock, as it stands in the `Date` of an answer.
+//! The server's clock, from the `Date` header of an answer.
 
 use super::server::Server;
 use crate::StoreError;
@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// Keeps the `Date` of the last answer.
+/// Stores the `Date` of the last answer.
 #[derive(Clone, Debug, Default)]
 struct KeepDate(Arc<Mutex<Option<SystemTime>>>);
 
@@ -34,7 +34,7 @@ fn parse(date: &str) -> Option<SystemTime> {
     DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?.try_into().ok()
 }
 
-/// Asks for as little as there is to ask for.
+/// Sends the smallest request possible and returns the date of the answer.
 pub(super) fn now(server: &Server) -> Result<Option<SystemTime>, StoreError> {
     let date = KeepDate::default();
     let answer = server.call(async |_| {

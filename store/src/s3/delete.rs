@@ -1,4 +1,4 @@
-//! Deleting: a thousand names a request.
+//! Deletes objects, up to a thousand in each request.
 
 use super::fault::{Fault, Retry};
 use super::server::Server;
@@ -6,7 +6,7 @@ use crate::{StoreError, StoreErrorKind};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use md5::{Digest, Md5};
 
-/// As many as S3 takes.
+/// The most that S3 accepts.
 const KEYS_PER_REQUEST: usize = 1000;
 
 /// Removes objects. An absent object is no error.
@@ -29,7 +29,7 @@ pub(super) fn delete_one(server: &Server, name: &str) -> Result<(), Fault> {
     deleted.or_else(|fault| if fault.kind == StoreErrorKind::NotFound { Ok(()) } else { Err(fault) })
 }
 
-/// Deletes a batch; an error names the first object that stayed.
+/// Deletes a batch. An error contains the index of the first object that was not deleted.
 fn delete_many(server: &Server, names: &[String]) -> Result<(), (usize, Fault)> {
     let unsent =
         |error| (0, Fault::new(StoreErrorKind::Other, Retry::Never, format!("the request cannot be made: {error}")));

@@ -1,4 +1,4 @@
-//! Classifies failures of a server or connection: whether to retry, and what to tell the user.
+//! Classifies failures of a server or connection: whether to retry, and what the user should do.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ pub(super) struct Fault {
     /// The server's error code, if it gave one.
     pub(super) code: String,
     pub(super) status: u16,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub(super) attempts: u32,
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Retry {
     /// The connection failed. Retried only briefly if this server has never answered.
     Unreached,
     Later,
-    /// The server rejects our signature, although it accepted it before: bits may have flipped on the way.
+    /// The server rejects our signature although it accepted an earlier one: bits may have flipped in transit.
     IfBelieved,
 }
 
@@ -37,7 +37,7 @@ impl Fault {
         Self { kind, text: text.into(), retry, code: String::new(), status: 0, attempts: 0 }
     }
 
-    /// A probe asks for this refusal, so it is an answer and not a failure.
+    /// For a probe, status 400 is the expected answer, so it is not retried.
     pub(super) fn of(error: impl Into<Self>, is_probe: bool) -> Self {
         let fault = error.into();
         if is_probe && fault.status == 400 { Self { retry: Retry::Never, ..fault } } else { fault }
@@ -48,12 +48,12 @@ impl Fault {
         Self::new(StoreErrorKind::Unavailable, Retry::Later, text)
     }
 
-    /// One object of a batch that the server has refused.
+    /// The server refused to delete one object of a batch.
     pub(super) fn refused(code: &str, said: &str) -> Self {
         answer(if code == "AccessDenied" { 403 } else { 0 }, code, said, "")
     }
 
-    /// An object that is not what was asked for.
+    /// The object is not as expected.
     pub(super) fn damaged(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Damaged, Retry::Never, text)
     }
@@ -79,7 +79,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
             }
             SdkError::TimeoutError(_) => Self::transient("no answer in time"),
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                // The credentials chain reports errors as connection errors; only the text differs.
+                // The credentials chain reports its errors as connection errors. Only the text differs.
                 Some(error) if chain(error).to_lowercase().contains("credentials") => unsent(&chain(error)),
                 Some(error) => unreached(&root_cause(error)),
                 None => unreached("the request could not be sent"),
@@ -89,7 +89,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
     }
 }
 
-/// What a server's answer means.
+/// Classifies a server's error answer.
 fn answer(status: u16, code: &str, said: &str, region: &str) -> Fault {
     use Retry::{IfBelieved, Later, Never};
     use StoreErrorKind::{AlreadyExists, Damaged, NoSpace, NotFound, Other, PermissionDenied, ReadOnly, Unavailable};
@@ -179,7 +179,7 @@ fn unreached(cause: &str) -> Fault {
     Fault::new(StoreErrorKind::Unavailable, Retry::Unreached, format!("the connection failed: {cause}"))
 }
 
-/// The request could not even be made.
+/// The request could not be built or signed, so nothing was sent.
 fn unsent(cause: &str) -> Fault {
     let lower = cause.to_lowercase();
     let text = if lower.contains("credential") || lower.contains("identity") || lower.contains("provider") {
@@ -190,7 +190,7 @@ fn unsent(cause: &str) -> Fault {
     Fault::new(StoreErrorKind::Other, Retry::Never, text)
 }
 
-/// The innermost error's text: what really happened.
+/// The text of the innermost error, which is the actual cause.
 pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -211,7 +211,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     one_line(&texts.join(": "))
 }
 
-/// Bounded and on one line, whatever a server says.
+/// Puts a server's text on one line and limits its length.
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|letter| !letter.is_control()).take(200).collect()

@@ -1,4 +1,4 @@
-//! Listing: a thousand names a request.
+//! Lists objects, up to a thousand in each request.
 
 use super::probe::NOTE_KEY;
 use super::server::Server;
@@ -39,7 +39,7 @@ pub(super) fn list_children(server: &Server, prefix: &str) -> Result<Vec<String>
     Ok(names)
 }
 
-/// Whether there is nothing but what this store itself has noted.
+/// Whether the store holds nothing except its own note.
 pub(super) fn is_empty(server: &Server) -> Result<bool, StoreError> {
     let note = server.name(NOTE_KEY, "list")?;
     let request = || server.client.list_objects_v2().bucket(&server.location.bucket).prefix(&server.location.prefix);

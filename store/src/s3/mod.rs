@@ -1,8 +1,8 @@
-//! The store that is a bucket, or a prefix in one, of a server that speaks S3.
+//! The store in an S3 bucket, or in a prefix of one.
 //!
 //! Bodies are sent from shared memory, without a copy and without a SHA-256. A checksum in the header protects them if
 //! the server really compares it ([`probe`]). Failed requests are retried within a time limit ([`server`]). A permanent
-//! failure becomes one line that says what to do ([`fault`]).
+//! failure becomes one line that says what the user should do ([`fault`]).
 
 mod abort;
 mod body;
@@ -31,8 +31,8 @@ use upload::S3Upload;
 use url::Location;
 use write::Over;
 
-/// A multipart upload takes two requests beside its parts. This limit keeps a backup's requests at the number of its
-/// parts and a constant.
+/// A multipart upload takes two requests besides its parts. With this limit, a backup takes one request for each part
+/// and a constant number of others.
 const OBJECTS_MAX: u64 = 32;
 
 /// A bucket, or a prefix in one.
@@ -41,12 +41,12 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Prepares to use `s3://bucket/prefix`; nothing is sent before it is used.
+    /// Opens `s3://bucket/prefix`. Sends nothing before the store is used.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, None)
     }
 
-    /// The same with keys that are known already, instead of those of the environment.
+    /// The same with the given keys instead of those in the environment.
     pub fn open_as(url: &str, access_key: &str, secret_key: &str) -> Result<Self, StoreError> {
         Self::open_with(url, Some(Credentials::new(access_key, secret_key, None, None, "given")))
     }

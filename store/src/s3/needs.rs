@@ -1,11 +1,11 @@
-//! What an S3 client needs of the machine: the network, and the files for name resolution, trusted certificates and
+//! The permissions that an S3 client needs: the network, and the files for name resolution, trusted certificates and
 //! credentials.
 
 use std::path::PathBuf;
 
 use septet_sandbox::Needs;
 
-/// Names (what the C library's resolver looks at), certificates, and what a container's host says.
+/// Files for name resolution (read by the C library), certificates, and information from a container's host.
 const FILES: [&str; 20] = [
     "/etc/gai.conf",
     "/etc/host.conf",
@@ -28,7 +28,7 @@ const FILES: [&str; 20] = [
     "/proc/sys/net",
     "/sys/devices/virtual/dmi/id",
 ];
-/// Variables that name more of these.
+/// Environment variables that name more files.
 const VARIABLES: [&str; 7] = [
     "AWS_CA_BUNDLE",
     "AWS_CONFIG_FILE",
@@ -38,7 +38,7 @@ const VARIABLES: [&str; 7] = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ];
-/// A profile that gets its credentials from a program.
+/// The setting of a profile that gets its credentials from a program.
 const PROGRAM: &str = "credential_process";
 
 pub(crate) fn needs() -> Needs {

@@ -1,8 +1,8 @@
-//! Finds out which checksum of an upload this server really compares, by sending wrong ones. The repository remembers
-//! the answer.
+//! Finds out which checksum of an upload this server really compares, by sending wrong ones. The result is stored in
+//! the repository.
 //!
-//! Servers without support for CRCs accept a wrong one silently. So before the first real upload an object and a part
-//! with wrong checksums are sent. Neither is kept.
+//! Servers without support for CRCs silently accept a wrong one. So an object and a part with wrong checksums are sent
+//! before the first real upload. Both are removed afterwards.
 
 use std::sync::atomic::Ordering;
 
@@ -17,17 +17,17 @@ use super::write::{Over, put_as};
 use super::{abort, delete, upload};
 use crate::{StoreError, StoreErrorKind, both};
 
-/// Where the answer is kept.
+/// The key of the note that holds the result.
 pub(super) const NOTE_KEY: &str = "s3.json";
 /// The prefix of the probes' names.
 const PROBE_NAME: &str = "septet-probe-";
-/// How many times another host may disturb the probe.
+/// How many times other hosts may remove our probe before we give up.
 const SWEPT_MAX: u32 = 20;
-/// A longer object is not our note.
+/// The longest note. The rest of a longer object is ignored.
 const NOTE_BYTES_MAX: usize = 4096;
 
 impl Server {
-    /// The check of request bodies: the one that was asked for, or the one that the server supports.
+    /// The check of request bodies: the one that the URL requests, otherwise the one that the server supports.
     pub(super) fn check(&self) -> Result<Check, StoreError> {
         if let Some(&check) = self.check.get() {
             return Ok(check);
@@ -47,7 +47,7 @@ impl Server {
         Ok(*self.check.get_or_init(|| check))
     }
 
-    /// Warns if only TLS protects what is written and nobody asked for that.
+    /// Returns a warning if only TLS protects uploads and the URL does not request that.
     pub(super) fn note_on_check(&self) -> Result<Option<String>, StoreError> {
         let unguarded = self.location.wish != Wish::None && self.check()? == Check::None;
         Ok(unguarded.then(|| {
@@ -56,7 +56,7 @@ impl Server {
         }))
     }
 
-    /// Reads the note, so that [`check`](Self::check) need not; finds nothing out if there is none.
+    /// Reads the note, so that [`check`](Self::check) need not. Does not probe the server if there is no note.
     pub(super) fn recall_check(&self) {
         let wish = self.location.wish;
         if !matches!(wish, Wish::Cheapest | Wish::Crc) {
@@ -76,8 +76,8 @@ impl Server {
     /// The cheapest check that the server supports, from the note or by a probe.
     fn known(&self) -> Result<Check, Fault> {
         let name = self.note_name();
-        // Other hosts that probe at the same time remove our probes too, each of them once. A probe that was removed is
-        // repeated, unless another host has noted the answer by then.
+        // Each host that probes at the same time removes our probes once. A removed probe is repeated, unless another
+        // host has stored its note by then.
         for attempt in 0..SWEPT_MAX {
             if !self.has_no_note.swap(false, Ordering::Relaxed)
                 && let Some(check) = self.noted(&name)?
@@ -92,8 +92,9 @@ impl Server {
         self.find_out(&name, false)
     }
 
-    /// Probes the server until it is known what it checks, and notes that. If it `sweeps`, it also aborts the probes of
-    /// runs that crashed: each host does so once, since it can't tell them from those of other hosts.
+    /// Tries each check until one works, and stores the result in the note. If `sweeps` is true, also aborts the probes
+    /// of crashed runs. Each host does so only once, because it can't distinguish them from the running probes of other
+    /// hosts.
     fn find_out(&self, note_name: &str, mut sweeps: bool) -> Result<Check, Fault> {
         for check in CRCS.into_iter().chain([Check::Md5]) {
             let probe = self.probe(check, std::mem::take(&mut sweeps))?;
@@ -129,8 +130,8 @@ impl Server {
         Ok(check)
     }
 
-    /// Finds out whether the server refuses a body with a wrong checksum, and only such a body: as an object and as a
-    /// part. What is independent is sent at the same time, since the server may be far away.
+    /// Finds out whether the server refuses exactly those bodies that have a wrong checksum, for objects and for parts.
+    /// Independent requests are sent at the same time, because the server may be far away.
     fn probe(&self, check: Check, sweeps: bool) -> Result<Probe, Fault> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
@@ -158,7 +159,7 @@ impl Server {
         Ok(probe)
     }
 
-    /// Aborts the probes of runs that crashed.
+    /// Aborts the probes of crashed runs.
     fn sweep(&self, own: &str) -> Result<(), Fault> {
         abort::abort_all_but(self, &format!("{}{PROBE_NAME}", self.location.prefix), own).map(drop)
     }
@@ -167,15 +168,15 @@ impl Server {
 /// A probe that was sent.
 struct Probe {
     name: String,
-    /// Whether the server has stored it as an object.
+    /// Whether the server has stored the object.
     object: bool,
-    /// The upload that was begun for a part.
+    /// The upload that was begun to test a part.
     upload: Option<Begun>,
     refused_wrong_ones: bool,
 }
 
 impl Probe {
-    /// Removes what the server has kept.
+    /// Removes what the server has stored.
     fn end(self, server: &Server) -> Result<(), Fault> {
         if self.object {
             delete::delete_one(server, &self.name)?;
@@ -186,14 +187,14 @@ impl Probe {
             None => Ok(()),
         };
         match aborted {
-            // Another host has swept it.
+            // Another host has aborted it already.
             Err(fault) if fault.code == "NoSuchUpload" => Ok(()),
             aborted => aborted,
         }
     }
 }
 
-/// Whether the server has called the bytes wrong.
+/// Whether the server refused the body because of its checksum.
 fn refused(sent: Result<(), Fault>) -> Result<bool, Fault> {
     match sent {
         Ok(()) => Ok(false),
@@ -202,7 +203,7 @@ fn refused(sent: Result<(), Fault>) -> Result<bool, Fault> {
     }
 }
 
-/// The check to use, from what was asked for and what the server supports.
+/// Chooses the check from what the URL requests and what the server supports.
 fn choose(wish: Wish, known: Check, tls: bool) -> Result<Check, String> {
     match (wish, known) {
         (Wish::Crc, Check::Md5 | Check::None) => {

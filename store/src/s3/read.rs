@@ -1,4 +1,4 @@
-//! Reads objects: small ones whole, ranges of large ones. A read continues where a connection broke.
+//! Reads objects: small ones whole, large ones by range. If a connection breaks, a retry reads only the rest.
 
 use super::body::Progress;
 use super::fault::{Fault, Retry, root_cause};
@@ -38,7 +38,7 @@ async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress)
     }
 }
 
-/// Fills `buf`. An object that ends too early is damaged.
+/// Fills `buf`. Returns `Damaged` if the object ends too early.
 pub(super) fn read_at(server: &Server, key: &str, offset_bytes: u64, buf: &mut [u8]) -> Result<(), StoreError> {
     let name = server.name(key, "read")?;
     if buf.is_empty() {
@@ -70,13 +70,13 @@ fn check_range(output: &GetObjectOutput, start: u64, end_bytes: u64) -> Result<(
     if first == start { Ok(()) } else { Err(Fault::transient("the server sent another range than requested")) }
 }
 
-/// `bytes 5-9/100`: where it starts, and how long the object is.
+/// Parses `bytes 5-9/100` into the start of the range and the object's length.
 fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
-/// Reads the answer as it arrives: after a failure only the rest is requested again.
+/// Reads the answer as it arrives, so that a retry requests only the rest.
 async fn fill(
     mut output: GetObjectOutput,
     buf: &mut [u8],
@@ -103,7 +103,7 @@ pub(super) fn len(server: &Server, key: &str) -> Result<u64, StoreError> {
         Ok(head?.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     });
     match length {
-        // An answer to HEAD has no body that explains the error.
+        // The answer to a HEAD request has no body that explains the error.
         Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => {
             get(server, key, u64::MAX).map(|body| body.len() as u64)
         }

@@ -1,9 +1,9 @@
-//! One bucket of one server, and every request to it. Requests are retried with exponential, random back-off while that
-//! may help.
+//! Sends every request to one bucket of one server. Failed requests are retried with exponential, random back-off while
+//! that may help.
 //!
-//! The time limit counts only time without progress, so a large part on a slow line is no failure. The calls block the
-//! agent's thread, which serves its own connections meanwhile. What it reads is then in its cache when it is copied,
-//! and no other thread wakes up.
+//! The time limit counts only time without progress, so a large part on a slow line is not a failure. A call blocks the
+//! agent's thread, and this thread serves its own connections. So data that was read is still in the CPU's cache when
+//! it is copied, and no other thread has to wake up.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -26,12 +26,12 @@ use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
 /// The first and the longest back-off.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How long a server that never answered is retried: a wrong address should be reported soon.
+/// How long requests to a server that never answered are retried. Short, so that a wrong address is reported soon.
 const UNREACHED_LIMIT: Duration = Duration::from_secs(4);
-/// How often a server is retried that suddenly rejects our signature.
+/// How many attempts are made if a server suddenly rejects our signature.
 const DISBELIEF_MAX: u32 = 3;
 
-/// A bucket, as all parts of the store use it.
+/// A bucket, with everything that requests to it share.
 pub(super) struct Server {
     pub(super) location: Location,
     pub(super) client: Client,
@@ -39,7 +39,7 @@ pub(super) struct Server {
     pub(super) tls: bool,
     /// The check of request bodies, once it is known.
     pub(super) check: OnceLock<Check>,
-    /// Whether there was no note when it was read ahead: then it need not be read again.
+    /// Whether reading ahead found no note. Then the note need not be read again.
     pub(super) has_no_note: AtomicBool,
     runtimes: ThreadLocal<Runtime>,
     reached: AtomicBool,
@@ -119,7 +119,7 @@ impl Server {
         }
     }
 
-    /// Makes a request once, without retries, if its success is optional.
+    /// Makes a request once, without retries. For requests whose success is optional.
     pub(super) fn call_once<T>(&self, mut make: impl AsyncFnMut(Progress) -> Result<T, Fault>) -> Result<T, Fault> {
         self.attempt(&mut make, &Progress::new())
     }
@@ -132,7 +132,7 @@ impl Server {
         let runtime = self.runtimes.get_or_try(runtime).map_err(|error| Fault::transient(no_runtime(&error)))?;
         count::request();
         let result = runtime.block_on(async {
-            // So that a connection that the server has closed is noticed and not used.
+            // Lets the runtime notice connections that the server has closed, so that they are not used.
             tokio::task::yield_now().await;
             watched(make(progress.clone()), progress, self.location.stall_limit()).await
         });
@@ -186,7 +186,7 @@ async fn watched<T>(
     }
 }
 
-/// Doubles each time and is random, so that many clients do not retry at the same moment.
+/// The back-off doubles with each attempt. It is random, so that many clients do not retry at the same moment.
 fn pause(attempts: u32) -> Duration {
     let full = PAUSE_MIN.saturating_mul(1 << attempts.min(16)).min(PAUSE_MAX);
     full.mul_f64(0.25 + 0.75 * fastrand::f64())

@@ -1,7 +1,7 @@
-//! A large object in parts, in any order. An object that turns out to be small is put by one request.
+//! Uploads a large object in parts, in any order. An object that turns out to be small is written by one request.
 //!
-//! S3 requires at least 5 MiB for each part except the last. So a smaller first part must be the only one. It is kept
-//! until [`Upload::finish`], and three requests become one.
+//! S3 requires at least 5 MiB for each part except the last. So a smaller first part must be the only one. It is held
+//! back until [`Upload::finish`], which then sends one request instead of three.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,7 +88,7 @@ impl S3Upload {
         Ok(Stored::There { etag, sum })
     }
 
-    /// Checks that the parts have no gap and no overlap. Returns the length of all.
+    /// Checks that the parts have no gap and no overlap. Returns the total length.
     fn length(&self, state: &State) -> Result<u64, StoreError> {
         state.parts.values().try_fold(0, |end, part| match part.offset_bytes {
             start if start == end => Ok(end + part.bytes),
@@ -106,13 +106,13 @@ impl S3Upload {
             Ok(request.send().await.map(drop)?)
         });
         match done {
-            // An earlier attempt may have succeeded although its answer was lost.
+            // An earlier attempt may have succeeded and its answer may have been lost.
             Err(fault) if fault.attempts > 1 && fault.code == "NoSuchUpload" && self.is_there(count, bytes) => Ok(()),
             done => done,
         }
     }
 
-    /// Aborts uploads that the server began and whose answer was lost.
+    /// Aborts further uploads of this name that the server began if the answer to an earlier attempt was lost.
     fn abort_twins(&self) {
         let id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
         if id.as_ref().is_some_and(|begun| begun.repeated) {
@@ -229,7 +229,7 @@ pub(super) fn begin(server: &Server, name: &str, check: Check) -> Result<Begun, 
     Ok(Begun { id, repeated: attempts > 1 })
 }
 
-/// Sends a part; its ETag.
+/// Sends a part and returns its ETag.
 pub(super) fn send_part(
     server: &Server,
     name: &str,
@@ -254,7 +254,7 @@ pub(super) fn send_part(
     })
 }
 
-/// S3 counts from 1, to 10,000.
+/// S3 numbers parts from 1 to 10,000.
 fn part_number(number: u32) -> Result<i32, Fault> {
     let fits = |number: &i32| *number <= 10_000;
     number.checked_add(1).and_then(|number| i32::try_from(number).ok()).filter(fits).ok_or_else(|| {

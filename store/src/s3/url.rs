@@ -1,28 +1,28 @@
-//! `s3://bucket/prefix?option=value`: where a repository lies in S3, and how to speak to the server.
+//! Parses `s3://bucket/prefix?option=value`: the repository's place in S3, and how to use the server.
 //!
-//! The URL goes to other processes, into messages and into errors: it has no room for credentials.
+//! The URL is passed to other processes and appears in messages and errors. So it must not hold credentials.
 
 use std::time::Duration;
 
 use super::check::Check;
 
-/// The check that protects uploads against flipped bits on the way.
+/// The requested check, which protects uploads against bits flipped in transit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// The cheapest check that the server supports; over plain HTTP never none.
+    /// The cheapest check that the server supports. Over plain HTTP, never `None`.
     #[default]
     Cheapest,
-    /// A CRC, or refuse.
+    /// A CRC. An error if the server supports none.
     Crc,
     /// Content-MD5.
     Md5,
-    /// Nothing.
+    /// No check.
     None,
-    /// The check that another process has found the server to support.
+    /// The check that the server supports, as found by another process.
     Known(Check),
 }
 
-/// A URL, taken apart.
+/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Location {
     pub(super) bucket: String,
@@ -35,27 +35,27 @@ pub(super) struct Location {
     pub(super) time_limit: Duration,
     pub(super) part_bytes: usize,
     pub(super) connections: usize,
-    /// As it was given, but for the check that another process has found.
+    /// The given URL without the option `known-check`.
     pub(super) url: String,
 }
 
-/// How long a failed request is retried. An agent may work at one command for 120 s, and a command can be two requests.
+/// How long a failed request is retried. An agent may spend 120 s on one command, and a command can take two requests.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
-/// Parts that are being uploaded stay in memory. Many connections with small parts hide as much latency as few with
+/// Parts stay in memory while they are uploaded. Many connections with small parts hide as much latency as few with
 /// large parts, in a third of the memory.
 const PART_BYTES: usize = 8 << 20;
 /// At 50 ms an answer and 100 MB/s a connection, this many connections reach 88 % of the rate of eight `curl` processes
 /// (up) and 94 % (down).
 const CONNECTIONS: usize = 14;
 
-/// The option that hands a check on from one process to another.
+/// The option that passes a check from one process to another.
 const KNOWN_CHECK: &str = "known-check";
 
 const OPTIONS: &str = "known are endpoint, region, path-style, upload-check, part-size, connections and time-limit";
 
 impl Location {
-    /// Takes a URL apart, or says what is wrong with it, never repeating what may be a secret.
+    /// Parses a URL. The error says what is wrong, and never repeats a possible secret.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
         let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
@@ -91,7 +91,7 @@ impl Location {
         Ok(location)
     }
 
-    /// The URL for a process that need not find out which check the server supports.
+    /// The URL for another process, which then need not find out which check the server supports.
     pub(super) fn url_with(&self, check: Check) -> String {
         let sign = if self.url.contains('?') { '&' } else { '?' };
         format!("{}{sign}{KNOWN_CHECK}={}", self.url, check.name())
@@ -104,7 +104,7 @@ impl Location {
             "region" => self.region = Some(value.to_owned()),
             "path-style" => self.path_style = Some(flag(value).ok_or("path-style is true or false")?),
             "upload-check" => self.wish = wish(value).ok_or("upload-check is crc, md5 or none")?,
-            // For agents: not among the options that users are told of.
+            // Only for agents, so it is not listed among the options for users.
             KNOWN_CHECK => self.wish = Wish::Known(Check::from_name(value).ok_or("there is no such check")?),
             "part-size" => {
                 let mib = value.parse().ok().filter(|mib| (5..=1024).contains(mib));
@@ -130,7 +130,7 @@ impl Location {
     }
 }
 
-/// Checks an endpoint. It is a URL too, and must not hold credentials either.
+/// Checks an endpoint. It is a URL and must not hold credentials either.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {

@@ -1,4 +1,4 @@
-//! Writing a small object by one request.
+//! Writes a small object by one request.
 
 use super::body;
 use super::check::{Check, Sum};
@@ -8,19 +8,19 @@ use crate::{StoreError, StoreErrorKind, count};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use bytes::Bytes;
 
-/// Whether an object may be there already.
+/// Whether the write may replace an existing object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
     Any,
     Nothing,
 }
 
-/// Puts an object of some pieces, with the check that the server supports.
+/// Writes an object from pieces, with the check that the server supports.
 pub(super) fn put(server: &Server, key: &str, pieces: &[Bytes], over: Over) -> Result<(), StoreError> {
     let name = server.name(key, "write")?;
     let sum = server.check()?.of(pieces);
     match put_as(server, &name, pieces, &sum, over) {
-        // An earlier attempt may have succeeded although its answer was lost: then the object is ours.
+        // An earlier attempt may have succeeded and its answer may have been lost. Then the object is ours.
         Err(fault)
             if fault.kind == StoreErrorKind::AlreadyExists && fault.attempts > 1 && is_ours(server, &name, pieces) => {}
         put => put.map_err(|fault| server.error(key, "write", fault))?,
@@ -29,7 +29,7 @@ pub(super) fn put(server: &Server, key: &str, pieces: &[Bytes], over: Over) -> R
     Ok(())
 }
 
-/// The same under a name, with a checksum that may be wrong on purpose.
+/// Writes an object under its name in the bucket. The given checksum may be wrong on purpose.
 pub(super) fn put_as(server: &Server, name: &str, pieces: &[Bytes], sum: &Sum, over: Over) -> Result<(), Fault> {
     server.call(async |progress| {
         let request = server.client.put_object().bucket(&server.location.bucket).key(name);
