@@ -1,4 +1,4 @@
-//! How the bytes of a block or chunk are stored, and the one place that decodes them.
+//! How the bytes of a block or chunk are stored. This is the only place that decodes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,23 +7,23 @@ use crate::error::{FormatError, Result, damaged, unsupported};
 const WHAT: &str = "codec";
 /// Reserved: Zstandard.
 const ZSTD: u8 = 2;
-/// The bit that says that the stored bytes are encrypted.
+/// This bit is set if the stored bytes are encrypted.
 const SEALED: u8 = 0x80;
 
-/// How the stored bytes of one block or chunk become its content.
+/// How to decode the stored bytes of one block or chunk into its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Codec {
     /// The stored bytes are the content.
     Raw = 0,
-    /// LZ4's block format: no frame, no length in front.
+    /// LZ4's block format, without a frame and without a length prefix.
     Lz4 = 1,
 }
 
 impl Codec {
-    /// Decodes `stored` into `content`, which has exactly the length of the block or chunk. After an error,
-    /// `content` means nothing. The bytes may be hostile: nothing but `content` is ever written.
+    /// Decodes `stored` into `content`, which has exactly the length of the block or chunk. After an error, the bytes
+    /// in `content` are undefined. The stored bytes may be hostile: only `content` is ever written.
     pub fn decode(self, stored: &[u8], content: &mut [u8]) -> Result<()> {
         let decoded = match self {
             Self::Raw if stored.len() == content.len() => {
@@ -54,7 +54,7 @@ impl From<Codec> for u8 {
     }
 }
 
-/// Reads a codec from bytes that are proven: what is unknown was written by a later version.
+/// Reads a codec from bytes whose hash was checked. So an unknown codec was written by a later version.
 impl TryFrom<u8> for Codec {
     type Error = FormatError;
 

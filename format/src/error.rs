@@ -1,36 +1,36 @@
-//! What can be wrong with a name, a shape or an object.
+//! Errors in a name, a geometry or an object.
 //!
-//! There is a variant only where a caller branches: a newer format or an unknown feature asks for an
-//! upgrade, damage is reported and worked around, an invalid name or geometry is wrong usage. Texts are
-//! one line and say what is at fault; the caller, who knows the object's key, adds it.
+//! There is a variant only where a caller branches. A newer format or an unknown feature requires an upgrade. Damage is
+//! reported and worked around. An invalid name or geometry is a usage error. Each text is one line and says what is
+//! wrong. The caller knows the object's key and adds it.
 
 use crate::FORMAT_VERSION;
 
-/// Why a value or an object was refused.
+/// Why a value or an object was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    /// Whole, but written in a format that this version does not know.
+    /// Undamaged, but written in a format that this version does not know.
     #[error("{what}: made by a newer Septet (format {found}); upgrade septet")]
     NewerVersion {
         /// The kind of object: "manifest", "segment footer" …
         what: &'static str,
-        /// The format that it claims.
+        /// The format in the object.
         found: u32,
     },
-    /// Whole, but it uses something that this version can't handle. Never damage.
+    /// Undamaged, but it uses a feature that this version does not support. Never means damage.
     #[error("{what}: {why}")]
     Unsupported {
         /// The kind of object: "manifest", "codec" …
         what: &'static str,
-        /// What it uses, and what helps.
+        /// The feature, and what the user can do.
         why: String,
     },
-    /// Not what Septet wrote: flipped, cut short, or hostile.
+    /// Not what Septet wrote: changed, truncated or hostile.
     #[error("{what}: damaged: {why}")]
     Damaged {
         /// The kind of object: "manifest", "segment footer" …
         what: &'static str,
-        /// Which check failed, in words.
+        /// Which check failed, as text.
         why: String,
     },
     /// A volume name or backup id that cannot be part of an object's key.
@@ -38,9 +38,9 @@ pub enum FormatError {
     InvalidName {
         /// "volume name" or "backup id".
         what: &'static str,
-        /// The name, quoted, escaped, and cut when it is long.
+        /// The name, quoted and escaped. A long name is truncated.
         name: String,
-        /// Which rule it breaks, and what is allowed.
+        /// Which rule the name breaks, and what is allowed.
         why: String,
     },
     /// A volume or block size out of bounds.
@@ -49,7 +49,7 @@ pub enum FormatError {
         /// Which size is wrong, and what is allowed.
         why: String,
     },
-    /// The entries to be packed into a table could not be read.
+    /// The entries for a table could not be read.
     #[error("cannot read the entries to be packed: {0}")]
     Read(#[from] std::io::Error),
 }
@@ -64,23 +64,23 @@ impl FormatError {
     }
 }
 
-/// Says that `what` is damaged, and why.
+/// Returns the error that `what` is damaged.
 pub(crate) fn damaged<T>(what: &'static str, why: impl Into<String>) -> Result<T> {
     let why = why.into();
     Err(FormatError::Damaged { what, why })
 }
 
-/// Says that `what` is whole and needs a later version of Septet.
+/// Returns the error that `what` is undamaged but needs a later version of Septet.
 pub(crate) fn unsupported<T>(what: &'static str, why: impl std::fmt::Display) -> Result<T> {
     Err(FormatError::Unsupported { what, why: format!("{why}: upgrade septet") })
 }
 
-/// Refuses `what` as damaged unless `good`.
+/// Returns the error that `what` is damaged, unless `good`.
 pub(crate) fn ensure<S: Into<String>>(good: bool, what: &'static str, why: impl FnOnce() -> S) -> Result<()> {
     if good { Ok(()) } else { damaged(what, why()) }
 }
 
-/// Refuses every format but this crate's own, newer ones with an error of their own.
+/// Accepts only this crate's own format. A newer format is `NewerVersion`, any other is damage.
 pub(crate) fn check_version(what: &'static str, found: u32) -> Result<()> {
     if found > FORMAT_VERSION {
         return Err(FormatError::NewerVersion { what, found });

@@ -1,7 +1,7 @@
 //! Which features a reader or a writer must know: the lists `needs_to_read` and `needs_to_write`.
 //!
-//! A feature is whatever an older version would misunderstand. A version that does not know a listed
-//! feature refuses the object as unsupported, and never as damaged.
+//! A feature is anything that an older version would misinterpret. A version that does not know a listed feature
+//! rejects the object as unsupported, never as damaged.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +24,13 @@ pub const GENERATIONS: &str = "generations";
 /// What this version supports, for reading and for writing.
 const SUPPORTED: [&str; 1] = [GENERATIONS];
 
-/// Names of features, in the order in which they were written.
+/// Names of features, in the order in which they are written in the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct Features(Vec<String>);
 
 impl Features {
-    /// What everything that this version writes needs.
+    /// The features that every object written by this version needs.
     pub fn of_this_version() -> Self {
         Self(vec![GENERATIONS.to_owned()])
     }
@@ -45,7 +45,7 @@ impl Features {
         self.0.iter().map(String::as_str)
     }
 
-    /// Refuses the object `what` if it needs a feature that this version does not support.
+    /// Returns an error if the object `what` needs a feature that this version does not support.
     pub fn check(&self, what: &'static str) -> Result<()> {
         match self.names().find(|name| !SUPPORTED.contains(name)) {
             Some(name) => unsupported(what, format!("needs {name:?}, which this septet does not know")),

@@ -1,7 +1,7 @@
-//! How a volume is cut into blocks.
+//! How a volume is divided into blocks.
 //!
-//! Block *n* covers the bytes from `n × block_bytes`; only the last may be short. A geometry has
-//! at most [`BLOCKS_MAX`] blocks, which bounds every table and directory that is read for it.
+//! Block *n* covers the bytes from `n × block_bytes` on. Only the last block may be shorter. A geometry has at most
+//! [`BLOCKS_MAX`] blocks, which bounds every table and directory that is read for it.
 
 use std::ops::Range;
 
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{FormatError, Result};
 
-/// What a volume is cut into unless one asks otherwise: 1 MiB.
+/// The default block size: 1 MiB.
 pub const BLOCK_BYTES_DEFAULT: u32 = 1 << 20;
-/// The smallest block that is written: 64 KiB.
+/// The smallest block size for writing: 64 KiB.
 pub const BLOCK_BYTES_MIN: u32 = 64 << 10;
-/// The largest block that is written: 4 MiB.
+/// The largest block size for writing: 4 MiB.
 pub const BLOCK_BYTES_MAX: u32 = 4 << 20;
-/// The smallest block that is read: 4 KiB.
+/// The smallest block size that readers accept: 4 KiB.
 pub const BLOCK_BYTES_READ_MIN: u32 = 4 << 10;
-/// The largest block that is read: 8 MiB. A stored length has 24 bits, so a raw block of 16 MiB can't be.
+/// The largest block size that readers accept: 8 MiB. A stored length has 24 bits, too few for a raw block of 16 MiB.
 pub const BLOCK_BYTES_READ_MAX: u32 = 8 << 20;
 /// The most blocks of one volume, 2³²: 4 PiB in blocks of 1 MiB, 256 TiB in blocks of 64 KiB.
 pub const BLOCKS_MAX: u64 = 1 << 32;
 
-/// A volume's length and the length of its blocks, in bounds.
+/// A volume's length and block size, both within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Geometry {
@@ -31,7 +31,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// What a reader accepts: blocks are a power of two from 4 KiB to 8 MiB, and at most [`BLOCKS_MAX`].
+    /// Checks a geometry for reading: a block size that is a power of two from 4 KiB to 8 MiB, and at most
+    /// [`BLOCKS_MAX`] blocks.
     pub fn new(volume_bytes: u64, block_bytes: u32) -> Result<Self> {
         let sizes = BLOCK_BYTES_READ_MIN..=BLOCK_BYTES_READ_MAX;
         if !block_bytes.is_power_of_two() || !sizes.contains(&block_bytes) {
@@ -47,7 +48,7 @@ impl Geometry {
         Ok(Self { volume_bytes, block_bytes })
     }
 
-    /// What a writer writes: the same with blocks from 64 KiB to 4 MiB.
+    /// Checks a geometry for writing: the same with a block size from 64 KiB to 4 MiB.
     pub fn for_writing(volume_bytes: u64, block_bytes: u32) -> Result<Self> {
         if !(BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(&block_bytes) {
             return invalid(format!("a block of {block_bytes} bytes; backups are made with 64 KiB to 4 MiB"));
@@ -60,12 +61,12 @@ impl Geometry {
         self.volume_bytes
     }
 
-    /// The length of every block but perhaps the last, in bytes.
+    /// The block size in bytes. The last block may be shorter.
     pub fn block_bytes(&self) -> u32 {
         self.block_bytes
     }
 
-    /// How many blocks there are: none in an empty volume.
+    /// The number of blocks. Zero for an empty volume.
     pub fn blocks(&self) -> u64 {
         self.volume_bytes.div_ceil(u64::from(self.block_bytes))
     }
@@ -80,13 +81,13 @@ impl Geometry {
         block.saturating_mul(u64::from(self.block_bytes))
     }
 
-    /// The length of `block`: short for the last, 0 beyond it.
+    /// The length of `block`. The last block may be shorter than the others. 0 beyond the last block.
     pub fn len_bytes(&self, block: u64) -> u32 {
         let left = self.volume_bytes.saturating_sub(self.offset_bytes(block));
         u32::try_from(left).map_or(self.block_bytes, |left| left.min(self.block_bytes))
     }
 
-    /// Whether the range starts and ends between blocks of the volume, or at its end.
+    /// Whether the range covers only whole blocks. A short last block counts as whole.
     pub fn is_whole_blocks(&self, range: &Range<u64>) -> bool {
         let block_bytes = u64::from(self.block_bytes);
         let is_edge = |offset: u64| offset.is_multiple_of(block_bytes);

@@ -1,7 +1,7 @@
-//! The hash of a block: 32 bytes of BLAKE3, 64 lower-case hex digits as text.
+//! The hash of a block: 32 bytes of BLAKE3. As text, 64 lower-case hex digits.
 //!
-//! A hash is part of most commands between agents, so its serde goes over the stack. Text has one
-//! form only: upper case is refused, or one flipped bit in a manifest could go unseen.
+//! A hash is part of most commands between agents, so serde converts it on the stack, without allocating. Upper-case
+//! digits are rejected: otherwise a flipped bit in a manifest could remain unnoticed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use crate::error::{FormatError, damaged};
 pub struct BlockHash([u8; 32]);
 
 impl BlockHash {
-    /// Stands in `checksums` for a hole or a block of zeros; no content has it as its hash.
+    /// The entry in `checksums` for a hole or a block of zeros. No content has this hash.
     pub const ZERO: Self = Self([0; 32]);
 
     /// Hashes `content` on this thread.
@@ -30,7 +30,7 @@ impl BlockHash {
         *self == Self::ZERO
     }
 
-    /// The 32 bytes, as they lie in a store.
+    /// The 32 bytes, as stored.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -40,8 +40,8 @@ impl BlockHash {
     }
 }
 
-/// Whether a checksum is the one that is expected. To a fuzzer all are: it could never find the bytes
-/// that have a given one, and what lies behind the comparison must stand hostile bytes, too.
+/// Whether a checksum is the expected one. Always true in a fuzzer: it could never find bytes with a given checksum,
+/// and the code behind this comparison must withstand hostile bytes, too.
 pub(crate) fn agrees<T: PartialEq>(found: T, expected: T) -> bool {
     cfg!(fuzzing) || found == expected
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for BlockHash {
 }
 
 fn parse(hex: &str) -> Option<BlockHash> {
-    // `from_hex` takes upper case as well.
+    // `from_hex` accepts upper case as well.
     let hash = blake3::Hash::from_hex(hex).ok()?;
     (!hex.bytes().any(|digit| digit.is_ascii_uppercase())).then(|| BlockHash(*hash.as_bytes()))
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// From the BLAKE3 paper's own test vectors: the hash of nothing.
+    /// From the BLAKE3 paper's test vectors: the hash of no bytes.
     const EMPTY: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
 
     #[test]

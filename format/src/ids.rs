@@ -1,8 +1,8 @@
-//! Names that become part of object keys: volumes and backups.
+//! Names of volumes and backups, which become part of object keys.
 //!
-//! A value of these types is safe as one path component in any store: 1 to 128 ASCII letters,
-//! digits, `.`, `_` and `-`, the first a letter, digit or `_`. Nothing unchecked gets in, not
-//! through serde either, so code that joins keys needs no check of its own.
+//! A value of these types is safe as one path component in any store. It has 1 to 128 ASCII letters, digits, `.`, `_`
+//! and `-`, and begins with a letter, digit or `_`. Every constructor checks this, and so does deserialization. So code
+//! that joins keys needs no check of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub const NAME_BYTES_MAX: usize = 128;
 const ALLOWED: &str = "allowed are ASCII letters, digits, '.', '_' and '-'";
 const ALLOWED_FIRST: &str = "the first must be an ASCII letter, a digit or '_'";
 
-/// The name of a volume: its backups form one history.
+/// The name of a volume. The backups of a volume form one history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct VolumeName(String);
@@ -46,11 +46,11 @@ impl fmt::Display for SegmentId {
 
 impl VolumeName {
     const WHAT: &'static str = "volume name";
-    /// The repository's own objects lie beside the volumes.
+    /// The repository's own objects have keys beside the volumes.
     const RESERVED: &'static [&'static str] = &["septet.json", "s3.json", "keys"];
 
-    /// Makes a valid name from any text: what is not allowed becomes `_`, what is too long is cut,
-    /// and nothing at all becomes `volume`.
+    /// Makes a valid name from any text. Replaces each forbidden character by `_` and truncates long text. Empty text
+    /// becomes `volume`.
     pub fn sanitize(text: &str) -> Self {
         let keep = |c: char| if is_allowed(c) { c } else { '_' };
         let mut name: String = text.chars().take(NAME_BYTES_MAX).map(keep).collect();
@@ -68,14 +68,14 @@ impl VolumeName {
 
 impl BackupId {
     const WHAT: &'static str = "backup id";
-    /// `VOLUME@latest` means the newest backup, on every command line. The others are names of a volume's
-    /// own objects in later versions.
+    /// On every command line, `VOLUME@latest` means the newest backup. The other names are reserved for objects of a
+    /// volume in later versions.
     const RESERVED: &'static [&'static str] = &["latest", "journal", "uses", "holds"];
 
-    /// Makes an id that sorts by time, like `20261121T233703Z-1a2b3c4d`; `random` keeps two
-    /// backups of one second apart.
+    /// Makes an id that sorts by time, like `20261121T233703Z-1a2b3c4d`. `random` distinguishes backups of the same
+    /// second.
     pub fn generate(now: jiff::Timestamp, random: u32) -> Self {
-        // A clock before 1970 would bring a minus sign to the front.
+        // A clock far in the past could give a year with a minus sign in front.
         let now = now.max(jiff::Timestamp::UNIX_EPOCH);
         Self(format!("{}-{random:08x}", now.strftime("%Y%m%dT%H%M%SZ")))
     }

@@ -1,12 +1,13 @@
-//! What each object is called. Keys are made here and taken apart here, and nowhere else.
+//! The key of each object. This is the only place that makes and parses keys.
 
 use crate::{BackupId, VolumeName};
 
-/// The highest generation of a manifest or table, and the highest attempt at a backup. No number that a
-/// key names is higher, so nobody counts up to a number that a stranger chose.
+/// The highest generation of a manifest or table, and the highest attempt at a backup. Higher numbers in a key are
+/// rejected, so an attacker cannot make a run count up to an arbitrary number.
 pub const GENERATION_MAX: u32 = 4095;
 
-/// How many segment numbers each attempt at a backup has to itself: attempt *k* writes from *k* × 2²⁰ on.
+/// How many segment numbers are reserved for each attempt at a backup. Attempt *k* numbers its segments from *k* × 2²⁰
+/// on.
 pub const SEGMENTS_PER_ATTEMPT: u32 = 1 << 20;
 
 const REPOSITORY: &str = "septet.json";
@@ -17,7 +18,7 @@ const CHECKSUMS: &str = "checksums";
 const MAP: &str = "map";
 const SEGMENTS: &str = "segments";
 
-/// What a key names.
+/// The object that a key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // The fields are what their types say.
 pub enum Key {
@@ -25,9 +26,9 @@ pub enum Key {
     Repository,
     /// A generation of a backup's manifest, or the tombstone in its place.
     Manifest { volume: VolumeName, backup: BackupId, generation: u32 },
-    /// That an attempt at a backup is in the making.
+    /// The marker of an unfinished attempt at a backup.
     Pending { volume: VolumeName, backup: BackupId, attempt: u32 },
-    /// A generation of a backup's table of hashes.
+    /// A generation of a backup's table of checksums.
     Checksums { volume: VolumeName, backup: BackupId, generation: u32 },
     /// A generation of a backup's table of locations.
     Map { volume: VolumeName, backup: BackupId, generation: u32 },
@@ -40,12 +41,12 @@ pub fn repository() -> String {
     REPOSITORY.to_owned()
 }
 
-/// What the keys of all objects of a volume start with.
+/// The prefix of the keys of all objects of a volume.
 pub fn volume_prefix(volume: &VolumeName) -> String {
     format!("{volume}/")
 }
 
-/// What the keys of all objects of a backup start with.
+/// The prefix of the keys of all objects of a backup.
 pub fn backup_prefix(volume: &VolumeName, backup: &BackupId) -> String {
     format!("{volume}/{backup}/")
 }
@@ -55,12 +56,12 @@ pub fn manifest(volume: &VolumeName, backup: &BackupId, generation: u32) -> Stri
     format!("{volume}/{backup}/{MANIFEST}-{generation}{JSON}")
 }
 
-/// That an attempt at a backup is in the making.
+/// The marker of an unfinished attempt at a backup.
 pub fn pending(volume: &VolumeName, backup: &BackupId, attempt: u32) -> String {
     format!("{volume}/{backup}/{PENDING}-{attempt}{JSON}")
 }
 
-/// A generation of a backup's table of hashes.
+/// A generation of a backup's table of checksums.
 pub fn checksums(volume: &VolumeName, backup: &BackupId, generation: u32) -> String {
     format!("{volume}/{backup}/{CHECKSUMS}-{generation}")
 }
@@ -70,7 +71,7 @@ pub fn map(volume: &VolumeName, backup: &BackupId, generation: u32) -> String {
     format!("{volume}/{backup}/{MAP}-{generation}")
 }
 
-/// What the keys of all segments of a backup start with.
+/// The prefix of the keys of all segments of a backup.
 pub fn segments_prefix(volume: &VolumeName, backup: &BackupId) -> String {
     format!("{volume}/{backup}/{SEGMENTS}/")
 }
@@ -80,17 +81,17 @@ pub fn segment(volume: &VolumeName, backup: &BackupId, number: u32) -> String {
     format!("{volume}/{backup}/{SEGMENTS}/{}", segment_name(number))
 }
 
-/// A segment's own name: six decimal digits, more where six are not enough.
+/// The last part of a segment's key: its number with at least six decimal digits.
 pub fn segment_name(number: u32) -> String {
     format!("{number:06}")
 }
 
-/// The number of the first segment that an attempt at a backup writes; `None` beyond the last attempt.
+/// The number of the first segment that an attempt at a backup writes. `None` beyond the last attempt.
 pub fn first_segment(attempt: u32) -> Option<u32> {
     (attempt <= GENERATION_MAX).then(|| attempt * SEGMENTS_PER_ATTEMPT)
 }
 
-/// Says what `key` names; `None` for whatever Septet never writes.
+/// Parses a key. `None` if Septet never writes such a key.
 pub fn parse(key: &str) -> Option<Key> {
     if key == REPOSITORY {
         return Some(Key::Repository);
@@ -101,7 +102,7 @@ pub fn parse(key: &str) -> Option<Key> {
     let parsed = match (parts.next()?, parts.next()) {
         (SEGMENTS, Some(name)) => {
             let number = name.parse().ok()?;
-            // Only one spelling: neither "+00001" nor "1" nor "0000001".
+            // Each number has only one spelling: "000001", not "+00001", "1" or "0000001".
             (segment_name(number) == name).then_some(Key::Segment { volume, backup, number })?
         }
         (name, None) => parse_numbered(volume, backup, name)?,
@@ -124,7 +125,7 @@ fn parse_numbered(volume: VolumeName, backup: BackupId, name: &str) -> Option<Ke
     }
 }
 
-/// A number from 0 to [`GENERATION_MAX`] in its only spelling: no sign and no leading zeros.
+/// A number from 0 to [`GENERATION_MAX`] in its only spelling, without a sign or leading zeros.
 fn parse_number(digits: &str) -> Option<u32> {
     let number: u32 = digits.parse().ok()?;
     (number <= GENERATION_MAX && number.to_string() == digits).then_some(number)

@@ -1,11 +1,11 @@
-//! Where each field of each packed structure lies: the one place that knows.
+//! The offset of each field of each packed structure. They are defined only here.
 //!
-//! Encoders and decoders index with these ranges, and `tests/document.rs` holds FORMAT.md's tables
-//! against the same ranges, so the three cannot drift apart. All numbers are little-endian.
+//! Encoders and decoders index with these ranges. `tests/document.rs` compares FORMAT.md's tables with the same ranges.
+//! So the three cannot drift apart. All numbers are little-endian.
 
 use std::ops::Range;
 
-/// A packed structure, as FORMAT.md's tables show it.
+/// A packed structure, as in FORMAT.md's tables.
 #[derive(Debug)]
 pub struct Layout {
     /// Its title in FORMAT.md.
@@ -30,7 +30,7 @@ macro_rules! layout {
                 #[doc = concat!("Where the field `", stringify!($field), "` lies.")]
                 pub const $field: Range<usize> = $range;
             )*
-            /// The structure, as FORMAT.md's table shows it.
+            /// The structure, as in FORMAT.md's table.
             pub const LAYOUT: super::Layout = super::Layout {
                 title: $title,
                 bytes: BYTES,
@@ -51,7 +51,7 @@ layout! {
 }
 
 layout! {
-    /// The front of a segment's index.
+    /// The header of a segment's index.
     index_header, "Segment index header", 320 {
         MAGIC = 0..8,
         VERSION = 8..12,
@@ -95,7 +95,7 @@ layout! {
 }
 
 layout! {
-    /// The front of a table.
+    /// The header of a table.
     table_header, "Table header", 64 {
         MAGIC = 0..8,
         VERSION = 8..12,
@@ -118,7 +118,7 @@ layout! {
     }
 }
 
-/// Every packed structure there is.
+/// Every packed structure.
 pub const ALL: [&Layout; 6] = [
     &map_entry::LAYOUT,
     &index_header::LAYOUT,
@@ -128,7 +128,7 @@ pub const ALL: [&Layout; 6] = [
     &table_chunk::LAYOUT,
 ];
 
-/// Numbers of `offset` fields count units of this many bytes.
+/// The unit of `offset` fields, in bytes.
 pub(crate) const OFFSET_UNIT_BYTES: u64 = 512;
 
 /// The little-endian number of at most four bytes at `at`.
@@ -152,8 +152,8 @@ pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: Range<usize>) -> [u8; N
     array
 }
 
-/// Writes `value` as the little-endian number at `at`; it must fit (ours is asserted: a number
-/// cut short would be a lie about where data lies).
+/// Writes `value` as the little-endian number at `at`. Panics if it does not fit: a truncated number would name the
+/// wrong place for data.
 pub(crate) fn put(bytes: &mut [u8], at: Range<usize>, value: impl Into<u64>) {
     let value = value.into().to_le_bytes();
     let (kept, cut) = value.split_at(at.len());

@@ -1,13 +1,13 @@
-//! What lies in a Septet repository, byte for byte. No I/O: everything here turns values into
-//! bytes and bytes, which may be damaged or hostile, back into checked values.
+//! The objects of a Septet repository, byte for byte. This crate does no I/O. It encodes values as bytes, and decodes
+//! bytes, which may be damaged or hostile, into checked values.
 //!
-//! Four types carry a backup. A [`Manifest`] says that it exists and names everything it needs; a
-//! [`Tombstone`] in its place says that it does not.
-//! Its *checksums* (a table of [`BlockHash`]es) say what each block must be; its *map* (a table of
-//! [`Location`]s) says where each block lies; and each segment's [`SegmentIndex`] says the same
-//! the other way round, so that a lost map can be rebuilt. [`keys`] says what each object is called.
+//! Four types describe a backup. A [`Manifest`] makes the backup exist and names everything that it needs. A
+//! [`Tombstone`] in its place says that the backup does not exist. The *checksums* (a table of [`BlockHash`]es) give
+//! the hash of each block. The *map* (a table of [`Location`]s) gives the location of each block. Each segment's
+//! [`SegmentIndex`] lists the blocks in that segment, so that a lost map can be rebuilt. [`keys`] defines the key of
+//! each object.
 //!
-//! FORMAT.md describes every byte for people; `tests/document.rs` holds it against [`layout`].
+//! FORMAT.md describes every byte. `tests/document.rs` compares it with [`layout`].
 
 mod codec;
 mod error;

@@ -1,7 +1,7 @@
-//! Where a block lies: an entry of `map`.
+//! The location of a block: an entry of `map`.
 //!
-//! Twelve bytes a block. All zero means that nothing is stored and the block reads as zeros.
-//! Otherwise the entry names a row of the manifest's segment table and a place in that segment.
+//! Each entry has twelve bytes. If all are zero, nothing is stored and the block reads as zeros. Otherwise the entry
+//! names a row of the manifest's segment table and an offset in that segment.
 
 use crate::codec::Codec;
 use crate::error::{Result, damaged, ensure};
@@ -11,25 +11,25 @@ use crate::segment::READ_ALIGN;
 
 const WHAT: &str = "map entry";
 
-/// Where the stored bytes of one block lie, and how to decode them.
+/// Where the bytes of one block are stored, and how to decode them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
-    /// The row in the manifest's segment table, all sources' segments counted on from 0.
+    /// The row in the manifest's segment table. Rows are counted from 0 across the segments of all sources.
     pub segment: u32,
-    /// Where in that segment the stored bytes start: a multiple of [`READ_ALIGN`].
+    /// The offset of the stored bytes in that segment. A multiple of [`READ_ALIGN`].
     pub offset_bytes: u64,
-    /// How many bytes are stored: at least 1, less than 16 MiB.
+    /// The number of stored bytes: at least 1, less than 16 MiB.
     pub stored_bytes: u32,
-    /// How they become the block.
+    /// How to decode them.
     pub codec: Codec,
 }
 
 impl Location {
-    /// Packs an entry; `None` says that the block reads as zeros.
+    /// Packs an entry. `None` means that the block reads as zeros.
     ///
     /// # Panics
-    /// If a field is out of the bounds given with it: that would be our own mistake, and an entry
-    /// cut short would point to another block's bytes.
+    /// If a field is out of its documented bounds. That would be our own bug, and a truncated entry would point to
+    /// another block's bytes.
     pub fn encode(location: Option<&Self>) -> [u8; at::BYTES] {
         let mut bytes = [0; at::BYTES];
         if let Some(location) = location {
@@ -43,7 +43,7 @@ impl Location {
         bytes
     }
 
-    /// Unpacks an entry; `None` says that the block reads as zeros.
+    /// Unpacks an entry. `None` means that the block reads as zeros.
     pub fn decode(bytes: &[u8; at::BYTES]) -> Result<Option<Self>> {
         let Some(segment) = u32_at(bytes, at::SEGMENT).checked_sub(1) else {
             return match bytes.iter().all(|byte| *byte == 0) {
@@ -61,8 +61,9 @@ impl Location {
         Ok(Some(location))
     }
 
-    /// Checks that a block of `block_bytes` can lie here, in a segment of `segment_bytes`: call it
-    /// before reading, with the length from [`crate::Geometry::len_bytes`] and the manifest's row.
+    /// Checks that a block of `block_bytes` can be stored here, in a segment of `segment_bytes`. Call this before
+    /// reading, with the block's length from [`crate::Geometry::len_bytes`] and the segment's length from the
+    /// manifest's row.
     pub fn check(&self, block_bytes: u32, segment_bytes: u64) -> Result<()> {
         let Self { offset_bytes, stored_bytes, codec, .. } = *self;
         check_stored_bytes(WHAT, codec, stored_bytes, block_bytes)?;
@@ -76,8 +77,7 @@ impl Location {
     }
 }
 
-/// Checks the length of what is stored against the length that it decodes to: never longer, and
-/// the same when raw.
+/// Checks the stored length against the decoded length. It is never longer, and equal for a raw block.
 pub(crate) fn check_stored_bytes(
     what: &'static str,
     codec: Codec,

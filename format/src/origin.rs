@@ -1,38 +1,38 @@
-//! Where a backup came from, and who did what: machines, sources and processes.
+//! Machines, sources and processes: where a backup came from, and which process wrote what.
 
 use serde::{Deserialize, Serialize};
 
 /// A machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Its id (`/etc/machine-id`); empty where there is none.
+    /// Its id (`/etc/machine-id`). Empty if there is none.
     pub id: String,
-    /// Its host name, for people.
+    /// Its host name, only for display.
     pub name: String,
 }
 
-/// What a backup was made of.
+/// The source of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// As the user named it.
+    /// The name that the user gave.
     pub name: String,
-    /// `file`, `device` or `image`; later versions may add others.
+    /// `file`, `device` or `image`. Later versions may add others.
     pub kind: String,
-    /// What tells it from every other source: a device's serial number or WWN, otherwise the canonical path;
-    /// pool, namespace and id of an RBD image. Empty if unknown.
+    /// Identifies the source: a device's serial number or WWN, otherwise the canonical path. For an RBD image, its
+    /// pool, namespace and id. Empty if unknown.
     pub identity: String,
 }
 
-/// A process: all fields together tell it from every other that ever ran.
+/// A process. All fields together distinguish it from every other process that ever ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The machine on which it runs.
+    /// The machine on which the process runs.
     pub machine: Machine,
-    /// The boot's id (`/proc/sys/kernel/random/boot_id`).
+    /// The id of the boot (`/proc/sys/kernel/random/boot_id`).
     pub boot: String,
-    /// The namespace in which its number holds (`/proc/self/ns/pid`).
+    /// The process's PID namespace (`/proc/self/ns/pid`).
     pub pid_namespace: String,
-    /// Its number.
+    /// Its PID in that namespace.
     pub pid: u32,
     /// When it started, in clock ticks since the boot (`/proc/<pid>/stat`, field 22); 0 if unknown.
     pub process_start: u64,

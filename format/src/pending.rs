@@ -1,9 +1,9 @@
-//! A marker, `pending-0.json`: it says that a backup is in the making, by whom, and on which parent. A run
-//! that takes over from a dead one adds a marker of its own, `pending-1.json` and so on.
+//! A marker, `pending-0.json`. It says that a backup is unfinished, which process makes it, and on which parent. A run
+//! that resumes the backup of a dead run adds a marker of its own, `pending-1.json` and so on.
 //!
-//! A marker is written before anything else of its attempt and removed after everything else. While it is
-//! there, its parent's segments and what its backup has written so far are not reclaimed, unless the process
-//! that wrote it is known to be gone.
+//! A marker is written before all other objects of its attempt and removed after all others. While it exists, garbage
+//! collection keeps the parent's segments and everything that the backup has written so far, unless the process that
+//! wrote the marker is known to be gone.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,36 +14,36 @@ use crate::{BackupId, JSON_BYTES_MAX, Process, Source, VolumeName, json, keys};
 
 const WHAT: &str = "marker";
 
-/// Who is making a backup, of what, and on which parent.
+/// Which process makes a backup, of which source, and on which parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
-    /// The format of what is being written.
+    /// The format of the backup.
     pub format: u32,
-    /// The repository it belongs to.
+    /// The repository that contains the marker.
     pub repository: Uuid,
     /// The volume that is backed up.
     pub volume: VolumeName,
-    /// The backup in the making.
+    /// The unfinished backup.
     pub backup: BackupId,
-    /// The backup whose segments it builds on.
+    /// The backup whose segments it uses.
     pub parent: Option<BackupId>,
-    /// Which attempt at the backup this is, and so the generation that it will commit.
+    /// The number of this attempt at the backup. It is also the generation that the attempt will commit.
     pub attempt: u32,
     /// The supervisor's process.
     pub by: Process,
-    /// What is read.
+    /// The source that is read.
     pub source: Source,
     /// When the attempt began.
     pub created: Timestamp,
     /// How often the marker was renewed. Always 0 for now.
     pub beat: u64,
-    /// Identifies a source that does not change; none if it may change.
+    /// Identifies an unchanging source, such as a snapshot. `None` if the source may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
 }
 
 impl Pending {
-    /// What the marker is called.
+    /// The marker's key.
     pub fn key(&self) -> String {
         keys::pending(&self.volume, &self.backup, self.attempt)
     }
@@ -53,7 +53,7 @@ impl Pending {
         json::encode(self)
     }
 
-    /// Reads a marker.
+    /// Decodes a marker.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         json::decode(WHAT, bytes, JSON_BYTES_MAX)
     }

@@ -1,4 +1,4 @@
-//! `septet.json`: that this is a repository, in which format, and which one.
+//! `septet.json`: identifies a repository, its format and its id.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use crate::{FORMAT_VERSION, Features, JSON_BYTES_MAX, json};
 
 const WHAT: &str = "septet.json";
 
-/// What a repository says about itself.
+/// The description of a repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RepositoryInfo {
     /// The format of everything in the repository.
     pub format: u32,
-    /// The repository's own id, in every segment and manifest that belongs to it.
+    /// The repository's id. Every segment and manifest of the repository contains it.
     pub id: Uuid,
-    /// The features that whoever reads anything of it must know.
+    /// The features that a program must know to read from the repository.
     pub needs_to_read: Features,
-    /// The features that whoever writes or deletes anything of it must know.
+    /// The features that a program must know to write to the repository or delete from it.
     pub needs_to_write: Features,
-    /// When it was made.
+    /// When the repository was created.
     pub created: Timestamp,
-    /// What made it, like `septet 0.1.0`.
+    /// The program that created it, like `septet 0.1.0`.
     pub tool: String,
-    /// What later versions add that older ones may ignore.
+    /// Fields of later versions that older ones may ignore.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
 impl RepositoryInfo {
-    /// Describes a new repository in the present format.
+    /// Describes a new repository in the current format.
     pub fn new(id: Uuid, created: Timestamp, tool: impl Into<String>) -> Self {
         let needs = Features::of_this_version();
         let (tool, extensions) = (tool.into(), BTreeMap::new());
@@ -45,7 +45,7 @@ impl RepositoryInfo {
         json::encode(self)
     }
 
-    /// Reads `septet.json`; fields it does not know are ignored.
+    /// Decodes `septet.json`. Ignores unknown fields.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         json::check_format(WHAT, bytes, JSON_BYTES_MAX)?;
         let lists = json::parse::<Lists>(WHAT, bytes)?;
@@ -56,13 +56,13 @@ impl RepositoryInfo {
         json::decode_needing(WHAT, bytes, JSON_BYTES_MAX)
     }
 
-    /// Refuses a repository that this version may read and must not write to, nor delete from.
+    /// Returns an error if this version must not write to the repository or delete from it.
     pub fn check_writable(&self) -> Result<()> {
         self.needs_to_write.check(WHAT)
     }
 }
 
-/// Whether the lists of features are there at all.
+/// Tells whether the object has lists of features at all.
 #[derive(Deserialize)]
 struct Lists {
     needs_to_read: Option<serde_json::Value>,
@@ -121,7 +121,7 @@ mod tests {
         let info = RepositoryInfo::decode(needing("[]", r#"["sealed"]"#).as_bytes()).unwrap();
         let error = info.check_writable().unwrap_err();
         assert!(!error.is_damage() && error.to_string().contains("needs \"sealed\""), "{error}");
-        // What is newer may have other fields: the list is looked at before them.
+        // Newer objects may have other fields, so the list is checked before them.
         let strange = br#"{"format":1,"needs_to_read":["colours"],"needs_to_write":[],"id":7}"#;
         assert!(!RepositoryInfo::decode(strange).unwrap_err().is_damage());
     }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn every_truncation_is_damage() {
         let bytes = info().encode();
-        // The last byte is the newline, which is for people.
+        // The last byte is a newline, which is not part of the JSON.
         for end in 0..bytes.len() - 1 {
             assert!(RepositoryInfo::decode(&bytes[..end]).unwrap_err().is_damage(), "{end}");
         }

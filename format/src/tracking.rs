@@ -1,23 +1,23 @@
-//! What a source that keeps track of its changes says of itself.
+//! The identity and layout of a source that tracks its own changes.
 //!
-//! A backup stores it. The next backup asks the source what changed only if the ids are still the same. A restore can
-//! make the source anew with the same layout.
+//! A backup stores them. The next backup asks the source for its changes only if the ids are still the same. A restore
+//! can create a new source with the same layout.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The state of a source that a backup read, by the source's own names.
+/// The state of the source that a backup read, in the source's own terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracking {
-    /// Who keeps track: `rbd` is Ceph. Another kind does not understand the rest.
+    /// The system that tracks changes. `rbd` is Ceph. The other fields depend on the kind.
     pub kind: String,
-    /// The source's own id. A new source of the same name has another.
+    /// The source's own id. A new source with the same name has a different id.
     pub source_id: String,
     /// The name of the snapshot that was read.
     pub snapshot: String,
     /// The snapshot's own id, which is never used again.
     pub snapshot_id: String,
-    /// What it takes to make the source anew, as `kind` defines it.
+    /// What is needed to create a source like this one. `kind` defines the keys.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub layout: Map<String, Value>,
 }

@@ -1,5 +1,5 @@
-//! FORMAT.md says what the code does: its tables are the layouts, its numbers are the constants,
-//! and its example is the golden repository's own bytes.
+//! Tests that FORMAT.md agrees with the code: its tables with the layouts, its numbers with the constants, and its
+//! example with the bytes of the golden repository.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
@@ -67,7 +67,7 @@ fn its_numbers_are_the_constants() {
     assert_eq!(told, held.map(|(name, number)| format!("{name} {number}")));
 }
 
-/// `00c8  01 02 ; what it is` → (0xc8, [1, 2]).
+/// Parses a line of a hex dump: `00c8  01 02 ; what it is` → (0xc8, [1, 2]).
 fn hex_line(line: &str) -> (usize, Vec<u8>) {
     let mut words = line.split(';').next().unwrap().split_whitespace();
     let offset = usize::from_str_radix(words.next().unwrap(), 16).unwrap();

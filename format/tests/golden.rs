@@ -1,8 +1,8 @@
-//! What was written once is written again, and is read for ever.
+//! Tests that this version still reads the golden repository, and writes the same bytes.
 //!
-//! `tests/golden/repo` is a whole tiny repository in format 1. It never changes: a new format gets
-//! a new one beside it. Should a new lz4_flex compress otherwise, only
-//! `the_same_bytes_are_written_again` may be relaxed, to everything but compressed bytes.
+//! `tests/golden/repo` is a whole tiny repository in format 1. It never changes. A new format gets a new repository
+//! beside it. If a new lz4_flex compresses differently, only `the_same_bytes_are_written_again` may be relaxed, to
+//! ignore compressed bytes.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use common::{Objects, build, contents, geometry, golden, image, volume};
 use septet_format::*;
 
-/// The committed repository. With `SEPTET_GOLDEN=write` it is made anew: for a new format only.
+/// The committed repository. `SEPTET_GOLDEN=write` writes it again, for a new format only.
 fn committed() -> &'static Objects {
     static OBJECTS: LazyLock<Objects> = LazyLock::new(read);
     &OBJECTS

@@ -1,5 +1,5 @@
-//! Whether what a manifest says makes sense. A hash proves that nobody changed it by accident;
-//! these checks are what code that trusts a decoded manifest rests on.
+//! Checks that the fields of a manifest are consistent. The hash only proves that the manifest was not changed by
+//! accident. Code that uses a decoded manifest relies on these checks.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use crate::keys::GENERATION_MAX;
 use crate::layout::{index_header, table_header};
 use crate::segment::{FOOTER_BYTES, READ_ALIGN, SEGMENT_BYTES_MAX};
 
-/// A segment with an empty index is this long at least.
+/// The length of the shortest segment, whose index is empty.
 const SEGMENT_BYTES_MIN: u64 = ((index_header::BYTES + FOOTER_BYTES) as u64).next_multiple_of(READ_ALIGN);
 
 impl Manifest {
-    /// Checks everything that a reader relies on: call it before writing, too. Decoding does.
+    /// Checks everything that a reader relies on. Decoding calls this. Call it before writing, too.
     pub fn check(&self) -> Result<()> {
         check_version(WHAT, self.format)?;
         check_generation(WHAT, "its", self.generation)?;
@@ -32,7 +32,7 @@ impl Manifest {
     }
 
     fn check_sources(&self) -> Result<()> {
-        // A map entry counts rows from 1 in 32 bits.
+        // A map entry stores the row plus 1 in 32 bits.
         ensure(u32::try_from(self.rows()).is_ok(), WHAT, || "too many segments")?;
         let mut seen = HashSet::new();
         for source in &self.sources {
@@ -48,8 +48,8 @@ impl Manifest {
 
     fn check_source(&self, source: &SourceBackup) -> Result<()> {
         let backup = &source.backup;
-        // Such a backup needs the feature `shared`, which is unsupported, and is refused before this check:
-        // deletion looks at the manifests of one volume only.
+        // A backup that uses segments of another volume needs the feature `shared`. That is unsupported, so such a
+        // backup was rejected before this check: deletion reads the manifests of only one volume.
         ensure(source.volume == self.volume, WHAT, || {
             format!("source backup {backup} is of another volume: {}", source.volume)
         })?;
@@ -66,7 +66,7 @@ impl Manifest {
     }
 }
 
-/// Refuses a number that no key can have.
+/// Returns an error for a generation that no key can have.
 pub(super) fn check_generation(what: &'static str, of: &str, generation: u32) -> Result<()> {
     ensure(generation <= GENERATION_MAX, what, || format!("{of} generation {generation} is above {GENERATION_MAX}"))
 }

@@ -1,8 +1,7 @@
 //! The envelope around a manifest or tombstone: `{"manifest":` M `,"blake3":"` 64 hex digits `"}` newline.
 //!
-//! The hash is of M's exact bytes, so that every flipped byte is found, and the whole is JSON, so
-//! that `jq .manifest` works. The envelope stays the same in every format, which lets an old
-//! version tell a newer manifest from a damaged one.
+//! The hash covers M's exact bytes, so every flipped byte is found. The whole is JSON, so `jq .manifest` works. The
+//! envelope is the same in every format, so an old version can distinguish a newer manifest from a damaged one.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,14 +11,14 @@ use crate::error::{Result, damaged, ensure, unsupported};
 use crate::hash::{BlockHash, agrees};
 use crate::{BackupId, Features, VolumeName, json};
 
-/// The longest manifest that is read: 256 MiB, room for a million segments. Fetch no more.
+/// The longest manifest that readers accept: 256 MiB, enough for a million segments. Fetch no more.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 20;
 
 const FRONT: &[u8] = b"{\"manifest\":";
 const MIDDLE: &[u8] = b",\"blake3\":\"";
 const BACK: &[u8] = b"\"}\n";
 
-/// What lies under a manifest's key.
+/// The object under a manifest's key.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "almost every record is a backup")]
 pub enum Record {
@@ -51,8 +50,8 @@ impl Record {
         }
     }
 
-    /// Reads the object: envelope and hash, then format and features, and then that what it says makes
-    /// sense. So a flipped bit is damage, and only proven bytes can be unsupported.
+    /// Decodes the object. Checks the envelope and the hash, then the format and the features, then the fields. So a
+    /// flipped bit is reported as damage, and only bytes with a correct hash are reported as unsupported.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let Some((inner, hash)) = open(bytes) else {
             return damaged(WHAT, "this is no manifest, or it is cut short");
@@ -74,7 +73,7 @@ impl Record {
         }
     }
 
-    /// The repository in which it lies.
+    /// The repository that contains the record.
     pub fn repository(&self) -> Uuid {
         match self {
             Self::Backup(manifest) => manifest.repository,
@@ -82,7 +81,7 @@ impl Record {
         }
     }
 
-    /// Which backup's record it is, and which generation.
+    /// The volume, the backup and the generation of the record.
     pub fn name(&self) -> (&VolumeName, &BackupId, u32) {
         match self {
             Self::Backup(Manifest { volume, backup, generation, .. })
@@ -90,7 +89,7 @@ impl Record {
         }
     }
 
-    /// The features that whoever deletes from its volume must know.
+    /// The features that a program must know to delete from the volume.
     pub fn needs_to_write(&self) -> &Features {
         match self {
             Self::Backup(manifest) => &manifest.needs_to_write,
@@ -105,7 +104,7 @@ impl Manifest {
         close(&Packed::Backup(self))
     }
 
-    /// Reads a manifest; a tombstone in its place is refused. For whoever knows that there can't be one.
+    /// Decodes a manifest. A tombstone in its place is an error. For callers that know that there can't be one.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         match Record::decode(bytes)? {
             Record::Backup(manifest) => Ok(manifest),
@@ -130,7 +129,7 @@ fn close(record: &Packed) -> Vec<u8> {
     [FRONT, &inner, MIDDLE, hash.as_bytes(), BACK].concat()
 }
 
-/// Takes the envelope apart: the record's own bytes, and the hex digits of their hash.
+/// Splits the envelope into the record's bytes and the hex digits of their hash.
 fn open(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(FRONT)?.strip_suffix(BACK)?;
     let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;

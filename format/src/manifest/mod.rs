@@ -1,10 +1,9 @@
-//! What lies under a manifest's key: a backup's manifest or a tombstone.
+//! The object under a manifest's key: a backup's manifest or a tombstone.
 //!
-//! With a [`Manifest`] the backup exists, and it names everything that the backup needs. A [`Tombstone`]
-//! occupies the key so that no manifest can come there any more. Both are written only if the key is
-//! absent, and never changed. They are JSON, so that people and `jq` can read them, in an envelope that
-//! carries their hash. What a decoded manifest says has been checked: sizes are in bounds, counts add up,
-//! and no row of its segment table comes twice.
+//! A [`Manifest`] makes a backup exist and names everything that the backup needs. A [`Tombstone`] occupies the key, so
+//! that no manifest can be written there any more. Both are written only if the key is absent, and never changed. They
+//! are JSON, so that people and `jq` can read them, in an envelope that contains their hash. The fields of a decoded
+//! manifest have been checked: sizes are within bounds, counts add up, and no row of its segment table is repeated.
 
 mod check;
 mod envelope;
@@ -24,26 +23,27 @@ use crate::{BackupId, BlockHash, Features, Geometry, Machine, SegmentId, Source,
 
 const WHAT: &str = "manifest";
 
-/// Everything there is to know about one backup.
+/// The description of one backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The format of the manifest and of all that it names.
+    /// The format of the manifest and of all objects that it names.
     pub format: u32,
-    /// The features that whoever reads the backup must know.
+    /// The features that a program must know to read the backup.
     pub needs_to_read: Features,
-    /// The features that whoever builds upon the backup or deletes from its volume must know.
+    /// The features that a program must know to use the backup as a parent or to delete from its volume.
     pub needs_to_write: Features,
-    /// The repository in which it lies.
+    /// The repository that contains the manifest.
     pub repository: Uuid,
     /// The volume that was backed up.
     pub volume: VolumeName,
-    /// This backup.
+    /// The backup's id.
     pub backup: BackupId,
     /// The manifest's generation, the same as in its key.
     pub generation: u32,
-    /// The backup that it was compared with; `None` for a full one.
+    /// The backup that it was compared with. `None` for a full backup.
     pub parent: Option<BackupId>,
-    /// One more than the highest in this volume, from 1: "newest" depends on no clock.
+    /// Counts the backups of the volume from 1: one more than the highest at the time. So "newest" does not depend on a
+    /// clock.
     pub sequence: u64,
     /// When the backup began.
     pub created: Timestamp,
@@ -51,64 +51,66 @@ pub struct Manifest {
     pub machine: Machine,
     /// What was read.
     pub source: Source,
-    /// What wrote it, like `septet 0.1.0`.
+    /// The program that wrote it, like `septet 0.1.0`.
     pub tool: String,
     /// The volume's length.
     pub volume_bytes: u64,
-    /// The length of a block.
+    /// The block size.
     pub block_bytes: u32,
-    /// What the writer compressed with, `lz4` or `none`: for people, as each block says its own.
+    /// The writer's compression setting, `lz4` or `none`. Only for display: each block has its own codec.
     pub compression: String,
-    /// What blocks are hashed with: `blake3`.
+    /// The hash function for blocks: `blake3`.
     pub hash: String,
-    /// What became of the blocks.
+    /// How many blocks were stored, were zeros, were holes, or were unchanged.
     pub blocks: BlockCounts,
     /// How many bytes of the volume were read.
     pub bytes_read: u64,
-    /// How many bytes this backup's own segments and tables have.
+    /// The total length of this backup's own segments and tables.
     pub bytes_stored: u64,
-    /// How long it took.
+    /// How long the backup took.
     #[serde(serialize_with = "finite")]
     pub seconds: f64,
-    /// The table of hashes.
+    /// The table of checksums.
     pub checksums: TableRef,
     /// The table of locations.
     pub map: TableRef,
-    /// Every segment that the map names, by the backup that wrote it: oldest first, own last.
+    /// Every segment that the map names, grouped by the backup that wrote it. The oldest backup comes first, this one
+    /// last.
     pub sources: Vec<SourceBackup>,
-    /// What was read, if the source keeps track of its changes.
+    /// The state of the source that was read, if the source tracks its changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<Tracking>,
-    /// What later versions add that older ones may ignore.
+    /// Fields of later versions that older ones may ignore.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
-/// What became of the blocks of a volume: together, all of them.
+/// The blocks of a volume, counted by what the backup did with them. The sum is the number of all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockCounts {
     /// Read, and stored by this backup.
     pub data: u64,
     /// Read, and found to be zeros.
     pub zero: u64,
-    /// Never read: the source said that nothing is there.
+    /// Not read: the source reported a hole.
     pub hole: u64,
     /// The same as in the parent.
     pub unchanged: u64,
 }
 
-/// A table that a manifest vouches for.
+/// A manifest's reference to a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRef {
     /// The generation in its key.
     pub generation: u32,
     /// Its length.
     pub bytes: u64,
-    /// The hash over its shape and the hashes of its decoded chunks.
+    /// The hash over the table's shape and the hashes of its decoded chunks.
     pub root: BlockHash,
 }
 
-/// A generation of a backup, and its tables: whoever is told of them reads all three at the same time.
+/// A generation of a backup, and its tables. A process that gets this can read the manifest and both tables at the same
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupRef {
@@ -116,22 +118,22 @@ pub struct BackupRef {
     pub backup: BackupId,
     /// The generation of its manifest.
     pub generation: u32,
-    /// What that manifest says of the table of hashes.
+    /// The manifest's reference to the table of checksums.
     pub checksums: TableRef,
-    /// What that manifest says of the table of locations.
+    /// The manifest's reference to the table of locations.
     pub map: TableRef,
 }
 
-/// The segments of one backup that a manifest's map names.
+/// The segments of one backup that are named in a manifest's map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceBackup {
-    /// The repository in which the segments were made; the manifest's own unless it is a copy.
+    /// The repository in which the segments were written. The manifest's own unless the backup is a copy.
     pub repository: Uuid,
-    /// The volume whose backup wrote them; another than the manifest's own needs the feature `shared`.
+    /// The volume whose backup wrote them. If it is not the manifest's own, the feature `shared` is needed.
     pub volume: VolumeName,
     /// The backup that wrote them.
     pub backup: BackupId,
-    /// The segments; each is a row of the segment table.
+    /// The segments. Each is a row of the segment table.
     pub segments: Vec<SegmentRef>,
 }
 
@@ -142,14 +144,14 @@ pub struct SegmentRef {
     pub number: u32,
     /// The segment's length.
     pub bytes: u64,
-    /// The hash of the segment's index, which vouches for all of it.
+    /// The hash of the segment's index. It proves the whole segment.
     pub hash: BlockHash,
-    /// How many of its bytes this manifest's map names, padding included.
+    /// How many of the segment's bytes this manifest's map refers to, padding included.
     pub live_bytes: u64,
 }
 
 impl BlockCounts {
-    /// All blocks together; `None` when no volume has so many.
+    /// The sum of all counts. `None` if it overflows.
     pub fn total(&self) -> Option<u64> {
         let Self { data, zero, hole, unchanged } = *self;
         data.checked_add(zero)?.checked_add(hole)?.checked_add(unchanged)
@@ -157,7 +159,7 @@ impl BlockCounts {
 }
 
 impl SourceBackup {
-    /// What one of the segments is called.
+    /// The key of one of the segments.
     pub fn segment_key(&self, segment: &SegmentRef) -> String {
         keys::segment(&self.volume, &self.backup, segment.number)
     }
@@ -169,38 +171,38 @@ impl SourceBackup {
 }
 
 impl Manifest {
-    /// What the manifest is called.
+    /// The key of the manifest.
     pub fn key(&self) -> String {
         keys::manifest(&self.volume, &self.backup, self.generation)
     }
 
-    /// What its table of hashes is called.
+    /// The key of its table of checksums.
     pub fn checksums_key(&self) -> String {
         keys::checksums(&self.volume, &self.backup, self.checksums.generation)
     }
 
-    /// What its table of locations is called.
+    /// The key of its table of locations.
     pub fn map_key(&self) -> String {
         keys::map(&self.volume, &self.backup, self.map.generation)
     }
 
-    /// What another process must be told to read this generation.
+    /// What another process needs to read this generation.
     pub fn reference(&self) -> BackupRef {
         let Self { backup, generation, checksums, map, .. } = self;
         BackupRef { backup: backup.clone(), generation: *generation, checksums: *checksums, map: *map }
     }
 
-    /// Refuses a backup that this version may read, and must neither build upon nor delete.
+    /// Returns an error if this version must not use the backup as a parent or delete it.
     pub fn check_writable(&self) -> Result<()> {
         self.needs_to_write.check(WHAT)
     }
 
-    /// How the volume is cut into blocks.
+    /// How the volume is divided into blocks.
     pub fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.volume_bytes, self.block_bytes)
     }
 
-    /// The segment table: what [`crate::Location::segment`] counts.
+    /// The rows of the segment table. [`crate::Location::segment`] is a row's number.
     pub fn segment_rows(&self) -> impl Iterator<Item = (u32, &SourceBackup, &SegmentRef)> {
         let rows = |source: &SourceBackup| source.segments.len();
         debug_assert!(u32::try_from(self.sources.iter().map(rows).sum::<usize>()).is_ok());
@@ -214,7 +216,7 @@ impl Manifest {
     }
 }
 
-/// JSON knows no infinity; a clock that gives one is no reason to lose a backup.
+/// JSON has no infinity. A wrong clock must not make a backup fail.
 fn finite<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(if seconds.is_finite() { *seconds } else { 0.0 })
 }

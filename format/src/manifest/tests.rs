@@ -1,4 +1,4 @@
-//! Manifests survive the way to bytes and back, and whatever is wrong with one is noticed.
+//! Tests that manifests round-trip through bytes, and that every kind of error in one is noticed.
 
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn manifest() -> Manifest {
     }
 }
 
-/// What is said of a manifest with a right hash that makes no sense.
+/// The error for a manifest that has a correct hash but inconsistent fields.
 fn refusal(change: impl FnOnce(&mut Manifest)) -> String {
     let mut manifest = manifest();
     change(&mut manifest);

@@ -1,4 +1,4 @@
-//! A tombstone: it occupies the key of a manifest that must not come into being, or ends a backup.
+//! A tombstone. It occupies the key of a manifest that must not be written, or ends a backup.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ pub(super) const WHAT: &str = "tombstone";
 pub struct Tombstone {
     /// The format in which it was written.
     pub format: u32,
-    /// The features that whoever reads it must know.
+    /// The features that a program must know to read the tombstone.
     pub needs_to_read: Features,
-    /// The features that whoever deletes from its volume must know.
+    /// The features that a program must know to delete from the volume.
     pub needs_to_write: Features,
-    /// The repository in which it lies.
+    /// The repository that contains it.
     pub repository: Uuid,
     /// The volume.
     pub volume: VolumeName,
@@ -31,13 +31,13 @@ pub struct Tombstone {
     pub generation: u32,
     /// What happened to the backup.
     pub reason: TombstoneReason,
-    /// Who wrote it.
+    /// The process that wrote it.
     pub by: Process,
-    /// When, by the writer's clock: for people.
+    /// When it was written, by the writer's clock. Only for display.
     pub created: Timestamp,
-    /// What wrote it, like `septet 0.1.0`.
+    /// The program that wrote it, like `septet 0.1.0`.
     pub tool: String,
-    /// What later versions add that older ones may ignore.
+    /// Fields of later versions that older ones may ignore.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, serde_json::Value>,
 }
@@ -46,16 +46,16 @@ pub struct Tombstone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TombstoneReason {
-    /// The attempt of this generation was taken for dead, and the next attempt goes on with its work.
+    /// The attempt of this generation was considered dead. The next attempt resumes its work.
     TakenOver,
-    /// The backup was never finished: whoever gave it up, or cleared up after its run, says so.
+    /// The backup was never finished. Its own run gave up, or another run cleaned up its leftovers.
     Abandoned,
     /// The backup existed and was deleted.
     Deleted,
 }
 
 impl Tombstone {
-    /// A tombstone in the present format.
+    /// A tombstone in the current format.
     pub fn new(
         repository: Uuid,
         (volume, backup, generation): (VolumeName, BackupId, u32),
@@ -80,7 +80,7 @@ impl Tombstone {
         }
     }
 
-    /// What it is called.
+    /// The tombstone's key.
     pub fn key(&self) -> String {
         keys::manifest(&self.volume, &self.backup, self.generation)
     }

@@ -1,4 +1,4 @@
-//! One block's line in its segment's index.
+//! The entry of one block in its segment's index.
 
 use crate::codec::Codec;
 use crate::error::{Result, ensure};
@@ -11,21 +11,21 @@ use crate::segment::{READ_ALIGN, padded};
 
 const WHAT: &str = "segment index entry";
 
-/// Which block lies where in a segment, and what it must be.
+/// Where a block is stored in a segment, and its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The block's number in its volume.
     pub block: u64,
-    /// The hash of the block's content; never zero, for zeros are not stored.
+    /// The hash of the block's content. Never zero, because zeros are not stored.
     pub hash: BlockHash,
-    /// Where in the segment the stored bytes start: a multiple of [`READ_ALIGN`].
+    /// The offset of the stored bytes in the segment. A multiple of [`READ_ALIGN`].
     pub offset_bytes: u64,
     /// How many bytes are stored, without padding.
     pub stored_bytes: u32,
-    /// How they become the block.
+    /// How to decode them.
     pub codec: Codec,
-    /// The CRC-32 of the stored bytes: it finds the flip that happens to decode to the same content.
-    /// 0 for a raw block, whose hash covers every stored byte.
+    /// The CRC-32 of the stored bytes. It finds a flipped bit that does not change the decoded content. 0 for a raw
+    /// block, whose hash covers every stored byte.
     pub crc32: u32,
 }
 
@@ -35,14 +35,13 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 impl IndexEntry {
-    /// Where the block's room in a segment that we write ends, padding included.
+    /// The end of the block in a segment that we write, padding included.
     pub fn end_bytes(&self) -> u64 {
         self.offset_bytes.saturating_add(padded(self.stored_bytes))
     }
 
-    /// Checks what was read at this entry's place, with or without its padding: the CRC-32 of the
-    /// stored bytes of a compressed block, and that the padding is zero. The rest is proven by the
-    /// hash of the block's content.
+    /// Checks the bytes that were read from this entry's offset, with or without padding. Checks the CRC-32 of a
+    /// compressed block, and that the padding is zero. The hash of the block's content proves the rest.
     pub fn check_stored(&self, bytes: &[u8]) -> Result<()> {
         let split = usize::try_from(self.stored_bytes).ok();
         let Some((stored, padding)) = split.and_then(|at| bytes.split_at_checked(at)) else {
@@ -69,7 +68,8 @@ impl IndexEntry {
         bytes
     }
 
-    /// Unpacks and checks one entry; `floor` is where the entry before it ends.
+    /// Unpacks and checks one entry. The block must start at `floor`, where the previous block ends, or later. It must
+    /// end before `ceiling`.
     pub(super) fn decode(bytes: &[u8], geometry: &Geometry, floor: u64, ceiling: u64) -> Result<Self> {
         let entry = Self {
             block: u64_at(bytes, at::BLOCK),

@@ -10,15 +10,15 @@ use crate::segment::{READ_ALIGN, SEGMENT_BYTES_MAX, STORE_ALIGN};
 const WHAT: &str = "segment footer";
 const MAGIC: &[u8; 8] = b"SEPTETSF";
 
-/// Where a segment's index lies, checked against the segment's length.
+/// The place of a segment's index, checked against the segment's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
-    /// Where the index starts: a multiple of [`READ_ALIGN`].
+    /// The offset of the index. A multiple of [`READ_ALIGN`].
     pub index_offset_bytes: u64,
-    /// The length of the index, header and entries, without padding. It is bounded by the room
-    /// that its blocks take: 56 bytes for 512 bytes of segment at most.
+    /// The length of the index (header and entries) without padding. It is bounded by the length of the blocks: at most
+    /// 56 bytes of entries for each 512 bytes of the segment.
     pub index_bytes: u64,
-    /// The BLAKE3 hash of the index: "the segment's hash" in manifests.
+    /// The BLAKE3 hash of the index. Manifests call it the segment's hash.
     pub hash: BlockHash,
 }
 
@@ -56,11 +56,11 @@ impl Footer {
         })?;
         let entries_bytes = index_bytes.checked_sub(index_header::BYTES as u64);
         let entry_bytes = index_entry::BYTES as u64;
-        // Each block takes READ_ALIGN bytes at least: the segment's length bounds its index.
+        // Each block takes at least READ_ALIGN bytes, so the segment's length bounds its index.
         let most = index_offset_bytes / READ_ALIGN * entry_bytes;
         let whole = entries_bytes.is_some_and(|n| n.is_multiple_of(entry_bytes) && n <= most);
         ensure(whole, WHAT, || format!("no index is {index_bytes} bytes long"))?;
-        // Padded to a multiple of what the segment's writer aligned to, and by no more than that.
+        // The end is padded to the next multiple of the alignment that the segment's writer used.
         let end = index_offset_bytes + index_bytes + at::BYTES as u64;
         let ends = end.next_multiple_of(READ_ALIGN)..=end.next_multiple_of(STORE_ALIGN);
         let whole = ends.contains(&object_bytes) && object_bytes.is_multiple_of(READ_ALIGN);

@@ -1,7 +1,7 @@
-//! The index at a segment's end: whose blocks these are, and where.
+//! The index at a segment's end: which backup wrote its blocks, and where each block is.
 //!
-//! Its hash stands in the footer and in every manifest that needs the segment; since it holds the
-//! hash and CRC-32 of every block, that one hash vouches for the whole segment.
+//! The hash of the index is in the footer and in every manifest that needs the segment. The index contains the hash and
+//! CRC-32 of every block, so this one hash proves the whole segment.
 
 use std::ops::Range;
 
@@ -21,12 +21,12 @@ use crate::layout::{array_at, index_entry, put, u32_at, u64_at};
 const WHAT: &str = "segment index";
 const MAGIC: &[u8; 8] = b"SEPTETIX";
 
-/// What a segment holds, and for whom.
+/// The blocks of a segment, and the backup that wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentIndex {
     /// The repository that the segment was written to.
     pub repository: Uuid,
-    /// The volume whose blocks these are.
+    /// The volume of the blocks.
     pub volume: VolumeName,
     /// The backup that wrote them.
     pub backup: BackupId,
@@ -34,20 +34,19 @@ pub struct SegmentIndex {
     pub number: u32,
     /// The volume's geometry at that backup.
     pub geometry: Geometry,
-    /// What blocks and index are aligned to, and padded to: [`STORE_ALIGN`] in segments that we write.
+    /// The alignment and padding of blocks and index. [`STORE_ALIGN`] in segments that we write.
     pub align_bytes: u64,
-    /// The blocks; [`SegmentIndex::encode`] sorts them by offset, and so they come back.
+    /// The blocks. [`SegmentIndex::encode`] sorts them by offset, and decoding returns them in this order.
     pub entries: Vec<IndexEntry>,
 }
 
 impl SegmentIndex {
-    /// Packs the tail of a segment whose blocks end at `at_offset_bytes`: index, padding and
-    /// footer, a multiple of `align_bytes`; and the index's hash, "the segment's hash" in
-    /// manifests.
+    /// Packs the tail of a segment whose blocks end at `at_offset_bytes`: index, padding and footer. The tail's length
+    /// is a multiple of `align_bytes`. Also returns the hash of the index, which manifests call the segment's hash.
     ///
     /// # Panics
-    /// If `at_offset_bytes` or an entry's offset is unaligned, or there are 2³² entries: our own
-    /// mistakes, which must not reach a store.
+    /// If `at_offset_bytes` or an entry's offset is unaligned, or there are 2³² entries. These would be our own bugs,
+    /// and must not reach a store.
     pub fn encode(&self, at_offset_bytes: u64) -> (Vec<u8>, BlockHash) {
         let is_aligned = |offset_bytes: u64| offset_bytes.is_multiple_of(self.align_bytes);
         assert!(is_aligned(at_offset_bytes), "unaligned segment index");
@@ -85,12 +84,12 @@ impl SegmentIndex {
         bytes
     }
 
-    /// The room that one of the segment's blocks takes, padding included.
+    /// The stored length of one of the segment's blocks, padding included.
     pub fn room_bytes(&self, entry: &IndexEntry) -> u64 {
         u64::from(entry.stored_bytes).next_multiple_of(self.align_bytes)
     }
 
-    /// Unpacks the index that `footer` names: its hash, then every field and entry is checked.
+    /// Unpacks the index that `footer` names. Checks its hash, then every field and entry.
     pub fn decode(index: &[u8], footer: &Footer) -> Result<Self> {
         let whole = index.len() as u64 == footer.index_bytes && index.len() >= at::BYTES;
         ensure(whole, WHAT, || format!("{} bytes, not {}", index.len(), footer.index_bytes))?;
@@ -98,7 +97,7 @@ impl SegmentIndex {
         let (header, packed) = index.split_at(at::BYTES);
         ensure(header[at::MAGIC] == *MAGIC, WHAT, || "this is no segment index")?;
         check_version(WHAT, u32_at(header, at::VERSION))?;
-        // The hash proves the bytes: what is strange now was written by a later version.
+        // The hash is correct, so unknown bytes were written by a later version.
         if header[at::RESERVED].iter().any(|byte| *byte != 0) {
             return unsupported(WHAT, "it uses bytes that this septet does not know");
         }
@@ -124,8 +123,8 @@ impl SegmentIndex {
         })
     }
 
-    /// Unpacks everything from the index's start to the segment's end, padding checked too: for
-    /// a verification that must find every flipped byte.
+    /// Unpacks everything from the index's start to the segment's end, and checks the padding, too. For a verification
+    /// that must find every flipped byte.
     pub fn decode_tail(tail: &[u8], object_bytes: u64) -> Result<(Self, Footer)> {
         let Some((front, footer)) = tail.split_last_chunk::<FOOTER_BYTES>() else {
             return damaged(WHAT, "it is cut short");
@@ -152,13 +151,13 @@ fn decode_entries(packed: &[u8], geometry: &Geometry, ceiling: u64) -> Result<Ve
     packed.chunks_exact(index_entry::BYTES).map(decode).collect()
 }
 
-/// What the segment's writer aligned to: of the two alignments there are, the larger one that holds.
+/// The alignment that the segment's writer used: [`STORE_ALIGN`] if all offsets fit it, otherwise [`READ_ALIGN`].
 fn alignment(entries: &[IndexEntry], index_offset_bytes: u64) -> u64 {
     let mut offsets = entries.iter().map(|entry| entry.offset_bytes).chain([index_offset_bytes]);
     if offsets.all(|offset| offset.is_multiple_of(STORE_ALIGN)) { STORE_ALIGN } else { READ_ALIGN }
 }
 
-/// Within an object, an invalid name or geometry is damage and nobody's wrong usage.
+/// Within an object, an invalid name or geometry is damage, not a usage error.
 fn as_damage<T>(error: crate::FormatError) -> Result<T> {
     damaged(WHAT, error.to_string())
 }

@@ -1,8 +1,8 @@
-//! A segment: blocks in whatever order they were done, then an index, then a footer.
+//! A segment: blocks in the order in which they were finished, then an index, then a footer.
 //!
-//! Blocks start on [`STORE_ALIGN`] boundaries and are padded with zeros to the next, so that a
-//! segment is written and read with O_DIRECT, straight from and to shared memory. The index tells
-//! whose blocks these are, alone: a lost map is rebuilt from it. The footer finds the index.
+//! Blocks start at multiples of [`STORE_ALIGN`] and are padded with zeros to the next multiple. So a segment can be
+//! written and read with O_DIRECT, straight from and to shared memory. The index alone identifies the blocks and their
+//! backup, so a lost map can be rebuilt from it. The footer says where the index is.
 
 mod entry;
 mod footer;
@@ -12,16 +12,16 @@ pub use entry::{IndexEntry, crc32};
 pub use footer::Footer;
 pub use index::SegmentIndex;
 
-/// Blocks and the index are written on multiples of this, and a segment's length is one.
+/// Writers place blocks and the index at multiples of this. A segment's length is a multiple, too.
 pub const STORE_ALIGN: u64 = 4096;
-/// Readers accept blocks, indexes and lengths on multiples of this: the unit of stored offsets.
+/// Readers accept blocks, indexes and lengths at multiples of this. It is the unit of stored offsets.
 pub const READ_ALIGN: u64 = crate::layout::OFFSET_UNIT_BYTES;
 /// The length of the footer.
 pub const FOOTER_BYTES: usize = crate::layout::footer::BYTES;
-/// No offset within a segment can be larger: 2 TiB, the reach of 32 bits of 512-byte units.
+/// The largest offset within a segment: 2 TiB, because offsets are 32-bit numbers of 512-byte units.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 41;
 
-/// The room that `stored_bytes` take in a segment that we write: rounded up to [`STORE_ALIGN`].
+/// The length of `stored_bytes` with padding in a segment that we write: rounded up to [`STORE_ALIGN`].
 pub fn padded(stored_bytes: u32) -> u64 {
     u64::from(stored_bytes).next_multiple_of(STORE_ALIGN)
 }

@@ -1,4 +1,4 @@
-//! Segment indexes and footers survive the way to bytes and back, and whatever is wrong is noticed.
+//! Tests that segment indexes and footers round-trip through bytes, and that every kind of error is noticed.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::*;
 use crate::layout::{footer, index_entry, index_header, put};
 use crate::{BlockHash, Codec, FormatError, Geometry};
 
-/// An index over `stored` lengths, laid one after the other; and where they end.
+/// An index of blocks with the given stored lengths, one after the other, and the offset where they end.
 fn index_of(stored: &[u32]) -> (SegmentIndex, u64) {
     let mut end = 0;
     let entry = |(block, stored_bytes): (u64, &u32)| {
@@ -44,7 +44,7 @@ fn decode(tail: &[u8], object_bytes: u64) -> crate::Result<SegmentIndex> {
     SegmentIndex::decode(&tail[..index_bytes], &footer)
 }
 
-/// Packs an index without the asserts and hashes it truly: what a hostile writer could make.
+/// Packs an index without the asserts and with a correct hash, as a hostile writer could.
 fn forge(change: impl FnOnce(&mut [u8])) -> FormatError {
     let (index, end) = index_of(&[100, 1 << 16, 5000]);
     let (tail, _) = index.encode(end);

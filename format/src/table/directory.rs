@@ -1,4 +1,4 @@
-//! Where each chunk of a table lies, and how to decode one.
+//! The offset of each chunk of a table, and how to decode a chunk.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::layout::{array_at, put, u32_at, u64_at};
 use crate::location::check_stored_bytes;
 use crate::segment::crc32;
 
-/// Where one chunk lies and what it must be.
+/// The place of one chunk, its codec and its checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
     pub(super) offset_bytes: u64,
@@ -50,7 +50,7 @@ impl Chunk {
     }
 }
 
-/// A table's header and directory, checked: enough to read any entry.
+/// A table's checked header and directory. They suffice to read any entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableDirectory {
     header: TableHeader,
@@ -58,9 +58,8 @@ pub struct TableDirectory {
 }
 
 impl TableDirectory {
-    /// Unpacks the directory, the [`TableHeader::directory_bytes`] that follow the header. With the header
-    /// it must have this root: it is proven before it is interpreted. Chunks must lie one after the other and
-    /// fill the object to its end.
+    /// Unpacks the directory, the [`TableHeader::directory_bytes`] that follow the header. First checks that header and
+    /// directory have this root. Chunks must follow each other without gaps up to the object's end.
     pub fn decode(header: TableHeader, directory: &[u8], root: BlockHash) -> Result<Self> {
         let whole = directory.len() as u64 == header.directory_bytes();
         ensure(whole, WHAT, || "its directory is cut short")?;
@@ -90,7 +89,7 @@ impl TableDirectory {
         Ok(Self { header, chunks })
     }
 
-    /// Unpacks a whole object that is in memory already, for small tables and tests.
+    /// Unpacks a whole object in memory. For small tables and tests.
     pub fn decode_object(object: &[u8], entry_bytes: u32, entries: u64, root: BlockHash) -> Result<Self> {
         let Some((front, rest)) = object.split_first_chunk() else {
             return damaged(WHAT, "it is cut short");
@@ -108,7 +107,7 @@ impl TableDirectory {
         &self.header
     }
 
-    /// How many chunks there are, absent ones counted.
+    /// The number of chunks, absent ones included.
     pub fn chunks(&self) -> u64 {
         self.header.chunks()
     }
@@ -118,31 +117,31 @@ impl TableDirectory {
         entry / u64::from(self.header.chunk_entries_max())
     }
 
-    /// The entries that `chunk` holds: none beyond the last chunk.
+    /// The entries in `chunk`. Empty beyond the last chunk.
     pub fn entries_of(&self, chunk: u64) -> Range<u64> {
         let first = chunk.saturating_mul(u64::from(self.header.chunk_entries_max()));
         first..first.saturating_add(u64::from(self.header.chunk_entries(chunk)))
     }
 
-    /// The decoded length of `chunk` in bytes: 4 MiB at most, 0 beyond the last chunk.
+    /// The decoded length of `chunk` in bytes: at most 4 MiB, 0 beyond the last chunk.
     pub fn chunk_bytes(&self, chunk: u64) -> usize {
         self.header.chunk_bytes(chunk) as usize
     }
 
-    /// Where `chunk` lies in the object; `None` when it is absent: all its entries are zero.
+    /// The range of `chunk` in the object. `None` if the chunk is absent because all its entries are zero.
     pub fn range(&self, chunk: u64) -> Option<Range<u64>> {
         self.chunk(chunk).map(|chunk| chunk.range())
     }
 
-    /// Decodes what was read from `range(chunk)`; nothing, for an absent chunk, gives zeros.
+    /// Decodes the bytes that were read from `range(chunk)`. For an absent chunk, no bytes decode to zeros.
     pub fn decode_chunk(&self, chunk: u64, stored: &[u8]) -> Result<Vec<u8>> {
         let mut entries = vec![0; self.chunk_bytes(chunk)];
         self.decode_chunk_into(chunk, stored, &mut entries)?;
         Ok(entries)
     }
 
-    /// Like [`TableDirectory::decode_chunk`], into memory of exactly
-    /// [`TableDirectory::chunk_bytes`]. After an error its content means nothing.
+    /// Like [`TableDirectory::decode_chunk`], into memory of exactly [`TableDirectory::chunk_bytes`]. After an error
+    /// the bytes there are undefined.
     pub fn decode_chunk_into(&self, number: u64, stored: &[u8], entries: &mut [u8]) -> Result<()> {
         let fail = |why: &str| damaged(WHAT, format!("chunk {number}: {why}"));
         if entries.len() != self.chunk_bytes(number) {

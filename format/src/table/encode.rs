@@ -1,4 +1,4 @@
-//! Packs a table chunk by chunk: whoever stores it needs no more in memory than its directory and some chunks.
+//! Packs a table chunk by chunk. Storing a table needs only its directory and a few chunks in memory.
 
 use std::io;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::layout::table_chunk;
 use crate::manifest::TableRef;
 use crate::segment::crc32;
 
-/// A chunk as it is stored.
+/// A packed chunk, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedChunk {
     stored: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct PackedChunk {
 }
 
 impl PackedChunk {
-    /// Packs the entries of one chunk; `None` if all of them are zero, since such a chunk is not stored.
+    /// Packs the entries of one chunk. `None` if all are zero, because such a chunk is not stored.
     pub fn pack(entries: &[u8]) -> Option<Self> {
         if is_zero(entries) {
             return None;
@@ -48,8 +48,8 @@ impl PackedChunk {
     }
 }
 
-/// A table in the making. The stored bytes of its chunks follow one another from
-/// [`data_offset_bytes`](Self::data_offset_bytes) on; what lies before them is known at the end.
+/// A table that is being packed. The stored bytes of its chunks follow each other from
+/// [`data_offset_bytes`](Self::data_offset_bytes) on. The bytes before them are known only at the end.
 #[derive(Clone, Debug)]
 pub struct TableEncoder {
     header: TableHeader,
@@ -57,7 +57,7 @@ pub struct TableEncoder {
     end_bytes: u64,
 }
 
-/// What is known of a table when all of its chunks are packed.
+/// The part of a table that is known only when all its chunks are packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFront {
     /// Header and directory: the object's first bytes.
@@ -72,7 +72,7 @@ impl TableEncoder {
     /// Begins a table.
     ///
     /// # Errors
-    /// `InvalidGeometry` if no table can have such entries or so many of them.
+    /// `InvalidGeometry` if `entry_bytes` or `entries` is out of bounds.
     pub fn new(entry_bytes: u32, entries: u64) -> Result<Self> {
         Self::in_chunks(TABLE_CHUNK_ENTRIES, entry_bytes, entries)
     }
@@ -105,10 +105,10 @@ impl TableEncoder {
         self.header.data_offset_bytes()
     }
 
-    /// Adds the next chunk: its stored bytes follow those of the one before it.
+    /// Adds the next chunk. Its stored bytes follow those of the previous chunk.
     ///
     /// # Panics
-    /// If the table has all of its chunks already.
+    /// If the table already has all its chunks.
     #[expect(clippy::cast_possible_truncation, reason = "a decoded chunk is 1 MiB at most")]
     pub fn push(&mut self, chunk: Option<&PackedChunk>) {
         assert!((self.directory.len() as u64) < self.header.directory_bytes(), "a chunk beyond the table's end");
@@ -139,24 +139,24 @@ impl TableEncoder {
 pub struct EncodedTable {
     /// The object's bytes.
     pub object: Vec<u8>,
-    /// The hash over its shape and the hashes of its decoded chunks, as its manifest names it.
+    /// The hash over the table's shape and the hashes of its decoded chunks. The manifest contains it.
     pub root: BlockHash,
 }
 
 impl EncodedTable {
-    /// What a manifest says of the table, written for this generation.
+    /// A manifest's reference to the table, written for this generation.
     pub fn reference(&self, generation: u32) -> TableRef {
         TableRef { generation, bytes: self.object.len() as u64, root: self.root }
     }
 }
 
-/// Packs a table of `entries` entries in memory, as the whole object and its root.
+/// Packs a table of `entries` entries in memory. Returns the whole object and its root.
 ///
-/// `read` is called once for each chunk, in order, with the number of the chunk's first entry; it
-/// fills the memory it is given, which starts as zeros.
+/// `read` is called once for each chunk, in order, with the number of the chunk's first entry. It fills the given
+/// memory, which contains zeros at first.
 ///
 /// # Errors
-/// `InvalidGeometry` if there can be no such table, and what `read` says.
+/// `InvalidGeometry` if `entry_bytes` or `entries` is out of bounds, and any error of `read`.
 pub fn encode_table(
     entry_bytes: u32,
     entries: u64,
@@ -185,6 +185,6 @@ pub(super) fn encode(
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    // Without a branch a byte, so that the compiler looks at many at a time.
+    // No branch for each byte, so that the compiler can vectorize the loop.
     bytes.chunks(64).all(|some| some.iter().fold(0, |all, byte| all | byte) == 0)
 }

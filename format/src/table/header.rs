@@ -1,4 +1,4 @@
-//! The first 64 bytes of a table: its shape, and the hash of shape and directory.
+//! The first 64 bytes of a table: its shape, and the hash over shape and directory.
 
 use super::{
     ENTRY_BYTES_MAX, TABLE_CHUNK_ENTRIES, TABLE_CHUNK_ENTRIES_MAX, TABLE_CHUNK_ENTRIES_MIN, TABLE_HEADER_BYTES, WHAT,
@@ -11,7 +11,7 @@ use crate::{BLOCKS_MAX, FORMAT_VERSION, FormatError};
 
 const MAGIC: &[u8; 8] = b"SEPTETTB";
 
-/// A table's shape, checked against what the reader expects and the object's length.
+/// A table's shape, checked against the shape that the reader expects and against the object's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableHeader {
     entry_bytes: u32,
@@ -22,7 +22,7 @@ pub struct TableHeader {
 }
 
 impl TableHeader {
-    /// The header of a table to be written; its hash and length come last.
+    /// The header of a table to be written. Its hash and length are set at the end.
     pub(super) fn new(entry_bytes: u32, entries: u64) -> Result<Self> {
         if !(1..=ENTRY_BYTES_MAX).contains(&entry_bytes) || entries > BLOCKS_MAX {
             let why = format!("a table of {entries} entries of {entry_bytes} bytes");
@@ -32,14 +32,14 @@ impl TableHeader {
         Ok(Self { entry_bytes, entries, chunk_entries, object_bytes: 0, hash: BlockHash::ZERO })
     }
 
-    /// The same table in chunks of so many entries.
+    /// The same table in chunks of `chunk_entries` entries.
     pub(super) fn in_chunks(self, chunk_entries: u32) -> Self {
         Self { chunk_entries, ..self }
     }
 
-    /// Unpacks the first 64 bytes of an object that is `object_bytes` long and must be a table of
-    /// `entries` entries of `entry_bytes` each: numbers that the manifest gives, not the object. How many
-    /// entries a chunk has is the object's own choice, within bounds.
+    /// Unpacks the first 64 bytes of an object that is `object_bytes` long. It must be a table of `entries` entries of
+    /// `entry_bytes` each: the caller takes these numbers from the manifest, not from the object. The number of entries
+    /// in a chunk is taken from the object and checked against bounds.
     pub fn decode(bytes: &[u8; TABLE_HEADER_BYTES], entry_bytes: u32, entries: u64, object_bytes: u64) -> Result<Self> {
         ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is no table")?;
         check_version(WHAT, u32_at(bytes, at::VERSION))?;
@@ -61,17 +61,17 @@ impl TableHeader {
         Ok(header)
     }
 
-    /// The length of the directory, which follows the header: what to fetch next.
+    /// The length of the directory, which follows the header. Fetch this next.
     pub fn directory_bytes(&self) -> u64 {
         self.chunks() * table_chunk::BYTES as u64
     }
 
-    /// How many entries the table has: one for each block.
+    /// The number of entries: one for each block.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// How many entries every chunk but perhaps the last has.
+    /// The number of entries in every chunk. The last chunk may have fewer.
     pub fn chunk_entries_max(&self) -> u32 {
         self.chunk_entries
     }
@@ -81,7 +81,7 @@ impl TableHeader {
         self.entry_bytes
     }
 
-    /// How many chunks there are, absent ones counted.
+    /// The number of chunks, absent ones included.
     pub fn chunks(&self) -> u64 {
         self.entries.div_ceil(u64::from(self.chunk_entries))
     }
@@ -91,7 +91,7 @@ impl TableHeader {
         self.object_bytes
     }
 
-    /// What header and directory must hash to.
+    /// The expected hash of header and directory.
     pub(super) fn hash(&self) -> BlockHash {
         self.hash
     }
@@ -101,26 +101,26 @@ impl TableHeader {
         at::BYTES as u64 + self.directory_bytes()
     }
 
-    /// How many entries `chunk` has: fewer in the last, none beyond it.
+    /// The number of entries in `chunk`. The last chunk may have fewer. 0 beyond it.
     pub(super) fn chunk_entries(&self, chunk: u64) -> u32 {
         let before = chunk.saturating_mul(u64::from(self.chunk_entries));
         let left = self.entries.saturating_sub(before);
         u32::try_from(left).map_or(self.chunk_entries, |left| left.min(self.chunk_entries))
     }
 
-    /// The decoded length of `chunk`: 4 MiB at most.
+    /// The decoded length of `chunk`: at most 4 MiB.
     pub(super) fn chunk_bytes(&self, chunk: u64) -> u32 {
         self.chunk_entries(chunk) * self.entry_bytes
     }
 
-    /// Packs the header around the hash of its own front and of `directory`.
+    /// Packs the header, including the hash over its shape and over `directory`.
     pub(super) fn encode(&self, directory: &[u8]) -> [u8; at::BYTES] {
         let mut bytes = self.encode_front();
         bytes[at::HASH].copy_from_slice(self.hash_with(directory).as_bytes());
         bytes
     }
 
-    /// The hash over this shape and the hashes of the decoded chunks: what a manifest names.
+    /// The hash over this shape and the hashes of the decoded chunks. A manifest contains it.
     pub(super) fn root(&self, directory: &[u8]) -> BlockHash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.encode_front()[..at::HASH.start]);
@@ -130,7 +130,7 @@ impl TableHeader {
         BlockHash::from(*hasher.finalize().as_bytes())
     }
 
-    /// The hash that finds damage of this shape and this directory.
+    /// The hash over this shape and this directory. It detects damage to either.
     pub(super) fn hash_with(&self, directory: &[u8]) -> BlockHash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.encode_front()[..at::HASH.start]);

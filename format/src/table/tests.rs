@@ -1,4 +1,4 @@
-//! Tables survive the way to bytes and back, and whatever is wrong with one is noticed.
+//! Tests that tables round-trip through bytes, and that every kind of error in one is noticed.
 
 use proptest::prelude::*;
 
@@ -184,7 +184,7 @@ fn a_table_is_the_one_that_its_manifest_names_or_damaged() {
 fn how_the_entries_are_packed_is_not_part_of_the_root() {
     let all = sparse(12, 40, &[(3, 1), (9, 2)]);
     let EncodedTable { object, root } = pack(12, &all);
-    // The same table with its chunk raw.
+    // The same table with a raw chunk.
     let mut directory = object[64..112].to_vec();
     put(&mut directory, table_chunk::STORED_BYTES, all.len() as u64);
     put(&mut directory, table_chunk::CODEC, 0u32);

@@ -1,6 +1,6 @@
 //! A tiny repository, built with the crate: one volume, a full backup and an incremental one.
 //!
-//! Its blocks show every case: LZ4, raw and short, hole, zeros, unchanged, changed.
+//! Its blocks cover every case: LZ4, raw, short, hole, zeros, unchanged and changed.
 
 #![allow(dead_code)] // Each test uses its part of it.
 
@@ -18,7 +18,7 @@ const REPOSITORY: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cd
 /// All objects by key.
 pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
 
-/// Where the golden repository is committed.
+/// The directory of the golden repository.
 pub(crate) fn golden() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -31,7 +31,7 @@ pub(crate) fn geometry() -> Geometry {
     Geometry::new(VOLUME_BYTES, BLOCK_BYTES).unwrap()
 }
 
-/// What the volume held at each backup, block by block; `None` reads as zeros.
+/// The content of the volume at each backup, block by block. `None` reads as zeros.
 pub(crate) fn contents() -> [(BackupId, Vec<Option<Vec<u8>>>); 2] {
     let text = |line: &str| Some(line.bytes().cycle().take(65536).collect::<Vec<u8>>());
     let mut noise = vec![0; 1000];
@@ -43,7 +43,7 @@ pub(crate) fn contents() -> [(BackupId, Vec<Option<Vec<u8>>>); 2] {
     ]
 }
 
-/// What the volume read as at each backup.
+/// The bytes of the volume at a backup.
 pub(crate) fn image(blocks: &[Option<Vec<u8>>]) -> Vec<u8> {
     let block = |(n, content): (u64, &Option<Vec<u8>>)| {
         content.clone().unwrap_or_else(|| vec![0; geometry().len_bytes(n) as usize])
@@ -55,7 +55,7 @@ fn hash_of(content: &Option<Vec<u8>>) -> BlockHash {
     content.as_deref().map_or(BlockHash::ZERO, BlockHash::of)
 }
 
-/// One segment with the blocks given, in the order of completion: the last first.
+/// One segment with the given blocks, in reverse order, as if the last block was finished first.
 fn segment(backup: &BackupId, blocks: &[(u64, &[u8])]) -> (Vec<u8>, SegmentIndex, BlockHash) {
     let (mut object, mut entries) = (Vec::new(), Vec::new());
     for (block, content) in blocks.iter().rev() {
@@ -107,7 +107,7 @@ fn made() -> jiff::Timestamp {
     "2026-11-21T23:37:03Z".parse().unwrap()
 }
 
-/// What is left of a backup that was deleted.
+/// The tombstone of a deleted backup.
 fn tombstone() -> Tombstone {
     let by = Process {
         machine: machine(),
