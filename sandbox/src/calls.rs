@@ -1,8 +1,8 @@
 //! seccomp: the system calls that a process may make.
 //!
-//! The filter is a list of allowed calls. Any other call fails with `ENOSYS`, as on a kernel that never had it. So a
-//! library falls back to another way, and a gap in the list is an error and not a crash. Only for a library whose calls
-//! nobody knows (Ceph's) the filter is a list of forbidden calls.
+//! The filter is a list of allowed calls. Any other call fails with `ENOSYS`, as on a kernel that does not have the
+//! call. So a library can fall back to another call, and a call that is missing in the list causes an error, not a
+//! crash. For a library whose calls are unknown (Ceph's), the filter is a list of forbidden calls instead.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use seccompiler::{
 
 use crate::{Mode, Needs, SandboxError};
 
-/// Memory, time, and what is already open.
+/// Memory, time, threads, and files that are already open.
 const WORK: &[c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -68,7 +68,7 @@ const WORK: &[c_long] = &[
     libc::SYS_poll,
 ];
 
-/// Paths. Landlock decides which.
+/// Calls with paths. Landlock decides which paths are allowed.
 const FILES: &[c_long] = &[
     libc::SYS_copy_file_range,
     libc::SYS_faccessat,
@@ -107,7 +107,7 @@ const FILES_OF_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FILES_OF_OLD: &[c_long] = &[];
 
-/// Connections to servers, and what the C library needs to resolve their names. No listening.
+/// Connections to servers, and the calls that the C library needs to resolve their names. Not listening.
 const NETWORK: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_connect,
@@ -132,7 +132,7 @@ const NETWORK: &[c_long] = &[
     libc::SYS_epoll_wait,
 ];
 
-/// What no library that we use needs: starting programs, touching other processes or the machine itself.
+/// Calls that no library we use needs: they start programs, or affect other processes or the machine itself.
 const NEVER: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_bpf,
@@ -163,7 +163,7 @@ const NEVER: &[c_long] = &[
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
-    // Its flags are in memory, where a filter cannot look. The C library falls back to another call.
+    // Its flags are in memory, which a filter cannot read. The C library falls back to another call.
     libc::SYS_clone3,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
@@ -207,12 +207,12 @@ pub(crate) fn restrict(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
 /// The allowed calls, with the conditions on their arguments.
 fn allowed(needs: &Needs) -> Result<Rules, SandboxError> {
     let mut rules: Rules = WORK.iter().map(|&call| (call, Vec::new())).collect();
-    // It may start a thread, but no process.
+    // The process may start a thread, but not another process.
     rules.insert(libc::SYS_clone, vec![rule(&[(0, SeccompCmpOp::MaskedEq(CLONE_THREAD), CLONE_THREAD)])?]);
     rules.insert(libc::SYS_prctl, vec![rule(&[(0, SeccompCmpOp::Eq, libc::PR_SET_NAME as u64)])?]);
     // abort() sends a signal to the process itself.
     rules.insert(libc::SYS_tgkill, vec![rule(&[(0, SeccompCmpOp::Eq, u64::from(std::process::id()))])?]);
-    // A resolver loads modules. Nobody else may make new memory executable.
+    // A name resolver loads shared libraries. Without network, no new memory may be executable.
     let memory = if needs.network { vec![] } else { vec![rule(&[(2, SeccompCmpOp::MaskedEq(PROT_EXEC), 0)])?] };
     rules.extend([(libc::SYS_mmap, memory.clone()), (libc::SYS_mprotect, memory)]);
     if needs.files {
@@ -229,7 +229,7 @@ fn allowed(needs: &Needs) -> Result<Rules, SandboxError> {
     Ok(rules)
 }
 
-/// What a contained library may not do.
+/// The calls that a contained library may not make.
 fn refused() -> Result<Rules, SandboxError> {
     let mut rules: Rules = NEVER.iter().map(|&call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![rule(&[(0, SeccompCmpOp::MaskedEq(CLONE_THREAD), 0)])?]);

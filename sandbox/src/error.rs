@@ -1,6 +1,6 @@
-//! What goes wrong when a process locks itself in.
+//! The error of entering the sandbox.
 
-/// The sandbox could not be entered. Holds the kernel's error.
+/// The sandbox could not be entered. Contains the kernel's error.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot enter the sandbox: {0}; --no-sandbox runs without it")]
 pub struct SandboxError(pub(crate) String);

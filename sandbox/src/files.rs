@@ -1,7 +1,7 @@
-//! Landlock: which paths may be opened, whether anything may be connected to, whom signals may reach.
+//! Landlock: which paths the process may open, whether it may connect to servers, which processes it may signal.
 //!
-//! Landlock checks an open, not what is already open. On an older kernel the missing parts are left out: 5.13 has
-//! files, 6.7 has TCP, 6.12 has signals.
+//! Landlock checks a path when it is opened. Files that are already open are not affected. On an older kernel the
+//! missing parts are left out: 5.13 has files, 6.7 has TCP, 6.12 has signals.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,

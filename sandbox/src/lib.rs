@@ -1,9 +1,9 @@
-//! Limits a process to what it declares that it needs. The kernel enforces the limits.
+//! Limits a process to its declared needs. The kernel enforces the limits.
 //!
 //! A process declares its [`Needs`] and calls [`enter`]. Landlock (`files`) then limits the paths that it may open and
 //! whether it may connect. seccomp (`calls`) limits its system calls. Neither can be undone. Threads that start later
-//! inherit both, so a process must enter while it has one thread. What was opened before stays open: that is how agents
-//! keep their sockets and shared memory.
+//! inherit both, so a process must enter while it has only one thread. Files that were opened before stay
+//! open. So agents keep their sockets and shared memory.
 
 mod calls;
 mod error;
@@ -18,10 +18,10 @@ pub use needs::Needs;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{secure_computing_mode, set_no_new_privs};
 
-/// Gives up everything that is not needed, permanently. The process must have only one thread.
+/// Permanently gives up everything that is not needed. The process must have only one thread.
 ///
 /// # Errors
-/// The kernel refuses a feature that it has. In [`Mode::Required`] also: the kernel lacks a feature.
+/// If the kernel refuses to enable a feature that it has. In [`Mode::Required`], also if the kernel lacks a feature.
 pub fn enter(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     keep_no_memory_image();
     if mode == Mode::Off {
@@ -39,7 +39,7 @@ pub fn enter(needs: &Needs, mode: Mode) -> Result<(), SandboxError> {
     calls::restrict(needs, mode)
 }
 
-/// What this kernel lacks for a sandbox, or `None`.
+/// The feature that this kernel lacks for a sandbox, or `None`.
 pub fn missing() -> Option<String> {
     if !files::available() {
         return Some(
@@ -52,7 +52,7 @@ pub fn missing() -> Option<String> {
     None
 }
 
-/// Memory may hold credentials, and a core dump would write them to a disk.
+/// Disables core dumps. Memory may hold credentials, and a core dump would write them to a disk.
 pub fn keep_no_memory_image() {
     // Neither call fails on a kernel that has core dumps.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });

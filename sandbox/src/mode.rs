@@ -3,11 +3,11 @@
 /// What [`enter`](crate::enter) does if the kernel cannot enforce the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It uses what the kernel has.
+    /// Uses the features that the kernel has.
     #[default]
     BestEffort,
-    /// It fails.
+    /// Fails.
     Required,
-    /// It limits nothing, whatever the kernel has.
+    /// Limits nothing, even if the kernel could.
     Off,
 }

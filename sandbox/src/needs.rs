@@ -1,8 +1,8 @@
-//! What a process declares.
+//! The needs that a process declares.
 
 use std::path::PathBuf;
 
-/// What a process needs besides computing, memory and what is already open. The default is nothing.
+/// What a process needs besides computing, memory and files that are already open. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
     pub(crate) reads: Vec<PathBuf>,
@@ -43,20 +43,20 @@ impl Needs {
         self
     }
 
-    /// Contains a large library whose system calls nobody knows. All calls are allowed except those that start programs
-    /// or change the machine.
+    /// Uses a large library whose system calls are unknown. All calls are allowed except those that start programs or
+    /// change the machine.
     #[must_use]
     pub fn library(mut self) -> Self {
         self.library = true;
         self.network()
     }
 
-    /// Whether nothing is limited.
+    /// Whether the process remains unlimited.
     pub fn is_unheld(&self) -> bool {
         self.programs
     }
 
-    /// Starts programs that the user named. Nobody knows what these need, so nothing is limited.
+    /// Starts programs that the user named. Their needs are unknown, so nothing is limited.
     #[must_use]
     pub fn programs(mut self) -> Self {
         self.programs = true;

@@ -1,17 +1,17 @@
-//! Errors of volumes: one line each, with the volume, the range and what to do.
+//! Errors of volumes. Each is one line with the volume, the range and what to do.
 //!
-//! The operating system's error numbers are turned into words by [`reason`].
+//! [`reason`] turns the operating system's error numbers into text.
 
 use std::fmt;
 
 use rustix::io::Errno;
 
-/// The bytes from `start` up to, and without, `end`; shown as `start..end`.
+/// The bytes from `start` up to but not including `end`. Displayed as `start..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     /// The first byte.
     pub start: u64,
-    /// The first byte after it.
+    /// The first byte after the range.
     pub end: u64,
 }
 
@@ -21,7 +21,7 @@ impl fmt::Display for ByteRange {
     }
 }
 
-/// An error of a volume. `volume` is its path or whatever names it to the user.
+/// An error of a volume. `volume` is its path or another name that the user knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what its fields are")]
 pub enum VolumeError {
@@ -33,7 +33,7 @@ pub enum VolumeError {
     #[error("{volume} is {what}: name a regular file or a block device")]
     NotAVolume { volume: String, what: &'static str },
 
-    /// This user may not do it.
+    /// This user has no permission.
     #[error("{volume}: cannot {action}: permission denied; {advice}")]
     NotPermitted { volume: String, action: &'static str, advice: &'static str },
 
@@ -47,11 +47,11 @@ pub enum VolumeError {
     )]
     TooSmall { volume: String, bytes: u64, volume_bytes: u64 },
 
-    /// The host uses the target: writing to it would corrupt what uses it.
+    /// This host uses the target. Writing to it would corrupt its file system or other user.
     #[error("{volume} is in use: {by}; {advice}")]
     InUse { volume: String, by: String, advice: &'static str },
 
-    /// A read failed. `ranges` cannot be read; `more` says that there are further ones.
+    /// A read failed. `ranges` cannot be read. `more` is true if there are further ranges.
     #[error("{volume}: bytes {} cannot be read ({reason}); check the storage below it", join(ranges, *more))]
     Unreadable { volume: String, ranges: Vec<ByteRange>, more: bool, reason: String },
 
@@ -59,7 +59,7 @@ pub enum VolumeError {
     #[error("{volume}: bytes {range} cannot be written ({reason}); check the storage below it")]
     Unwritable { volume: String, range: ByteRange, reason: String },
 
-    /// There is no room for the volume.
+    /// There is not enough space for the volume.
     #[error("{volume}: {reason}; free some space or name another target")]
     NoSpace { volume: String, reason: String },
 
@@ -86,7 +86,7 @@ fn join(ranges: &[ByteRange], more: bool) -> String {
     text
 }
 
-/// The cause in lower-case words, without the error's number.
+/// The cause as lower-case text, without the error number.
 pub(crate) fn reason(errno: Errno) -> String {
     let text = errno.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);

@@ -1,8 +1,9 @@
 //! Volumes: where a backup reads from ([`Source`]) and a restore writes to ([`Target`]).
 //!
-//! The traits use bytes, offsets and [`Extent`]s and do not know files, so an RBD image can implement them too. This
-//! crate implements them for regular files and block devices: [`FileSource`] and [`FileTarget`]. Threads may share
-//! both. One call reads or writes one block. A failure is a [`VolumeError`] that names the volume and the range.
+//! The traits use bytes, offsets and [`Extent`]s, not files. So there can be implementations for other volumes, such as
+//! RBD images. This crate implements the traits for regular files and block devices: [`FileSource`] and [`FileTarget`].
+//! Threads may share both. One call reads or writes one block. A failure is a [`VolumeError`] that names the volume and
+//! the range.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -14,9 +15,9 @@ mod source;
 mod target;
 mod url;
 
-/// Where the properties of block devices are read.
+/// The directory with the properties of block devices.
 pub const DEVICE_FILES: &str = "/sys";
-/// Where the users of block devices are read.
+/// The files that list the users of block devices.
 pub const USER_FILES: [&str; 2] = ["/proc/self/mountinfo", "/proc/swaps"];
 
 pub use error::{ByteRange, VolumeError};

@@ -1,16 +1,16 @@
-//! `rbd:POOL/IMAGE@SNAPSHOT?user=NAME`: how an RBD image is named on the command line and in a job.
+//! `rbd:POOL/IMAGE@SNAPSHOT?user=NAME`: the name of an RBD image on the command line and in a job.
 //!
-//! Only the name is understood here; what speaks to Ceph is another binary.
+//! This module only parses the name. Another binary connects to Ceph.
 
 use std::fmt;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What is escaped in an option's value.
+/// The characters that are escaped in an option's value.
 const SEPARATORS: &AsciiSet = &CONTROLS.add(b'%').add(b'&');
 
-/// An RBD image or snapshot, and how to come to its cluster. What is not given is as Ceph has it.
+/// An RBD image or snapshot, and how to connect to its cluster. Options that are not given have Ceph's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RbdUrl {
     /// The pool.
@@ -19,7 +19,7 @@ pub struct RbdUrl {
     pub namespace: Option<String>,
     /// The image.
     pub image: String,
-    /// The snapshot; none: the image itself.
+    /// The snapshot. `None` for the image itself.
     pub snapshot: Option<String>,
     /// The configuration file.
     pub conf: Option<String>,
@@ -31,7 +31,7 @@ pub struct RbdUrl {
     pub keyring: Option<String>,
 }
 
-/// Why a text is no such name.
+/// The error for a text that is not such a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} {what}: write rbd:POOL/IMAGE, rbd:POOL/IMAGE@SNAPSHOT or rbd:POOL/NAMESPACE/IMAGE, optionally followed by ?user=NAME&conf=FILE&keyring=FILE&cluster=NAME"
@@ -42,10 +42,10 @@ pub struct BadRbdUrl {
 }
 
 impl RbdUrl {
-    /// What every name of an image starts with.
+    /// The prefix of every image's name.
     pub const SCHEME: &str = "rbd:";
 
-    /// The name without how to come to it: `rbd:POOL/IMAGE@SNAPSHOT`.
+    /// The name without options: `rbd:POOL/IMAGE@SNAPSHOT`.
     pub fn name(&self) -> String {
         let namespace = self.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
         let snapshot = self.snapshot.as_ref().map(|snapshot| format!("@{snapshot}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A volume as people name it: a path, or the URL of an image. It is parsed once, here.
+//! A volume as the user names it: a path, or the URL of an image. This is the only place that parses it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::{BadRbdUrl, Origin, RbdUrl, origin};
 
-/// A volume, by the name that leads to it.
+/// The name of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VolumeUrl {
     /// The path of a regular file or a block device.
@@ -32,12 +32,12 @@ impl VolumeUrl {
         }
     }
 
-    /// The length of a regular file; none for any other volume.
+    /// The length of a regular file. `None` for any other volume.
     pub fn file_bytes(&self) -> Option<u64> {
         std::fs::metadata(self.path()?).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
     }
 
-    /// What is there. An image is identified by its own id, or by its name where that is unknown.
+    /// The volume's origin. An image is identified by its id, or by its name if the id is unknown.
     pub fn origin(&self, image_id: Option<&str>) -> Origin {
         match self {
             Self::Path(path) => origin(path),
@@ -49,8 +49,8 @@ impl VolumeUrl {
         }
     }
 
-    /// What to call it in short: `/dev/vg/data` is `vg-data`, `/images/db.img` is `db.img`, `rbd:pool/image@snapshot`
-    /// is `pool-image`.
+    /// A short name: `vg-data` for `/dev/vg/data`, `db.img` for `/images/db.img`, `pool-image` for
+    /// `rbd:pool/image@snapshot`.
     pub fn short_name(&self) -> String {
         match self {
             Self::Image(RbdUrl { pool, namespace, image, .. }) => [Some(pool), namespace.as_ref(), Some(image)]
@@ -94,7 +94,7 @@ impl fmt::Display for VolumeUrl {
 impl FromStr for VolumeUrl {
     type Err = BadRbdUrl;
 
-    /// Fails if the text begins like the URL of an image and is not one. Every other text is a path.
+    /// Fails if the text begins like the URL of an image but is not a valid one. Every other text is a path.
     fn from_str(text: &str) -> Result<Self, BadRbdUrl> {
         if text.starts_with(RbdUrl::SCHEME) { text.parse().map(Self::Image) } else { Ok(Self::Path(text.into())) }
     }

@@ -151,7 +151,7 @@ fn decode_entries(packed: &[u8], geometry: &Geometry, ceiling: u64) -> Result<Ve
     packed.chunks_exact(index_entry::BYTES).map(decode).collect()
 }
 
-/// The alignment that the segment's writer used: [`STORE_ALIGN`] if all offsets fit it, otherwise [`READ_ALIGN`].
+/// The alignment that the segment's writer used: the larger one that fits all offsets.
 fn alignment(entries: &[IndexEntry], index_offset_bytes: u64) -> u64 {
     let mut offsets = entries.iter().map(|entry| entry.offset_bytes).chain([index_offset_bytes]);
     if offsets.all(|offset| offset.is_multiple_of(STORE_ALIGN)) { STORE_ALIGN } else { READ_ALIGN }

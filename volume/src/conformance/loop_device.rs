@@ -1,4 +1,4 @@
-//! A loop device for a test, detached when the test ends, however it ends.
+//! A loop device for a test. It is detached when the test ends, even by a panic.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Attaches `image` with sectors of that size; asserts that it can, which takes root.
+    /// Attaches `image` with sectors of `sector_bytes`. Panics on failure. Needs root.
     pub fn attach(image: &Path, sector_bytes: u32, options: &[&str]) -> Self {
         let output = Command::new("losetup")
             .args(["--find", "--show", "--sector-size", &sector_bytes.to_string()])

@@ -1,7 +1,7 @@
 //! The contract of every source and target, as a suite for their tests.
 //!
-//! The functions assert. A target is checked against a plain vector of bytes that gets the same writes;
-//! the caller compares what the target then holds, read by other means, with that vector.
+//! The functions panic on failure. A target gets the same writes as a plain vector of bytes. The caller reads the
+//! target by other means and compares the content with that vector.
 
 #![allow(clippy::expect_used, reason = "for tests alone")]
 
@@ -17,7 +17,7 @@ use crate::{ExtentKind, Source, Target, VolumeError};
 const BLOCK_BYTES: usize = 64 << 10;
 const THREADS: usize = 4;
 
-/// Bytes that differ everywhere and repeat with no power of two, for `seed`.
+/// Pseudorandom bytes for `seed`, without a period that is a power of two.
 pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut step = || {
@@ -29,7 +29,7 @@ pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| step()).collect()
 }
 
-/// The source holds exactly `expected`, however it is read.
+/// Checks that the source holds exactly `expected`, with every way to read it.
 pub fn check_source(source: &dyn Source, expected: &[u8]) {
     assert_eq!(source.bytes(), expected.len() as u64);
     assert!(!source.describe().is_empty());
@@ -70,7 +70,7 @@ fn check_blocks(source: &dyn Source, expected: &[u8], first: usize) {
     }
 }
 
-/// Unaligned in the volume, in memory and in length.
+/// Reads that are unaligned in offset, memory and length.
 fn check_odd_reads(source: &dyn Source, expected: &[u8]) {
     let end = expected.len();
     for start in [0, 1, 511, 4097, end / 2, end.saturating_sub(1)] {
@@ -90,11 +90,11 @@ fn check_limits(source: &dyn Source) {
     assert!(outside(source.next_extent(end + 1, end).map(drop)));
 }
 
-/// Writes and zeroes all of the target from several threads, as a restore does; returns what it must hold.
+/// Writes and zeroes the whole target from several threads, as a restore does. Returns the content that it must have.
 pub fn fill_target(target: &dyn Target) -> Vec<u8> {
     let bytes = usize::try_from(target.bytes()).expect("a small volume");
     let mut expected = pattern(7, bytes);
-    // Blocks of zeros, of a size that makes their edges lie anywhere.
+    // Blocks of zeros with a size that puts their edges at arbitrary offsets.
     for zeros in expected.chunks_mut(BLOCK_BYTES + 700).skip(1).step_by(3) {
         zeros.fill(0);
     }

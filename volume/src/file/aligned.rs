@@ -1,7 +1,7 @@
-//! Memory that O_DIRECT takes: aligned to 4096 bytes, without unsafe.
+//! Memory for O_DIRECT, aligned to 4096 bytes, without unsafe code.
 //!
-//! The allocation is larger by the alignment and is used from its first aligned byte on. It never grows, so this byte
-//! does not move.
+//! The allocation is larger than needed by the alignment and is used from its first aligned byte on. It never grows, so
+//! this byte does not move.
 
 /// An alignment that every device and file system accepts.
 pub(crate) const ALIGN_BYTES: usize = 4096;
@@ -29,7 +29,7 @@ impl AlignedBuf {
     }
 }
 
-/// Whether O_DIRECT takes this memory.
+/// Whether O_DIRECT accepts this memory.
 pub(crate) fn is_aligned(buf: &[u8]) -> bool {
     buf.as_ptr().addr().is_multiple_of(ALIGN_BYTES)
 }

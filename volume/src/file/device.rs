@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{Dev, major, minor};
 
-/// The kernel's smallest sector, and the default if sysfs says nothing.
+/// The kernel's smallest sector, and the default if sysfs does not report the size.
 const SECTOR_BYTES_MIN: u64 = 512;
 
 /// A block device by its number.
@@ -32,7 +32,7 @@ impl DeviceNumber {
         PathBuf::from(format!("/sys/dev/block/{self}"))
     }
 
-    /// The smallest unit that the device reads or writes.
+    /// The logical sector size, the smallest unit that the device reads or writes.
     pub(super) fn sector_bytes(self) -> u64 {
         ["queue/logical_block_size", "../queue/logical_block_size"]
             .iter()
@@ -46,7 +46,7 @@ impl DeviceNumber {
         fs::read_to_string(self.sysfs().join("ro")).is_ok_and(|ro| ro.trim() != "0")
     }
 
-    /// The devices that share bytes with this one: itself, its partitions, the disk it is a part of.
+    /// The devices that share bytes with this one: itself, its partitions, and the disk that contains it.
     pub(super) fn relatives(self) -> Vec<(DeviceNumber, String)> {
         let sysfs = self.sysfs();
         let mut found = vec![(self, "it".to_owned())];
@@ -65,13 +65,13 @@ impl DeviceNumber {
         found
     }
 
-    /// The devices built on this one, such as `dm-0` or `md127`.
+    /// The devices on top of this one, such as `dm-0` or `md127`.
     pub(super) fn holders(self) -> Vec<String> {
         let entries = fs::read_dir(self.sysfs().join("holders")).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().display().to_string()).collect()
     }
 
-    /// The number written as `MAJOR:MINOR`.
+    /// Parses `MAJOR:MINOR`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().split_once(':')?;
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })

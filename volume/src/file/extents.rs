@@ -1,6 +1,6 @@
 //! Finds the holes of a file with SEEK_DATA and SEEK_HOLE.
 //!
-//! A range is a hole only if the file system says so. Everything else is data.
+//! A range is a hole only if the file system reports it. Everything else is data.
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;

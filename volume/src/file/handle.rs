@@ -1,7 +1,7 @@
 //! An open file or device: one descriptor with O_DIRECT, if possible, and one through the page cache.
 //!
-//! Ranges that are aligned to the handle's unit use O_DIRECT; the rest uses the other descriptor. If O_DIRECT cannot be
-//! opened or turns out not to work, everything is buffered from then on.
+//! Ranges that are aligned to the handle's unit use O_DIRECT. The rest uses the other descriptor. If opening with
+//! O_DIRECT fails or O_DIRECT turns out not to work, everything is buffered from then on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +21,13 @@ pub(super) struct Handle {
     direct_fd: Option<OwnedFd>,
     pub(super) buffered_fd: OwnedFd,
     direct: AtomicBool,
-    /// Offsets and lengths of direct access are multiples of this: a page, or a larger sector.
+    /// Offsets and lengths of direct access are multiples of this: a page, or a sector if that is larger.
     pub(super) unit_bytes: u64,
 }
 
 impl Handle {
-    /// Opens with `flags`. Only the first descriptor gets O_EXCL, because two would exclude each other.
+    /// Opens with `flags`. Only the first descriptor gets O_EXCL, because two such descriptors would exclude each
+    /// other.
     pub(super) fn open(located: Located, flags: OFlags) -> Result<Self, Errno> {
         let direct_fd = match located.open(flags | OFlags::DIRECT) {
             Ok(fd) => Some(fd),
@@ -54,17 +55,17 @@ impl Handle {
         self.direct.load(Ordering::Relaxed)
     }
 
-    /// O_DIRECT failed in use: it is not tried again.
+    /// Called when O_DIRECT has failed in use. It is not tried again.
     pub(super) fn give_up_direct(&self) {
         self.direct.store(false, Ordering::Relaxed);
     }
 
-    /// The descriptor that excludes others from a device.
+    /// The descriptor that holds a device exclusively.
     pub(super) fn first_fd(&self) -> BorrowedFd<'_> {
         self.direct_fd.as_ref().unwrap_or(&self.buffered_fd).as_fd()
     }
 
-    /// The direct descriptor and how many bytes from the start of `buf` it can move at `offset_bytes`.
+    /// The direct descriptor, and how many bytes from the start of `buf` it can read or write at `offset_bytes`.
     pub(super) fn direct_part(&self, offset_bytes: u64, buf: &[u8]) -> Option<(&OwnedFd, usize)> {
         let fd = self.direct_fd.as_ref().filter(|_| self.direct())?;
         let unit = usize::try_from(self.unit_bytes).ok()?;
@@ -73,7 +74,7 @@ impl Handle {
         (aligned && bytes > 0).then_some((fd, bytes))
     }
 
-    /// The size now.
+    /// The current size.
     pub(super) fn size_bytes(&self) -> Result<u64, VolumeError> {
         let size = match self.kind {
             VolumeKind::File => {
@@ -88,7 +89,7 @@ impl Handle {
         VolumeError::Io { volume: self.volume.clone(), action, reason: reason(errno) }
     }
 
-    /// The range, if it lies within the volume of `bytes`.
+    /// The range from `start` to `end`. An error if it is not within a volume of `bytes`.
     pub(super) fn checked_range(&self, start: u64, end: u64, bytes: u64) -> Result<ByteRange, VolumeError> {
         let range = ByteRange { start, end };
         if start > end || end > bytes {

@@ -1,5 +1,5 @@
-//! Identifies a volume, so that another volume with the same name is noticed. A snapshot that was removed and created
-//! again is another volume.
+//! Identifies a volume, so that another volume with the same name is noticed. For example, a snapshot that was removed
+//! and created again is another volume.
 //!
 //! A file's identity is its inode, length and times, which change with its content. A device's identity is its
 //! permanent name in the device mapper, otherwise the kernel's number of the disk since boot.
@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// The identity of the volume at `path`, which no other volume ever has; `None` if it has none.
+/// The identity of the volume at `path`. No other volume ever has the same one. `None` if it cannot be determined.
 pub fn identity(path: &Path) -> Option<String> {
     let file = fs::metadata(path).ok()?;
     if file.is_file() {
@@ -23,14 +23,14 @@ pub fn identity(path: &Path) -> Option<String> {
     if let Some(uuid) = line(&device.join("dm/uuid")) {
         return Some(format!("device {uuid} {bytes}"));
     }
-    // A partition is identified by its disk and its place there.
+    // A partition is identified by its disk and its place on the disk.
     let disk = line(&device.join("diskseq")).or_else(|| line(&device.join("../diskseq")))?;
     let start = line(&device.join("start")).unwrap_or_default();
     let boot = line(Path::new("/proc/sys/kernel/random/boot_id"))?;
     Some(format!("device {disk} {start} {bytes} since {boot}"))
 }
 
-/// The content of a file of one line; `None` if it is empty or missing.
+/// The content of a one-line file. `None` if it is empty or missing.
 fn line(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|line| !line.is_empty())

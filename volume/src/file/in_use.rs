@@ -1,14 +1,14 @@
-//! Finds who uses a block device, so that a device in use is never overwritten.
+//! Finds what uses a block device, so that a device in use is never overwritten.
 //!
-//! The kernel decides: O_EXCL fails if a device is mounted or held. This module explains the failure and also refuses
-//! what it finds by itself. It sees only this host, not others that share a disk.
+//! The kernel decides: O_EXCL fails if a device is mounted or held. This module finds the reason. If it finds
+//! a user, the device is refused even without O_EXCL. It sees only this host, not other hosts that share the disk.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::device::DeviceNumber;
 
-/// What uses the device, its partitions or its disk; `None` if nothing is known.
+/// What uses the device, its partitions or its disk. `None` if no use is known.
 pub(super) fn user_of(device: DeviceNumber) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
@@ -24,8 +24,8 @@ pub(super) fn user_of(device: DeviceNumber) -> Option<String> {
     })
 }
 
-/// Where the device is mounted: found by the number of the file system, or by the mounted source, because some file
-/// systems (btrfs) have numbers of their own.
+/// Where the device is mounted. Compares the device number of the file system, and the mounted source, because some
+/// file systems (btrfs) have device numbers of their own.
 fn mount_point(
     mountinfo: &str,
     number: DeviceNumber,
@@ -41,7 +41,7 @@ fn mount_point(
     })
 }
 
-/// The block device of that path. Only `/dev` is accessed: elsewhere a dead server could block us.
+/// The block device at `path`. Only paths in `/dev` are accessed, because elsewhere a dead file server could block us.
 fn device_at(path: &str) -> Option<DeviceNumber> {
     let path = unescape(path);
     let metadata = path.starts_with("/dev/").then(|| fs::metadata(&path).ok())??;

@@ -1,7 +1,7 @@
 //! Resolves a path before it is opened for reading or writing.
 //!
-//! The path is resolved once, to a descriptor without access (O_PATH). So a FIFO cannot block us, and a device is not
-//! touched. All later opens use this descriptor, so they mean the same volume even if the path changes.
+//! The path is resolved once, to a descriptor without access (O_PATH). So a FIFO cannot block us, and no device is
+//! really opened. All later opens use this descriptor, so they open the same volume even if the path changes.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Resolves `path`; `None` if it does not exist.
+    /// Resolves `path`. `None` if it does not exist.
     pub(super) fn find(path: &Path) -> Result<Option<Self>, VolumeError> {
         let volume = name(path);
         let path_fd = match open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
@@ -73,7 +73,7 @@ fn kind_of(path_fd: &OwnedFd, volume: &str) -> Result<VolumeKind, VolumeError> {
     Err(VolumeError::NotAVolume { volume: volume.to_owned(), what })
 }
 
-/// The path as errors show it: on one line, whatever it contains.
+/// The path for errors, on one line. Control characters are escaped.
 pub(super) fn name(path: &Path) -> String {
     let escape = |c: char| {
         if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
@@ -81,7 +81,7 @@ pub(super) fn name(path: &Path) -> String {
     path.to_string_lossy().chars().map(escape).collect()
 }
 
-/// The error of a failed open, where only the volume's name is known.
+/// The error of a failed open.
 pub(super) fn open_error(volume: String, errno: Errno) -> VolumeError {
     match errno {
         Errno::NOENT => VolumeError::NotFound { volume },

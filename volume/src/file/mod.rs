@@ -1,4 +1,4 @@
-//! Volumes that are a regular file or a block device of this host.
+//! Volumes that are regular files or block devices of this host.
 //!
 //! [`located`] resolves a path. [`handle`] opens it once for direct and once for buffered access. [`source`] reads it,
 //! [`target`] writes it. All system calls go through rustix.

@@ -1,22 +1,22 @@
-//! What a source is, and what tells it from every other source of the same or another machine.
+//! The kind of a source, and what distinguishes it from every other source of this or another machine.
 //!
-//! Unlike [`identity`](super::identity::identity) this stays the same when the content changes: two backups
+//! Unlike [`identity`](super::identity::identity), the origin stays the same when the content changes. So two backups
 //! of one disk have the same origin.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where a backup comes from.
+/// The source of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// `file`, `device` or `image`.
     pub kind: &'static str,
-    /// What tells it from every other.
+    /// Distinguishes the source from every other.
     pub identity: String,
 }
 
-/// What lies at `path`: a device by its serial number or WWN if it has one, anything else by its path.
+/// The origin of the volume at `path`: a device by its serial number or WWN if it has one, otherwise by the path.
 pub fn origin(path: &Path) -> Origin {
     let named = |kind| {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -31,7 +31,7 @@ pub fn origin(path: &Path) -> Origin {
     }
 }
 
-/// What the kernel knows of a block device that no other has.
+/// A property of a block device that no other device has, according to the kernel.
 fn hardware(number: u64) -> Option<String> {
     let device = format!("/sys/dev/block/{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
     let device = fs::canonicalize(device).ok()?;
@@ -39,7 +39,7 @@ fn hardware(number: u64) -> Option<String> {
         return Some(format!("dm {uuid}"));
     }
     match line(&device.join("partition")) {
-        // A partition is known by its disk and its number there.
+        // A partition is identified by its disk and its number on the disk.
         Some(partition) => Some(format!("{} partition {partition}", disk(device.parent()?)?)),
         None => disk(&device),
     }
@@ -51,7 +51,7 @@ fn disk(device: &Path) -> Option<String> {
     wwn.or_else(|| first(&["serial", "device/serial"]).map(|serial| format!("serial {serial}")))
 }
 
-/// What stands in a file of one line; none if nothing does.
+/// The content of a one-line file. `None` if it is empty or missing.
 fn line(path: &PathBuf) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|line| !line.is_empty())

@@ -1,7 +1,9 @@
-//! A new target file. It has a temporary name until it is complete, so a partial volume is never taken for a whole one.
+//! A new target file. It has a temporary name until it is complete, so a partial volume is never mistaken for a
+//! complete one.
 //!
-//! `.NAME.septet-partial` is beside the target. Its writer holds a lock (flock) on it. A partial file without a lock is
-//! a leftover of a crashed run and is replaced. Nothing of it is reused: it may have another owner, or be a link.
+//! The temporary name is `.NAME.septet-partial`, in the target's directory. The writer holds a lock (flock) on the
+//! file. A partial file without a lock is a leftover of a crashed run and is replaced. It is not reused, because it may
+//! have another owner or be a link.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -22,7 +24,7 @@ use crate::error::reason;
 const NAME_BYTES_MAX: usize = 255;
 const SUFFIX: &str = ".septet-partial";
 
-/// The temporary name of a new file and its final name.
+/// A new file, with its temporary name and its final name.
 #[derive(Debug)]
 pub(super) struct Partial {
     volume: String,
@@ -30,14 +32,15 @@ pub(super) struct Partial {
     partial_name: OsString,
     final_name: OsString,
     replace: bool,
-    /// The file; its lock lasts as long as this descriptor or a duplicate of it.
+    /// The file. It stays locked as long as this descriptor or a duplicate of it is open.
     file: OwnedFd,
-    /// It has its final name, or was removed.
+    /// Whether the file has its final name or was removed.
     settled: AtomicBool,
 }
 
 impl Partial {
-    /// Makes the partial file of `path`, empty and locked. With `replace` it overwrites, at the end, what then exists.
+    /// Makes the partial file of `path`, empty and locked. If `replace` is true, `publish` replaces an
+    /// existing file.
     pub(super) fn create(path: &Path, replace: bool) -> Result<Self, VolumeError> {
         let volume = name(path);
         let Some(final_name) = path.file_name() else {
@@ -86,7 +89,7 @@ impl Partial {
             return renameat(directory, from, directory, to);
         }
         match renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
-            // Some file systems (NFS) cannot do this. A hard link does not replace an existing file either.
+            // Some file systems (NFS) do not support this flag. A hard link does not replace an existing file either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 linkat(directory, from, directory, to, AtFlags::empty())?;
                 unlinkat(directory, from, AtFlags::empty())
@@ -98,7 +101,7 @@ impl Partial {
     /// Removes the file if it does not have its final name.
     pub(super) fn discard(&self) {
         if !self.settled.swap(true, Ordering::Relaxed) {
-            // The next run replaces a file that cannot be removed now.
+            // If the file cannot be removed now, the next run replaces it.
             let _ = unlinkat(&self.directory, &self.partial_name, AtFlags::empty());
         }
     }
@@ -108,8 +111,8 @@ impl Partial {
     }
 }
 
-/// Removes the partial file of a crashed run beside `target`. Returns false if there is none, if it cannot be removed,
-/// or if its writer is alive.
+/// Removes the partial file of a crashed run that was writing `target`. Returns false if there is none, if it cannot be
+/// removed, or if its writer is alive.
 pub fn discard_abandoned(target: &Path) -> bool {
     let (Some(final_name), Ok(directory)) = (target.file_name(), open_directory(target)) else {
         return false;
@@ -148,19 +151,20 @@ impl Place<'_> {
     }
 
     fn make_new(&self) -> Result<OwnedFd, Errno> {
-        // The volume may hold secrets. Its owner may later let others read it.
+        // The volume may contain secrets. Its owner can let others read it later.
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         openat(self.directory, self.name, flags, mode)
     }
 
-    /// Removes the leftover of a crashed run and returns whether there was one. Refuses if the writer is alive.
+    /// Removes the leftover of a crashed run and returns whether there was one. Returns an error if the writer is
+    /// alive.
     fn remove_leftover(&self) -> Result<bool, VolumeError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match openat(self.directory, self.name, flags, Mode::empty()) {
             Ok(leftover) => self.lock(&leftover)?,
             Err(Errno::NOENT) => return Ok(false),
-            // A link is not ours and carries nobody's lock.
+            // A link is not ours and cannot be locked.
             Err(Errno::LOOP) => {}
             Err(errno) => return Err(self.error("open the unfinished file beside it", errno)),
         }
@@ -169,8 +173,8 @@ impl Place<'_> {
             .map_err(|errno| self.error("remove the unfinished file beside it", errno))
     }
 
-    /// Locks the file and checks that its name still leads to it. Before we had the lock, its writer may have finished,
-    /// or another run may have replaced it.
+    /// Locks the file and checks that its name still leads to it. Before we had the lock, its writer may have finished
+    /// it, or another run may have replaced it.
     fn lock(&self, file: &OwnedFd) -> Result<(), VolumeError> {
         lock_for_writing(file, self.volume)?;
         let named = statat(self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW);
@@ -186,7 +190,7 @@ impl Place<'_> {
     }
 }
 
-/// Locks a target file. Refuses if another process writes to it. On a file system without locks it does nothing.
+/// Locks a target file. Returns an error if another process writes to it. Does nothing on a file system without locks.
 pub(super) fn lock_for_writing(file: &OwnedFd, volume: &str) -> Result<(), VolumeError> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(busy(volume)),

@@ -1,7 +1,7 @@
 //! Finds the bytes of a block that cannot be read.
 //!
-//! After a read error the block is read again in small pieces. Pieces that fail are named. If every piece succeeds, the
-//! error was transient and the block is complete.
+//! After a read error the block is read again in small pieces. The error names the pieces that fail. If every piece
+//! succeeds, the error was transient and the block is complete.
 
 use rustix::io::Errno;
 
@@ -10,11 +10,11 @@ use crate::error::{ByteRange, reason};
 
 /// The smallest range that an error names.
 const PIECE_BYTES: usize = 4096;
-/// The most ranges that are searched: a dying disk takes seconds for each.
+/// The most ranges that are reported. The search stops at the next one, because a dying disk takes seconds for each.
 const RANGES_MAX: usize = 4;
 
-/// Reads the block in pieces by `read` after `errno`; fails with the ranges that can't be read, or as `shrank` says if the
-/// volume now ends within the block.
+/// Reads the block in pieces by `read` after it failed with `errno`. Fails with the ranges that can't be read. If the
+/// volume now ends within the block, fails with the error of `shrank`.
 pub(super) fn read_around(
     volume: &str,
     offset_bytes: u64,
@@ -51,7 +51,7 @@ struct BadRanges {
 }
 
 impl BadRanges {
-    /// Adds a range that starts at or after the last one's end.
+    /// Adds a range that starts at or after the end of the last one.
     fn add(&mut self, range: ByteRange) {
         let full = self.ranges.len() == RANGES_MAX;
         match self.ranges.last_mut() {
@@ -62,7 +62,7 @@ impl BadRanges {
     }
 }
 
-/// Whether only a part of the medium is bad; otherwise the whole device is gone.
+/// Whether only a part of the medium is bad. Otherwise the whole device is gone.
 fn is_medium_error(errno: Errno) -> bool {
     const MEDIUM: [Errno; 5] = [Errno::IO, Errno::REMOTEIO, Errno::NODATA, Errno::BADMSG, Errno::ILSEQ];
     MEDIUM.contains(&errno)

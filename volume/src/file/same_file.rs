@@ -1,9 +1,9 @@
-//! Whether two paths lead to the same volume: a restore onto its own source must be intended.
+//! Compares two paths. A restore onto its own source must be intended.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// Whether both paths lead to the same file or block device; false if either can't be looked at.
+/// Whether both paths lead to the same file or block device. False if either can't be accessed.
 pub fn same_file(a: &Path, b: &Path) -> bool {
     let (Ok(a), Ok(b)) = (std::fs::metadata(a), std::fs::metadata(b)) else {
         return false;

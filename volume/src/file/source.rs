@@ -1,8 +1,8 @@
 //! The source that is a regular file or a block device.
 //!
-//! Blocks are read with O_DIRECT. The kernel first writes back dirty pages of the range, so earlier buffered writes are
-//! seen. An unaligned end of the volume, and everything where O_DIRECT is not available (tmpfs), is read through the
-//! page cache, which is emptied again.
+//! Blocks are read with O_DIRECT. The kernel first writes back dirty pages of the range, so the read returns earlier
+//! buffered writes. An unaligned end of the volume is read through the page cache. So is everything if O_DIRECT is not
+//! available (tmpfs). These pages are then dropped from the cache.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl FileSource {
         self.handle.direct()
     }
 
-    /// Reads until `buf` is full or the volume ends; returns the number of bytes.
+    /// Reads until `buf` is full or the volume ends. Returns the number of bytes.
     fn read_some(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let mut done = 0;
         while done < buf.len() {

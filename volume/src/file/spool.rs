@@ -1,7 +1,7 @@
-//! A volume of which only the changes are stored: a sparse file and a list of the valid ranges.
+//! The changes of a volume: a sparse file and a list of the ranges that are valid in it.
 //!
 //! [`Spool`] writes a stream of changes to the file. A backup reads it as a [`SpooledSource`]. Ranges that are not in
-//! the list are the parent's, or holes if there is no parent.
+//! the list are unchanged since the parent, or holes if there is no parent.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Begins in an empty directory. Returns the file for the changes.
+    /// Creates a spool in an empty directory. Returns the file for the changes, too.
     pub fn create(folder: &Path, volume_bytes: u64, has_parent: bool) -> io::Result<(Self, File)> {
         let data = File::options().read(true).write(true).create_new(true).open(folder.join(DATA))?;
         data.set_len(volume_bytes)?;
@@ -73,7 +73,7 @@ pub struct SpooledSource {
 }
 
 impl SpooledSource {
-    /// Opens what [`Spool::save`] has written.
+    /// Opens a spool that [`Spool::save`] has completed.
     pub fn open(folder: &Path) -> Result<Self, VolumeError> {
         let data = FileSource::open(&folder.join(DATA))?;
         let bad = |reason: String| VolumeError::Io { volume: folder.display().to_string(), action: "read it", reason };
@@ -100,7 +100,7 @@ impl Source for SpooledSource {
         if let Some(range) = self.ranges.around(offset_bytes) {
             return self.data.next_extent(offset_bytes, end_bytes.min(range.end));
         }
-        // That it lies within the volume is for the file to check.
+        // This call also checks that the range is within the volume.
         let whole = self.data.next_extent(offset_bytes, end_bytes)?;
         let end = self.ranges.next_start(offset_bytes).unwrap_or(end_bytes).min(end_bytes);
         Ok(Extent { size_bytes: end - whole.offset_bytes, kind: self.otherwise, ..whole })
@@ -115,7 +115,7 @@ impl Source for SpooledSource {
     }
 }
 
-/// Ranges that do not touch: the end of each by its start.
+/// Ranges that do not touch each other. The map's keys are starts, its values are ends.
 #[derive(Debug, Default)]
 struct Ranges(BTreeMap<u64, u64>);
 

@@ -1,8 +1,8 @@
 //! The target that is a regular file or a block device.
 //!
-//! A new file is sparse, down to a page, and gets its name when it is complete. An existing file is written in place
-//! (others may hold it open) and gets the volume's size at once. A device must be at least as large as the volume and
-//! must not be in use on this host. Its bytes beyond the volume are not touched.
+//! A new file is sparse, page by page, and gets its final name when it is complete. An existing file is written in
+//! place (other processes may have it open) and gets the volume's size at once. A device must be at least as large as
+//! the volume and must not be in use on this host. Its bytes beyond the volume are not changed.
 
 use std::path::Path;
 use std::sync::RwLock;
@@ -18,7 +18,7 @@ use super::partial::{Partial, lock_for_writing};
 use crate::error::reason;
 use crate::{Target, VolumeError};
 
-/// The least that is allocated at once: during an allocation a file system blocks writes to the file.
+/// The shortest range that is allocated in advance. During an allocation the file system blocks writes to the file.
 const RESERVED_BYTES_MIN: u64 = 8 << 20;
 
 /// How a target is opened.
@@ -32,14 +32,14 @@ pub struct TargetOptions {
 
 /// A regular file or block device to restore to.
 ///
-/// A new file is written as `.NAME.septet-partial` and gets its name when it is complete. If this value is dropped
-/// earlier, the file is removed. An existing file is written in place. A device may be larger than the volume; the rest
-/// of it is not touched.
+/// A new file is written as `.NAME.septet-partial` and gets its final name when it is complete. If this value is
+/// dropped earlier, the file is removed. An existing file is written in place. A device may be larger than the volume.
+/// The rest of it is not changed.
 #[derive(Debug)]
 pub struct FileTarget {
     pub(super) handle: Handle,
     pub(super) bytes: u64,
-    /// Buffered writes lock it exclusively; direct writes share it.
+    /// Buffered writes of edges lock it exclusively. Other writes share it.
     pub(super) edges: RwLock<()>,
     partial: Option<Partial>,
 }
@@ -47,8 +47,8 @@ pub struct FileTarget {
 impl FileTarget {
     /// Opens the existing target at `path`, or makes a new partial file beside it.
     ///
-    /// Only the owner can read and write a new file. [`Target::finish`] and a drop write to the directory of a new
-    /// file, which a sandbox must allow.
+    /// Only the owner can read and write a new file. [`Target::finish`] and dropping this value write to the directory
+    /// of a new file. A sandbox must allow that.
     pub fn open(path: &Path, options: &TargetOptions) -> Result<Self, VolumeError> {
         let volume = name(path);
         match Located::find(path)? {
@@ -66,7 +66,7 @@ impl FileTarget {
         self.handle.direct()
     }
 
-    /// Removes a new file that is not complete. What existed before is not touched.
+    /// Removes a new file that is not complete. Does not change an existing file.
     pub fn discard_unfinished(&self) {
         if let Some(partial) = &self.partial {
             partial.discard();
@@ -115,7 +115,7 @@ impl FileTarget {
         Self { handle, bytes: options.volume_bytes, edges: RwLock::new(()), partial }
     }
 
-    /// Whether this target made the file. Then every byte that was not written reads as zero.
+    /// Whether this target created the file. If so, every byte that was not written reads as zero.
     pub(super) fn is_new(&self) -> bool {
         self.partial.is_some()
     }
@@ -144,7 +144,7 @@ impl Target for FileTarget {
     fn reserve(&self, offset_bytes: u64, size_bytes: u64) {
         let end_bytes = offset_bytes.saturating_add(size_bytes);
         if self.handle.kind == VolumeKind::File && size_bytes >= RESERVED_BYTES_MIN && end_bytes <= self.bytes {
-            // A file system that compresses or cannot allocate may still have room for the write.
+            // Failure is ignored: a file system that compresses or cannot allocate may still have space for the write.
             let _ = fallocate(&self.handle.buffered_fd, FallocateFlags::KEEP_SIZE, offset_bytes, size_bytes);
         }
     }

@@ -1,8 +1,8 @@
-//! Writes to a file target: aligned ranges directly, their unaligned edges and many short ranges through the page cache.
+//! Writes to a file target: aligned ranges directly, unaligned edges and groups of short ranges through the page cache.
 //!
-//! No page is written both ways at once. A short range has whole pages, which nobody else writes. An edge is written,
-//! flushed and dropped from the cache while no direct write runs. So no cached page remains that could hide or overwrite
-//! a direct write.
+//! No page is written both ways at once. A short range consists of whole pages that no other call writes. An edge is
+//! written, flushed and dropped from the cache while no direct write runs. So no cached page remains that could hide or
+//! overwrite a direct write.
 
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
@@ -21,14 +21,14 @@ const SCRATCH_BYTES: usize = 1 << 20;
 type WriteUnits = fn(&FileTarget, u64, &[u8]) -> Result<(), Errno>;
 
 impl FileTarget {
-    /// Writes all of `buf`, which lies within the volume.
+    /// Writes all of `buf`. The range must be within the volume.
     pub(super) fn write(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), Errno> {
         self.write_by(offset_bytes, buf, Self::write_middle)
     }
 
-    /// The same through the page cache: for one of many short ranges that lie close together. The kernel combines them
-    /// into few large writes; a direct write would wait for the disk and for an allocation each time. Nobody may write
-    /// to the same pages at the same time.
+    /// The same through the page cache. For one of many short ranges that are close together. The kernel combines them
+    /// into few large writes. A direct write would wait for the disk and for an allocation each time. No other call may
+    /// write to the same pages at the same time.
     pub(super) fn write_cached(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), Errno> {
         self.write_by(offset_bytes, buf, |target, offset_bytes, buf| {
             let _beside_others = target.edges.read().unwrap_or_else(PoisonError::into_inner);
@@ -36,9 +36,9 @@ impl FileTarget {
         })
     }
 
-    /// Makes the kernel start to write the cached pages of the range to the disk, so that they do not accumulate.
+    /// Makes the kernel start writing the cached pages of the range to the disk, so that they do not accumulate.
     pub(super) fn begin_to_write_out(&self, offset_bytes: u64, size_bytes: u64) {
-        // DONTNEED starts the write of dirty pages and does not wait for it.
+        // DONTNEED starts writing dirty pages and does not wait for them.
         let size_bytes = NonZeroU64::new(size_bytes);
         let _ = fadvise(&self.handle.buffered_fd, offset_bytes, size_bytes, Advice::DontNeed);
     }
@@ -55,13 +55,13 @@ impl FileTarget {
         self.write_edge(middle_at + middle.len() as u64, tail)
     }
 
-    /// How many bytes lie before the first unit boundary.
+    /// How many of the bytes are before the first unit boundary.
     fn head_bytes(&self, offset_bytes: u64, bytes: usize) -> usize {
         let head = offset_bytes.next_multiple_of(self.handle.unit_bytes) - offset_bytes;
         usize::try_from(head).map_or(bytes, |head| head.min(bytes))
     }
 
-    /// How many bytes lie after the last unit boundary, in a range that starts at one.
+    /// How many bytes are after the last unit boundary, in a range that starts at a boundary.
     fn tail_bytes(&self, bytes: usize) -> usize {
         usize::try_from(self.handle.unit_bytes).map_or(bytes, |unit| bytes % unit)
     }

@@ -1,10 +1,10 @@
-//! Zeroes ranges. Each method is one whose result the kernel guarantees; otherwise zeros are written.
+//! Zeroes ranges, only by methods whose result the kernel guarantees. If none works, writes zeros.
 //!
-//! Holes of a file are zeros already. In a file that this target made, every byte that was not written is zero, even if
-//! the file system cannot report holes. The first method punches a hole: in a file it reads as zeros; for a device the
-//! kernel does it only if the device promises zeros (write-zeroes, which may unmap) and fails with EOPNOTSUPP
-//! otherwise. The second method is ZERO_RANGE of the file system or block layer. The last method writes zeros. A plain
-//! discard is never used.
+//! Holes of a file are zeros already. In a file that this target created, every byte that was not written is zero, even
+//! if the file system cannot report holes. The first method punches a hole. In a file, a hole reads as zeros. On a
+//! device, the kernel punches a hole only if the device promises zeros (write-zeroes, which may unmap), and otherwise
+//! fails with EOPNOTSUPP. The second method is ZERO_RANGE of the file system or block layer. The last method writes
+//! zeros. A plain discard is never used.
 
 use std::sync::{OnceLock, PoisonError};
 
@@ -18,13 +18,13 @@ use super::target::FileTarget;
 use crate::error::ByteRange;
 use crate::{ExtentKind, Target, VolumeError};
 
-/// The most that one call zeroes: the kernel may have to write it all, and cannot be killed meanwhile.
+/// The most bytes that one call zeroes. The kernel may have to write them all, and the call cannot be killed meanwhile.
 const STEP_BYTES: u64 = 256 << 20;
 /// The length of one write of zeros.
 const ZEROS_BYTES: usize = 1 << 20;
 
 impl FileTarget {
-    /// Makes the range, which lies within the volume, read as zeros.
+    /// Makes the range read as zeros. It must be within the volume.
     pub(super) fn zero_range(&self, range: ByteRange) -> Result<(), VolumeError> {
         let mut start = range.start;
         while start < range.end {
@@ -42,7 +42,7 @@ impl FileTarget {
         let unit = self.handle.unit_bytes;
         let first = range.start.next_multiple_of(unit).min(range.end);
         let last = match self.handle.kind {
-            // A file's last page is punched as a whole: there is nothing beyond its end.
+            // The last page of a file is punched as a whole, because there are no bytes beyond the end.
             VolumeKind::File if range.end == self.bytes => range.end.next_multiple_of(unit),
             _ => range.end / unit * unit,
         };
@@ -53,8 +53,8 @@ impl FileTarget {
         self.write_zeros(ByteRange { start: last.min(range.end), end: range.end })
     }
 
-    /// Zeroes without writing, if the file system or device can. The reason of a failure does not matter: a real error
-    /// appears again when zeros are written.
+    /// Zeroes the range without writing, if the file system or device supports that. The reason for a failure does not
+    /// matter: a real error appears again when zeros are written.
     pub(super) fn deallocate(&self, offset_bytes: u64, size_bytes: u64) -> bool {
         let _beside_others = self.edges.read().unwrap_or_else(PoisonError::into_inner);
         let fd = self.handle.first_fd();

@@ -17,7 +17,7 @@ fn a_read_error_names_the_exact_range() {
         let image = file(directory.path(), &expected);
         let device = direct_loop(&image, sector_bytes);
         let source = FileSource::open(device.path()).expect("the source");
-        // The device keeps its size; what lies beyond the file's end fails.
+        // The device keeps its size. Reads and writes beyond the file's end fail.
         let (block, good_end) = (1 << 20, (1 << 20) + 40_960);
         let shorten = OpenOptions::new().write(true).open(&image);
         shorten.and_then(|file| file.set_len(good_end)).expect("shortened");
@@ -41,7 +41,7 @@ fn a_read_error_names_the_exact_range() {
 fn a_write_error_names_the_range() {
     let directory = disk();
     let image = file(directory.path(), &pattern(1, 1 << 20));
-    // A small file system with a larger sparse file in it: its device can't be filled.
+    // A small file system with a larger sparse file in it. A device over this file can't be filled.
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=1m", "none"], directory.path().join("small"));
     let thin = mount.0.join("thin");
     std::fs::File::create(&thin).and_then(|file| file.set_len(8 << 20)).expect("a thin image");

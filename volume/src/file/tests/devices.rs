@@ -1,4 +1,4 @@
-//! Block devices as targets: zeroed ranges read as zeros; a device in use is refused.
+//! Tests block devices as targets: zeroed ranges read as zeros, and a device in use is refused.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -124,7 +124,7 @@ fn a_disk_is_refused_while_a_partition_of_it_is_mounted() {
     let directory = disk();
     let image = file(directory.path(), &vec![0; 16 << 20]);
     let device = LoopDevice::attach(&image, 512, &["--partscan"]);
-    // Told to the kernel as it is: one that knows no partition tables has partitions too.
+    // Adds the partition directly, so that this works on a kernel without support for partition tables.
     run(Command::new("addpart").arg(device.path()).args(["1", "2048", "30720"]));
     let disk_name = device.path().display().to_string();
     let partition = format!("{disk_name}p1");

@@ -1,6 +1,6 @@
-//! Files on a disk and on tmpfs, loop devices of both sector sizes: read, written, and gone wrong.
+//! Tests files on a disk and on tmpfs, and loop devices of both sector sizes: reads, writes and failures.
 //!
-//! These tests attach loop devices and mount file systems, so they need root; without it they fail.
+//! These tests attach loop devices and mount file systems, so they need root. Without root they fail.
 
 mod bad_disk;
 mod devices;
@@ -59,7 +59,7 @@ impl Drop for Mount {
     }
 }
 
-/// Runs a tool, which must succeed.
+/// Runs a tool. Panics if the tool fails.
 pub(super) fn run(command: &mut Command) {
     let output = command.output().expect("the tool runs");
     let problem = String::from_utf8_lossy(&output.stderr);

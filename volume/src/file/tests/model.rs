@@ -1,4 +1,4 @@
-//! Random writes and zeroing have the same result as on a plain vector of bytes.
+//! Tests that random writes and zeroing have the same result as on a plain vector of bytes.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ const VOLUME_BYTES: usize = (256 << 10) + 512;
 struct Step {
     start: usize,
     end: usize,
-    /// What is written; zeroed if there is none.
+    /// The seed of the data to write. `None` zeroes the range.
     seed: Option<u64>,
 }
 
-/// Ranges with one end or both on a boundary, or none, so that pages are shared in every way.
+/// Ranges with no, one or both ends on a page boundary, so that neighbouring ranges share pages in every way.
 fn step() -> impl Strategy<Value = Step> {
     let place = prop_oneof![
         0..=VOLUME_BYTES,

@@ -1,4 +1,4 @@
-//! New target files: sparse, named only when complete, removed if never completed.
+//! Tests that new target files are sparse, get their name only when complete, and are removed if never completed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -48,7 +48,7 @@ fn zeros_take_no_room() {
     }
 }
 
-/// A volume of blocks, in each of which every other run of pages is zero: of 1 page, 2, 3 and so on.
+/// A volume of blocks. In each block every other run of pages is zero, with runs of 1 page, 2 pages and so on.
 fn pages_of_zeros_and_of_data(bytes: usize) -> (Vec<u8>, u64) {
     let mut content = pattern(3, bytes);
     let mut data_bytes = bytes as u64;
@@ -76,7 +76,7 @@ fn pages_of_zeros_inside_a_block_stay_holes_also_where_room_was_reserved() {
         target.finish().expect("finished");
         assert!(fs::read(&path).expect("the file") == content);
         let room_bytes = fs::metadata(&path).expect("the file").blocks() * 512;
-        // What is left of the last page, and what the file system needs to say where everything lies.
+        // The rest of the last page, and the file system's metadata.
         let most_bytes = data_bytes + 4096 + (64 << 10);
         assert!(room_bytes <= most_bytes, "{room_bytes} bytes for {data_bytes}");
         assert!((content.len() as u64) > 3 * data_bytes / 2, "the test has pages of zeros");

@@ -1,4 +1,4 @@
-//! Existing target files: written in place, truncated or extended, zeroed for certain.
+//! Tests that existing target files are written in place, truncated or extended, and reliably zeroed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! A source returns bit for bit what was written, on every kind of storage.
+//! Tests that a source returns exactly the bytes that were written, on every kind of storage.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -28,7 +28,7 @@ fn files_of_any_size_are_read_from_memory_file_systems() {
     let tmpfs = tmpfs();
     for bytes in SIZES {
         let expected = pattern(2, bytes);
-        // Whether tmpfs takes O_DIRECT depends on the kernel.
+        // Whether tmpfs supports O_DIRECT depends on the kernel.
         let source = FileSource::open(&file(tmpfs.path(), &expected)).expect("the source");
         check_source(&source, &expected);
         let source = FileSource::open(&file(&ramfs.0, &expected)).expect("the source");

@@ -1,4 +1,4 @@
-//! Paths that are refused as volumes: one clear line each.
+//! Tests that unsuitable paths are refused as volumes, each with one clear line.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -74,7 +74,7 @@ fn what_may_not_be_opened_is_named() {
     std::fs::set_permissions(&path, modes(0o600)).expect("for its owner alone");
     std::fs::set_permissions(directory.path(), modes(0o755)).expect("for all to enter");
     let as_nobody = thread::spawn(move || {
-        // Of this thread alone: the system call knows no process.
+        // The system call changes only this thread's user, not that of the process.
         let nobody = Uid::from_raw(65534);
         set_thread_res_uid(nobody, nobody, nobody).expect("this test needs root");
         let beside = path.with_file_name("new");
