@@ -1,4 +1,4 @@
-//! Questions about an image, answered over one connection: what a snapshot is, and the removal of old ones.
+//! Answers questions about an image over one connection: identifies a snapshot, and removes old snapshots.
 
 use std::io::{self, BufRead, Write};
 
@@ -8,11 +8,11 @@ use septet_volume::RbdUrl;
 use crate::connect::connect;
 use crate::{snapshots, source};
 
-/// Connects at once, so that whoever asks later does not wait for that, and answers until there are no more
-/// questions. Between two of them nothing is open.
+/// Connects at once, so that later questions do not have to wait for the connection. Then answers questions until their
+/// end. Between two questions no image is open.
 ///
 /// # Errors
-/// When nobody can be answered.
+/// If questions can't be read or answers can't be written.
 pub fn attend(url: &RbdUrl, questions: impl BufRead, mut answers: impl Write) -> io::Result<()> {
     let connected = connect(url);
     for line in questions.lines() {

@@ -1,19 +1,19 @@
-//! What Ceph says of an image's bytes, a window at a time: data, holes, and what has not changed.
+//! What Ceph reports about an image's bytes, one window at a time: data, holes, and unchanged ranges.
 //!
-//! Extents come from librbd in any order and any number, and may overlap. They are noted here on a grid
-//! of the smallest block there is, so that memory is bounded, whatever the image's size and however
-//! scattered the changes. What holds data or is only in part zero is to be read.
+//! librbd reports extents in any order and any number, and they may overlap. They are noted here on a grid whose cells
+//! (grains) are as large as the smallest block. So memory is bounded for any size of the image and any distribution of
+//! changes. A grain that contains data, or is only partly zero, must be read.
 
 use std::ops::Range;
 
 use septet_volume::ExtentKind;
 
-/// How much of an image is asked for at once, bytes.
+/// How many bytes of an image one query to Ceph covers.
 pub(crate) const WINDOW_BYTES: u64 = 16 << 30;
-/// The grid: the smallest block, bytes.
+/// The grid's cell: the smallest block, in bytes.
 const GRAIN_BYTES: u64 = 64 << 10;
 
-/// A window of an image, and what is in each of its grains.
+/// A window of an image, and the kind of each of its grains.
 pub(crate) struct Window {
     start: u64,
     end: u64,
@@ -31,8 +31,8 @@ impl Window {
         (self.start..self.end).contains(&offset)
     }
 
-    /// Notes that the range is of that kind: data takes whatever it touches, anything else only what
-    /// it covers and nobody has called data. What it touches without covering becomes data.
+    /// Notes that the range is of this kind. Data marks each grain that it touches. Any other kind marks only grains
+    /// that it covers fully and that are not data. Grains that it covers partly become data.
     pub(crate) fn note(&mut self, range: Range<u64>, kind: ExtentKind) {
         let range = range.start.max(self.start)..range.end.min(self.end);
         if range.is_empty() {
@@ -49,7 +49,7 @@ impl Window {
         }
     }
 
-    /// The extent that begins at `offset`, which is in the window, and ends at `end` at the latest.
+    /// The extent that begins at `offset` and ends at `end` or earlier. `offset` must be in the window.
     pub(crate) fn extent(&self, offset: u64, end: u64) -> (u64, ExtentKind) {
         let first = self.grain_at(offset);
         let kind = self.grains[first];

@@ -1,5 +1,5 @@
-//! From the name of an image to an open pool, by Ceph's own rules: the configuration where Ceph looks
-//! for it, `CEPH_CONF`, `CEPH_ARGS`; what the name says goes before them.
+//! Opens the pool of an image. Follows Ceph's own rules: the configuration in its standard places, `CEPH_CONF`,
+//! `CEPH_ARGS`. Options in the image's name take precedence.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use septet_volume::RbdUrl;
 
 use crate::rados::{Cluster, Errno, Pool};
 
-/// In it the supervisor says how long anything may take, in seconds.
+/// The environment variable in which the supervisor passes its time limit for a command, in seconds.
 const TIMEOUT_VARIABLE: &str = "SEPTET_TIMEOUT_SECONDS";
 
 /// Opens the pool that holds the image.
 ///
 /// # Errors
-/// A cluster that can't be reached, a user that it does not take, a pool that it does not have.
+/// If the cluster can't be reached, does not accept the user, or does not have the pool.
 pub(crate) fn connect(url: &RbdUrl) -> Result<Arc<Pool>, Failure> {
     let arguments = Arguments::from_environment();
     let name = url.name();
@@ -60,14 +60,14 @@ pub(crate) fn connect(url: &RbdUrl) -> Result<Arc<Pool>, Failure> {
     Ok(Arc::new(pool))
 }
 
-/// Half of what the supervisor allows for a command, so that Ceph's own word comes first, even if the
-/// command is two operations: librbd takes the image's lock before it writes.
+/// Half of the supervisor's time limit for a command. So Ceph's own error comes first, even if the command consists of
+/// two operations: librbd takes the image's lock before it writes.
 fn timeout_seconds() -> Option<u64> {
     let seconds: u64 = std::env::var(TIMEOUT_VARIABLE).ok()?.parse().ok()?;
     Some(seconds.div_ceil(2))
 }
 
-/// What `CEPH_ARGS` says before a configuration is read; librados takes the rest of it.
+/// The options in `CEPH_ARGS` that are needed before a configuration is read. librados handles the others.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     user: Option<String>,

@@ -1,4 +1,4 @@
-//! What can go wrong with Ceph, in one line each: what was attempted, the cause, and what to do.
+//! Errors of Ceph, in one line each: what was attempted, the cause, and what to do.
 
 use septet_ipc::Failure;
 use septet_volume::VolumeError;
@@ -6,7 +6,7 @@ use septet_volume::VolumeError;
 use crate::rados::Errno;
 
 impl Errno {
-    /// The cause in words, as it is meant by Ceph.
+    /// The cause as text, with Ceph's meaning of the error number.
     pub(crate) fn words(self) -> String {
         match self {
             Self::TIMEDOUT => {

@@ -1,10 +1,9 @@
-//! librbd as far as Septet needs it: the declarations, and around them types that can't be used
-//! wrongly.
+//! The part of librbd that Septet needs: the declarations, and safe types around them.
 //!
-//! An [`Image`] holds its pool, and so outlives nothing that it needs. All calls may come from several
-//! threads, as librbd allows. No completion has a callback: one that is waited for may be released at
-//! once, while one with a callback must outlive the image, since librbd is still inside it when it
-//! has signalled.
+//! An [`Image`] holds a reference to its pool, so the pool outlives the image. All calls may come from several threads,
+//! as librbd allows. No completion has a callback. A completion without a callback may be released as soon as it was
+//! waited for. A completion with a callback must outlive the image, because librbd still uses it after it has
+//! signalled.
 
 #![allow(unsafe_code, reason = "this is the file that binds librbd")]
 
@@ -41,7 +40,7 @@ struct Watcher {
     cookie: u64,
 }
 
-// SAFETY: as librbd.h of Ceph 16 declares them; later versions only add to it.
+// SAFETY: the declarations are those of librbd.h in Ceph 16. Later versions only add to it.
 #[link(name = "rbd")]
 unsafe extern "C" {
     fn rbd_open(io: Handle, name: *const c_char, image: *mut Handle, snapshot: *const c_char) -> c_int;
@@ -108,7 +107,7 @@ unsafe extern "C" {
     ) -> isize;
 }
 
-/// The image has layers below it, may be striped otherwise than by object, and so on.
+/// The bits of an image's features.
 pub(crate) mod feature {
     pub(crate) const LAYERING: u64 = 1;
     pub(crate) const STRIPING: u64 = 1 << 1;
@@ -129,34 +128,34 @@ const OPTION_STRIPE_UNIT: c_int = 3;
 const OPTION_STRIPE_COUNT: c_int = 4;
 const OPTION_DATA_POOL: c_int = 10;
 
-/// How an image is made.
+/// The properties of a new image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) features: u64,
     pub(crate) order: u64,
-    /// The stripe's unit in bytes, and how many objects it goes over.
+    /// The stripe unit in bytes, and the number of objects in a stripe.
     pub(crate) stripe: Option<(u64, u64)>,
     pub(crate) data_pool: Option<String>,
 }
 
 impl Pool {
-    /// Makes an image; without a shape, one with Ceph's defaults.
+    /// Makes an image. Without a shape, it gets Ceph's defaults.
     pub(crate) fn create(&self, name: &str, bytes: u64, shape: Option<&Shape>) -> Result<()> {
         let name = text(name)?;
         let options = Options::new(shape)?;
-        // SAFETY: all handles are alive; the text ends in NUL.
+        // SAFETY: all handles are alive. The text ends in NUL.
         check(unsafe { rbd_create4(self.handle(), name.as_ptr(), bytes, options.0) }).map(drop)
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
         let name = text(name)?;
-        // SAFETY: the handle is alive; the text ends in NUL.
+        // SAFETY: the handle is alive. The text ends in NUL.
         check(unsafe { rbd_remove(self.handle(), name.as_ptr()) }).map(drop)
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (text(from)?, text(to)?);
-        // SAFETY: the handle is alive; the texts end in NUL.
+        // SAFETY: the handle is alive. The texts end in NUL.
         check(unsafe { rbd_rename(self.handle(), from.as_ptr(), to.as_ptr()) }).map(drop)
     }
 }
@@ -166,7 +165,7 @@ struct Options(Handle);
 impl Options {
     fn new(shape: Option<&Shape>) -> Result<Self> {
         let mut handle = null_mut();
-        // SAFETY: the call makes the handle.
+        // SAFETY: the call creates the handle.
         unsafe { rbd_image_options_create(&raw mut handle) };
         let options = Self(handle);
         let Some(shape) = shape else { return Ok(options) };
@@ -178,7 +177,7 @@ impl Options {
         }
         if let Some(pool) = &shape.data_pool {
             let pool = text(pool)?;
-            // SAFETY: the handle is alive; the text ends in NUL and is copied.
+            // SAFETY: the handle is alive. The text ends in NUL, and the call copies it.
             check(unsafe { rbd_image_options_set_string(options.0, OPTION_DATA_POOL, pool.as_ptr()) })?;
         }
         Ok(options)
@@ -192,7 +191,7 @@ impl Options {
 
 impl Drop for Options {
     fn drop(&mut self) {
-        // SAFETY: the handle is alive, and goes once.
+        // SAFETY: the handle is alive, and is destroyed only once.
         unsafe { rbd_image_options_destroy(self.0) }
     }
 }
@@ -211,27 +210,27 @@ pub(crate) struct Image {
     pool: Arc<Pool>,
 }
 
-// SAFETY: librbd locks for itself; a handle belongs to no thread.
+// SAFETY: librbd does its own locking, and a handle does not belong to a thread.
 unsafe impl Send for Image {}
 // SAFETY: as above.
 unsafe impl Sync for Image {}
 
 impl Image {
-    /// Opens an image to write it and to make snapshots.
+    /// Opens an image for writing and for making snapshots.
     pub(crate) fn open(pool: &Arc<Pool>, name: &str) -> Result<Self> {
         let name = text(name)?;
         let mut handle = null_mut();
-        // SAFETY: the pool is alive; the text ends in NUL; the call makes the handle.
+        // SAFETY: the pool is alive. The text ends in NUL. The call creates the handle.
         check(unsafe { rbd_open(pool.handle(), name.as_ptr(), &raw mut handle, null()) })?;
         Ok(Self { handle, pool: Arc::clone(pool) })
     }
 
-    /// Opens a snapshot of an image, or the image itself, to read it.
+    /// Opens a snapshot of an image, or the image itself, for reading.
     pub(crate) fn open_read_only(pool: &Arc<Pool>, name: &str, snapshot: Option<&str>) -> Result<Self> {
         let (name, snapshot) = (text(name)?, snapshot.map(text).transpose()?);
         let snapshot = snapshot.as_ref().map_or(null(), |snapshot| snapshot.as_ptr());
         let mut handle = null_mut();
-        // SAFETY: as in `open`; a null snapshot means the image itself.
+        // SAFETY: as in `open`. A null snapshot means the image itself.
         check(unsafe { rbd_open_read_only(pool.handle(), name.as_ptr(), &raw mut handle, snapshot) })?;
         Ok(Self { handle, pool: Arc::clone(pool) })
     }
@@ -248,13 +247,13 @@ impl Image {
         self.number(rbd_get_features)
     }
 
-    /// Whether the object map can say at once which objects changed.
+    /// Whether the object map can tell quickly which objects changed.
     pub(crate) fn has_fast_diff(&self) -> Result<bool> {
         let valid = self.number(rbd_get_flags)? & (FLAG_OBJECT_MAP_INVALID | FLAG_FAST_DIFF_INVALID) == 0;
         Ok(valid && self.features()? & feature::FAST_DIFF != 0)
     }
 
-    /// The stripe's unit in bytes, and how many objects it goes over.
+    /// The stripe unit in bytes, and the number of objects in a stripe.
     pub(crate) fn stripe(&self) -> Result<(u64, u64)> {
         Ok((self.number(rbd_get_stripe_unit)?, self.number(rbd_get_stripe_count)?))
     }
@@ -264,12 +263,12 @@ impl Image {
         let (block_name_prefix, parent_name) = ([0; 24], [0; 96]);
         let mut info =
             ImageInfo { size: 0, obj_size: 0, num_objs: 0, order: 0, block_name_prefix, parent_pool: 0, parent_name };
-        // SAFETY: the handle is alive; the struct is as long as is said.
+        // SAFETY: the handle is alive. The struct has the length that is passed.
         check(unsafe { rbd_stat(self.handle, &raw mut info, size_of::<ImageInfo>()) })?;
         check(info.order)
     }
 
-    /// The pool that holds the data, if that is another than the image's.
+    /// The pool that holds the data, if it is not the image's own pool.
     pub(crate) fn data_pool(&self) -> Result<Option<String>> {
         // SAFETY: the handle is alive.
         let id = unsafe { rbd_get_data_pool_id(self.handle) };
@@ -279,10 +278,10 @@ impl Image {
         self.pool.cluster().pool_name(id).map(Some)
     }
 
-    /// The image's own id, which a new image of the same name does not have.
+    /// The image's own id. A new image of the same name has a different id.
     pub(crate) fn id(&self) -> Result<String> {
         let mut id = [0u8; 256];
-        // SAFETY: the handle is alive; the buffer is as long as is said.
+        // SAFETY: the handle is alive. The buffer has the length that is passed.
         check(unsafe { rbd_get_id(self.handle, id.as_mut_ptr().cast(), id.len()) })?;
         Ok(text_of(&id))
     }
@@ -291,22 +290,23 @@ impl Image {
         let mut room = 64;
         loop {
             let mut list: Vec<SnapInfo> = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
-            // SAFETY: there is room for as many as is said; the call says how many more it needs.
+            // SAFETY: there is room for `room` entries. If more are needed, the call sets `room`.
             match check(unsafe { rbd_snap_list(self.handle, list.as_mut_ptr(), &raw mut room) }) {
                 Err(Errno::RANGE) => {}
                 Err(errno) => return Err(errno),
                 Ok(count) => {
-                    // SAFETY: so many were filled in, with names that live until the list is ended.
+                    // SAFETY: the call has filled in `count` entries. Their names live until the list is ended.
                     unsafe { list.set_len(usize::try_from(count).unwrap_or(0)) };
                     let snapshots = list.iter().map(|snapshot| Snapshot {
                         id: snapshot.id,
                         bytes: snapshot.size,
-                        // SAFETY: as above; names end in NUL.
+                        // SAFETY: as above. The names end in NUL.
                         name: unsafe { CStr::from_ptr(snapshot.name) }.to_string_lossy().into_owned(),
                     });
                     let snapshots = snapshots.collect();
                     if !list.is_empty() {
-                        // SAFETY: the list that was filled in, once. (Its end is an entry without a name.)
+                        // SAFETY: this is the list that was filled in, and it is ended only once. (librbd finds its end
+                        // by an entry without a name.)
                         unsafe { rbd_snap_list_end(list.as_mut_ptr()) };
                     }
                     return Ok(snapshots);
@@ -323,9 +323,9 @@ impl Image {
         self.named(rbd_snap_remove, name)
     }
 
-    /// Calls `found` for each extent in the range that differs from the snapshot `from` (none: from
-    /// nothing): where, how long, and whether it has data (else it reads as zeros). Extents are whole
-    /// objects if that is asked for, and come in any order.
+    /// Calls `found` for each extent in the range that differs from the snapshot `from`, or from an empty image if
+    /// `from` is `None`. Passes the offset, the length, and whether the extent has data (otherwise it reads as zeros).
+    /// If `whole_object` is true, extents are whole objects. They come in any order.
     pub(crate) fn differences(
         &self,
         from: Option<&str>,
@@ -334,8 +334,8 @@ impl Image {
         mut found: &mut dyn FnMut(u64, u64, bool),
     ) -> Result<()> {
         extern "C" fn call(offset: u64, bytes: usize, exists: c_int, context: *mut c_void) -> c_int {
-            // SAFETY: the context is the closure below, which lives until the iteration returns and
-            // is used by this one call at a time.
+            // SAFETY: the context is the closure `found` below. It lives until the iteration returns, and only one call
+            // uses it at a time.
             let found = unsafe { &mut *context.cast::<&mut dyn FnMut(u64, u64, bool)>() };
             found(offset, bytes as u64, exists != 0);
             0
@@ -344,31 +344,31 @@ impl Image {
         let from = from.as_ref().map_or(null(), |from| from.as_ptr());
         let context = (&raw mut found).cast();
         let (offset, bytes, whole) = (range.start, range.end.saturating_sub(range.start), u8::from(whole_object));
-        // SAFETY: the handle is alive, the text ends in NUL, and callback and context fit each other.
+        // SAFETY: the handle is alive. The text ends in NUL. Callback and context fit each other.
         check(unsafe { rbd_diff_iterate2(self.handle, from, offset, bytes, 1, whole, call, context) }).map(drop)
     }
 
-    /// Reads until `into` is full; what lies beyond the image's end is an error.
+    /// Fills `into`. A read beyond the image's end is an error.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let (bytes, start) = (into.len(), into.as_mut_ptr());
-        // SAFETY: the handle is alive, and `into` is ours until the read is done: `complete` waits.
+        // SAFETY: the handle is alive, and `into` is borrowed until the read is done, because `complete` waits for it.
         let read =
             Self::complete(|completion| unsafe { rbd_aio_read(self.handle, offset, bytes, start.cast(), completion) })?;
         if read == bytes as u64 { Ok(()) } else { Err(Errno::RANGE) }
     }
 
     pub(crate) fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
-        // SAFETY: the handle is alive, and `from` is borrowed until the write is done.
+        // SAFETY: the handle is alive, and `from` is borrowed until the write is done, because `complete` waits for it.
         Self::complete(|completion| unsafe {
             rbd_aio_write(self.handle, offset, from.len(), from.as_ptr().cast(), completion)
         })
         .map(drop)
     }
 
-    /// Makes the range read as zeros, without data where that is possible. (A discard would leave
-    /// alone what is smaller than its granularity.)
+    /// Makes the range read as zeros, without storing data if possible. (A discard would not change a range that is
+    /// smaller than its granularity.)
     pub(crate) fn write_zeroes(&self, offset: u64, bytes: usize) -> Result<()> {
-        // SAFETY: the handle is alive; no memory is shared.
+        // SAFETY: the handle is alive. No memory is shared.
         Self::complete(|completion| unsafe { rbd_aio_write_zeroes(self.handle, offset, bytes, completion, 0, 0) })
             .map(drop)
     }
@@ -378,30 +378,31 @@ impl Image {
         check(unsafe { rbd_flush(self.handle) }).map(drop)
     }
 
-    /// Takes the exclusive lock for good: whoever asks for it is told no until this image is closed.
+    /// Takes the exclusive lock and keeps it. Other clients that request the lock are refused until this image is
+    /// closed.
     pub(crate) fn lock(&self) -> Result<()> {
         // SAFETY: the handle is alive.
         check(unsafe { rbd_lock_acquire(self.handle, LOCK_MODE_EXCLUSIVE) }).map(drop)
     }
 
-    /// The clients that have the image open, this one's too: number and address of each.
+    /// The clients that have the image open, including this one: the number and address of each.
     pub(crate) fn watchers(&self) -> Result<Vec<(u64, String)>> {
         let mut room = 64usize;
         loop {
             let mut list: Vec<Watcher> = Vec::with_capacity(room);
-            // SAFETY: there is room for as many as is said; the call says how many there are.
+            // SAFETY: there is room for `room` entries. The call sets `room` to the number of entries that there are.
             match check(unsafe { rbd_watchers_list(self.handle, list.as_mut_ptr(), &raw mut room) }) {
                 Err(Errno::RANGE) => {}
                 Err(errno) => return Err(errno),
                 Ok(_) => {
-                    // SAFETY: so many were filled in, with addresses that live until the clean-up.
+                    // SAFETY: the call has filled in `room` entries. Their addresses live until the clean-up.
                     unsafe { list.set_len(room) };
                     let address = |watcher: &Watcher| {
-                        // SAFETY: as above; addresses end in NUL.
+                        // SAFETY: as above. The addresses end in NUL.
                         unsafe { CStr::from_ptr(watcher.addr) }.to_string_lossy().into_owned()
                     };
                     let found = list.iter().map(|watcher| (watcher.id.cast_unsigned(), address(watcher))).collect();
-                    // SAFETY: the list that was filled in, once.
+                    // SAFETY: this is the list that was filled in, and it is cleaned up only once.
                     unsafe { rbd_watchers_list_cleanup(list.as_mut_ptr(), room) };
                     return Ok(found);
                 }
@@ -409,12 +410,12 @@ impl Image {
         }
     }
 
-    /// The locks on it: the client, such as `client.4123`, and what it calls the lock.
+    /// The locks on the image: the client, such as `client.4123`, and the client's name for the lock.
     pub(crate) fn locks(&self) -> Result<Vec<(String, String)>> {
         let mut exclusive = 0;
         let [mut tag, mut clients, mut cookies, mut addresses] = [const { [0u8; 8192] }; 4];
         let [mut tag_bytes, mut clients_bytes, mut cookies_bytes, mut addresses_bytes] = [8192usize; 4];
-        // SAFETY: the handle is alive, and each buffer is as long as is said.
+        // SAFETY: the handle is alive, and each buffer has the length that is passed.
         let count = check(unsafe {
             rbd_list_lockers(
                 self.handle,
@@ -435,10 +436,10 @@ impl Image {
         Ok(texts(&clients).into_iter().zip(texts(&cookies)).take(usize::try_from(count).unwrap_or(0)).collect())
     }
 
-    /// SAFETY: `get` is one of the calls above that take an image and a place for a number.
+    /// SAFETY: `get` is one of the calls above that take an image and a pointer to a number.
     fn number(&self, get: unsafe extern "C" fn(Handle, *mut u64) -> c_int) -> Result<u64> {
         let mut number = 0;
-        // SAFETY: the handle is alive, and the call writes one number.
+        // SAFETY: the handle is alive. The call writes one number.
         check(unsafe { get(self.handle, &raw mut number) })?;
         Ok(number)
     }
@@ -446,14 +447,14 @@ impl Image {
     /// SAFETY: `call` is one of the calls above that take an image and a name.
     fn named(&self, call: unsafe extern "C" fn(Handle, *const c_char) -> c_int, name: &str) -> Result<()> {
         let name = text(name)?;
-        // SAFETY: the handle is alive; the text ends in NUL.
+        // SAFETY: the handle is alive. The text ends in NUL.
         check(unsafe { call(self.handle, name.as_ptr()) }).map(drop)
     }
 
-    /// Starts a request and waits for it; what it returned.
+    /// Starts a request and waits for it. Returns its result.
     fn complete(start: impl FnOnce(Handle) -> c_int) -> Result<u64> {
         let mut completion = null_mut();
-        // SAFETY: the call makes the completion; there is no callback.
+        // SAFETY: the call creates the completion. There is no callback.
         check(unsafe { rbd_aio_create_completion(null_mut(), null(), &raw mut completion) })?;
         let result = check(start(completion)).and_then(|_| {
             // SAFETY: the completion is alive and belongs to a request that was started.
@@ -462,7 +463,7 @@ impl Image {
                 check(rbd_aio_get_return_value(completion) as i64)
             }
         });
-        // SAFETY: the completion is released once; nobody waits for it.
+        // SAFETY: the completion is released only once, and no thread waits for it.
         unsafe { rbd_aio_release(completion) };
         result
     }
@@ -470,7 +471,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // SAFETY: every request has been waited for; the handle is closed once, before its pool.
+        // SAFETY: every request has been waited for. The handle is closed only once, before its pool.
         unsafe { rbd_close(self.handle) };
     }
 }

@@ -1,4 +1,4 @@
-//! What a backup keeps of an image beside its content: what tells it from others, and how to make it anew.
+//! What a backup stores about an image besides its content: its identity, and how to create an image like it.
 
 use septet_format::Tracking;
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::ffi::{Image, Shape, Snapshot, feature};
 use crate::rados::Errno;
 
-/// The kind of change tracking that Ceph has.
+/// The kind of change tracking that Ceph provides.
 pub(crate) const KIND: &str = "rbd";
 
-/// Features that a new image can be made with; others come about as it is used.
+/// Features that a new image can be created with. Other features appear while an image is used.
 const CREATABLE: u64 = feature::LAYERING
     | feature::STRIPING
     | feature::EXCLUSIVE_LOCK
@@ -20,37 +20,37 @@ const CREATABLE: u64 = feature::LAYERING
     | feature::JOURNALING
     | feature::DATA_POOL;
 
-/// How an image is laid out.
+/// The layout of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Layout {
     /// The base-two logarithm of an object's size.
     pub(crate) order: u64,
     /// The image's features, as Ceph numbers them.
     features: u64,
-    /// The unit in which the image is striped, bytes.
+    /// The stripe unit in bytes.
     stripe_unit_bytes: u64,
-    /// How many objects a stripe goes over.
+    /// The number of objects in a stripe.
     stripe_count: u64,
-    /// The pool of the data, if that is not the image's.
+    /// The pool that holds the data, if it is not the image's own pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_pool: Option<String>,
 }
 
 impl Layout {
-    /// How this image is laid out.
+    /// The layout of this image.
     pub(crate) fn of(image: &Image) -> Result<Self, Errno> {
         let (stripe_unit_bytes, stripe_count) = image.stripe()?;
         let (order, features, data_pool) = (image.order()?, image.features()?, image.data_pool()?);
         Ok(Self { order, features, stripe_unit_bytes, stripe_count, data_pool })
     }
 
-    /// How the image was laid out that was backed up; none if it was another kind of source.
+    /// The layout of the image that was backed up. `None` if the source was of another kind.
     pub(crate) fn backed_up(tracking: &Tracking) -> Option<Self> {
         let layout = Value::Object(tracking.layout.clone());
         serde_json::from_value(layout).ok().filter(|_| tracking.kind == KIND)
     }
 
-    /// What the manifest keeps of a snapshot.
+    /// What the manifest stores about a snapshot.
     pub(crate) fn tracking(&self, image: &Image, snapshot: &Snapshot) -> Result<Tracking, Errno> {
         let layout = serde_json::to_value(self).ok();
         Ok(Tracking {
@@ -62,7 +62,7 @@ impl Layout {
         })
     }
 
-    /// How to make a new image like it.
+    /// The properties of a new image with this layout.
     pub(crate) fn shape(self) -> Shape {
         let striped = self.features & feature::STRIPING != 0;
         Shape {

@@ -1,7 +1,7 @@
-//! RBD images as volumes: the reader and the volumewriter that speak to Ceph.
+//! RBD images as volumes: a reader and a volumewriter that connect to Ceph.
 //!
-//! [`Images`] opens an image for the one and for the other; [`attend`] tells what a snapshot is, and removes those that
-//! earlier backups have left. Nothing else of Septet is linked with librbd and librados.
+//! [`Images`] opens an image for both agents. [`attend`] identifies a snapshot, and removes the snapshots of earlier
+//! backups. No other part of Septet is linked with librbd and librados.
 
 mod attend;
 mod changes;
@@ -46,8 +46,8 @@ impl OpenTarget for Images {
     }
 }
 
-/// Where the keyring lies is written in the configuration, and that may be anywhere: all can be read, but only
-/// Ceph's own logs be written, and no program started.
+/// The configuration contains the path of the keyring, and both may be anywhere. So all files can be read. Only Ceph's
+/// own logs can be written, and no program can be started.
 fn of_ceph() -> Needs {
     Needs::nothing().library().read("/").write("/var/log/ceph").write("/run/ceph")
 }

@@ -1,6 +1,5 @@
-//! The `septet-rbd` binary: called as `septet-reader` or `septet-volumewriter`, it is that agent for
-//! RBD images; by its own name it answers and does what `septet` has to know and to do before and after
-//! them. `septet` starts it.
+//! The `septet-rbd` binary, which `septet` starts. Called as `septet-reader` or `septet-volumewriter`, it is that agent
+//! for RBD images. Called by its own name, it answers the questions that `septet` has before and after the agents run.
 
 use std::process::ExitCode;
 
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs an agent, unless the supervisor is of another version and could mean something else.
+/// Runs an agent, unless the supervisor has another version, whose messages might have another meaning.
 fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
     show_name(kind);
     let own = env!("CARGO_PKG_VERSION");

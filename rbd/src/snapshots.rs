@@ -1,13 +1,12 @@
-//! Septet's own snapshots: what they are called, and which of them go.
+//! Septet's own snapshots: their names, and which of them are removed.
 //!
-//! A snapshot is named after the repository, the volume and the backup that it was made for, with a
-//! sign between them that no name has. So one image may be backed up to several repositories, and a
-//! snapshot of a user's is never taken for one of ours. Which one is trusted is decided by Ceph's
-//! ids, not by names.
+//! The name of a snapshot contains the repository, the volume and the backup that it was made for. They are separated
+//! by a character that no name contains. So one image may be backed up to several repositories, and a user's snapshot
+//! is never mistaken for one of ours. Ceph's ids, not the names, decide which snapshot is trusted.
 //!
-//! What comes before that is for OpenStack Cinder. Before its RBD driver deletes a volume, it removes
-//! the snapshots called `backup.ID.snap.REST`, and no others. Its own backup driver has a
-//! UUID for ID, so neither takes the other's snapshots for its own.
+//! The prefix is for OpenStack Cinder. Before its RBD driver deletes a volume, it removes the snapshots called
+//! `backup.ID.snap.REST`, and no others. Cinder's own backup driver uses a UUID as the ID, so neither program mistakes
+//! the other's snapshots for its own.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use septet_volume::RbdUrl;
 use crate::ffi::Image;
 use crate::rados::{Errno, Pool};
 
-/// What the names of all snapshots of Septet's begin with.
+/// The prefix of the names of all snapshots that Septet makes.
 const OURS: &str = "backup.septet.snap.";
 
 /// The name of a backup's snapshot.
@@ -26,16 +25,16 @@ pub(crate) fn name_for(job: &BackupJob) -> String {
     format!("{}{}", prefix(&job.repository.to_string(), &job.volume), job.backup)
 }
 
-/// What the names of all snapshots of this volume begin with.
+/// The prefix of the names of all snapshots for this volume.
 fn prefix(repository: &str, volume: &VolumeName) -> String {
     format!("{OURS}{}+{volume}+", repository.get(..8).unwrap_or(repository))
 }
 
-/// Removes the snapshots that were made for backups of a volume, but for those in `keep`; what it could not
-/// remove and why.
+/// Removes the snapshots that were made for backups of a volume, except for the backups in `keep`. Returns a note about
+/// each snapshot that could not be removed.
 ///
 /// # Errors
-/// When the image can't be opened.
+/// If the image can't be opened or its snapshots can't be listed.
 pub(crate) fn tidy(
     pool: &Arc<Pool>,
     url: &RbdUrl,
@@ -45,7 +44,7 @@ pub(crate) fn tidy(
 ) -> Result<Vec<String>, Failure> {
     let name = url.name();
     let surplus = match Image::open_read_only(pool, &url.image, None) {
-        // With the image its snapshots have gone.
+        // The image was removed, and so were its snapshots.
         Err(Errno::NOENT) => return Ok(Vec::new()),
         image => surplus(&image.map_err(|errno| errno.at(&name, "open it"))?, repository, volume, keep)
             .map_err(|errno| errno.at(&name, "list its snapshots"))?,

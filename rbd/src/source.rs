@@ -1,7 +1,7 @@
-//! A snapshot of an RBD image as what a backup reads.
+//! A snapshot of an RBD image as the source of a backup.
 //!
-//! A live image gets a snapshot for the backup; a snapshot of the user's is read as it is. Holes come
-//! from the object map; with the snapshot of the last backup as a base, what has not changed since.
+//! For a live image, a snapshot is made for the backup. A user's snapshot is read as it is. Holes are found by the
+//! object map. If the snapshot of the last backup still exists, it is the base, and unchanged ranges are found, too.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,15 +32,15 @@ pub(crate) struct RbdSource {
     _closing: Option<Closing>,
 }
 
-/// What is compared with.
+/// The snapshot that is compared with.
 struct Base {
     snapshot: Snapshot,
-    /// Up to here both have the same blocks. A short last block of one that is a whole block of the other can't be
-    /// compared.
+    /// Up to here both snapshots have the same blocks. If the short last block of one is a whole block of the other,
+    /// the two can't be compared.
     comparable_bytes: u64,
 }
 
-/// A snapshot that was found, and what Ceph says of it.
+/// A snapshot that was found, and Ceph's information about it.
 struct Opened {
     image: Image,
     /// All snapshots of the image.
@@ -65,17 +65,17 @@ impl Opened {
     }
 }
 
-/// What a user's snapshot is.
+/// Identifies a user's snapshot.
 ///
 /// # Errors
-/// When no snapshot is named, there is none of that name, or Ceph can't be asked.
+/// If no snapshot is named, if there is none of that name, or if Ceph can't be queried.
 pub(crate) fn identify(pool: &Arc<Pool>, url: &RbdUrl) -> Result<Tracking, Failure> {
     let wanted = url.snapshot.as_ref().ok_or_else(|| Failure::volume(format!("{url} names no snapshot")))?;
     Ok(Opened::new(pool, url, wanted)?.tracking)
 }
 
 impl RbdSource {
-    /// Opens what `job.source` names, and adds to the job what it is.
+    /// Opens the image that `job.source` names, and adds its identity to the job.
     pub(crate) fn open(job: &mut BackupJob) -> Result<Self, Failure> {
         let url: RbdUrl = job.source.parse().map_err(Failure::volume)?;
         let pool = connect(&url)?;
@@ -83,7 +83,7 @@ impl RbdSource {
         let wanted = url.snapshot.clone().unwrap_or_else(|| snapshots::name_for(job));
         let closing = match url.snapshot {
             Some(_) => None,
-            // What was stored already was read from it.
+            // The interrupted run read this snapshot. Its stored blocks are only valid for the same one.
             None if job.resume.is_some_and(|resume| resume.unchanged) => {
                 find_snapshot(&pool, &url, &wanted)?;
                 None
@@ -107,7 +107,7 @@ impl RbdSource {
         Ok(Self { name, url, image, snapshot, base, fast_diff, object_bytes, window, _closing: closing })
     }
 
-    /// Asks Ceph what is in a window: from the object map which objects, and of these what exactly.
+    /// Asks Ceph what is in a window. The object map tells which objects differ, and a second query the exact extents.
     fn look(&self, range: Range<u64>) -> Result<Window, Errno> {
         let Some(base) = &self.base else {
             let mut window = Window::new(range.clone(), ExtentKind::Hole);
@@ -182,13 +182,13 @@ impl Source for RbdSource {
         self.image.read(offset_bytes, buf).map_err(|errno| errno.io(&self.name, "read it"))
     }
 
-    /// An object: one request to one OSD.
+    /// One object, because that is one request to one OSD.
     fn read_bytes_best(&self) -> u64 {
         self.object_bytes
     }
 
-    /// A snapshot keeps its size. But reads of a removed snapshot give whatever is left, so it must still exist after
-    /// the last read.
+    /// A snapshot keeps its size. But reads of a removed snapshot return wrong data, so it must still exist after the
+    /// last read.
     fn check_size(&self) -> Result<Option<u64>, VolumeError> {
         let opened = Image::open_read_only(self.image.pool(), &self.url.image, None);
         let all = match opened.and_then(|image| image.snapshots()) {
@@ -208,7 +208,7 @@ fn gone(volume: &str, snapshot: &str) -> VolumeError {
     VolumeError::Io { volume: volume.to_owned(), action: "trust what was read", reason }
 }
 
-/// Why an image can't be opened.
+/// The error for an image that can't be opened.
 pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     let name = url.name();
     match errno {
@@ -217,26 +217,26 @@ pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     }
 }
 
-/// An image that another thread closes. Giving its lock back takes as long as reading many blocks.
+/// An image that another thread closes. Releasing its lock takes as long as reading many blocks.
 struct Closing(Option<JoinHandle<()>>);
 
 impl Closing {
     fn new(image: Image) -> Self {
-        // If the thread does not start, the closure is dropped, and the image with it: that closes it here.
+        // If the thread does not start, the closure is dropped together with the image. That closes the image here.
         Self(thread::Builder::new().name("close".to_owned()).spawn(move || drop(image)).ok())
     }
 }
 
 impl Drop for Closing {
-    /// Waits: if the process ended before the image is closed, the lock would stay.
+    /// Waits, because the lock would remain if the process ended before the image is closed.
     fn drop(&mut self) {
-        // A thread that only drops does not panic.
+        // The thread only drops the image, so it does not panic.
         let _ = self.0.take().map(JoinHandle::join);
     }
 }
 
-/// Makes the backup's snapshot, in place of one that an earlier run of the same name has left. The image is open for
-/// writing only for that: a reader that is killed later leaves no lock behind.
+/// Makes the backup's snapshot. Replaces a leftover snapshot of the same name from an earlier run. The image is open
+/// for writing only during this, so a reader that is killed later leaves no lock behind.
 fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closing, Failure> {
     let image = Image::open(pool, &url.image).map_err(|errno| not_open(errno, url, "image"))?;
     let made = match image.make_snapshot(snapshot) {
@@ -247,7 +247,7 @@ fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closi
     Ok(Closing::new(image))
 }
 
-/// Makes sure that the snapshot of a backup that is resumed is there.
+/// Checks that the snapshot of a resumed backup still exists.
 fn find_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
     let image = Image::open_read_only(pool, &url.image, None).map_err(|errno| not_open(errno, url, "image"))?;
     let all = image.snapshots().map_err(|errno| errno.at(&url.name(), "list its snapshots"))?;
@@ -256,7 +256,7 @@ fn find_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), F
     found.then_some(()).ok_or_else(|| Failure::new(FailureKind::Untrusted, why()))
 }
 
-/// The parent's snapshot, if it is the very one; or why not.
+/// Finds the parent's snapshot. The error says why it can't be the base.
 fn find_base(
     parent: &Tracking,
     tracking: &Tracking,
@@ -281,7 +281,7 @@ fn find_base(
     Ok(Base { snapshot, comparable_bytes })
 }
 
-/// Ranges in order, those that touch as one.
+/// Sorts ranges and merges those that touch.
 fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();

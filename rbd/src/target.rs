@@ -1,8 +1,7 @@
-//! An RBD image as what a restore writes.
+//! An RBD image as the target of a restore.
 //!
-//! A new image is made under a name of its own and takes the one that was asked for when it is finished:
-//! a half-made one is never taken for the volume. An existing one is locked, so that nobody else writes
-//! it meanwhile. Zeros are deallocated.
+//! A new image has a temporary name until it is finished, so an unfinished image is never mistaken for the volume. An
+//! existing image is locked, so that no other client writes to it meanwhile. Zeros are deallocated.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,11 +14,11 @@ use crate::layout::Layout;
 use crate::rados::{Errno, Pool};
 use crate::source::not_open;
 
-/// What librbd calls the locks that it takes, and breaks, itself. Any other was made by hand.
+/// The prefix of locks that librbd takes and breaks itself. Any other lock was made by a user.
 const MANAGED_LOCK: &str = "auto ";
-/// What a new image is called until it is finished.
+/// The suffix of a new image's temporary name.
 const PARTIAL_SUFFIX: &str = ".septet-partial";
-/// The most that is zeroed by one request, bytes.
+/// The most bytes that one request zeroes.
 const ZERO_BYTES_MAX: u64 = 64 << 20;
 
 /// An open image.
@@ -27,13 +26,13 @@ pub(crate) struct RbdTarget {
     name: String,
     image: Image,
     bytes: u64,
-    /// The new image's two names, until it has the second.
+    /// The temporary and the final name of a new image, until it has the final one.
     unfinished: Mutex<Option<(String, String)>>,
     is_new: bool,
 }
 
 impl RbdTarget {
-    /// Opens or makes what `job.target` names.
+    /// Opens or creates the image that `job.target` names.
     pub(crate) fn open(job: &RestoreJob) -> Result<Self, Failure> {
         let url: RbdUrl = job.target.parse().map_err(Failure::volume)?;
         let name = url.name();
@@ -107,7 +106,7 @@ impl Target for RbdTarget {
 
     fn zero(&self, offset_bytes: u64, size_bytes: u64) -> Result<(), VolumeError> {
         self.check_range(offset_bytes, size_bytes)?;
-        // A new image holds nothing else.
+        // A new image already reads as zeros.
         let (mut at, end) = (offset_bytes, if self.is_new { offset_bytes } else { offset_bytes + size_bytes });
         while at < end {
             let bytes = (end - at).min(ZERO_BYTES_MAX);
@@ -136,7 +135,7 @@ fn missing(errno: Errno, url: &RbdUrl) -> Failure {
     }
 }
 
-/// Removes what an interrupted restore has left, unless it is under way.
+/// Removes the unfinished image of an interrupted restore. Returns an error if that restore is still running.
 fn discard_abandoned(pool: &Arc<Pool>, partial: &str, name: &str) -> Result<(), Failure> {
     match pool.remove(partial) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -148,7 +147,7 @@ fn discard_abandoned(pool: &Arc<Pool>, partial: &str, name: &str) -> Result<(), 
     }
 }
 
-/// Makes sure that nobody else has the image open, now or until it is closed.
+/// Makes sure that no other client has the image open now, and that none can write to it until it is closed.
 fn claim(image: &Image, name: &str) -> Result<(), Failure> {
     let own = image.pool().cluster().instance();
     let watchers = image.watchers().map_err(|errno| errno.at(name, "see who has it open"))?;
