@@ -1,5 +1,5 @@
-//! A stored block, as it came from a store: what the decompressor lets pass is what was backed up, and nothing
-//! unpacks to more than a block.
+//! Fuzzes the decompressor with a stored block. It accepts only the content that was backed up, and no block unpacks to
+//! more than a block's length.
 #![no_main]
 
 use std::sync::{Arc, LazyLock, Mutex};

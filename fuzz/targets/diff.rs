@@ -1,10 +1,11 @@
-//! A stream of `rbd export-diff`: every extent lies in the image, and nothing is read that is not there.
+//! Fuzzes the reader of an `rbd export-diff` stream. Every extent is within the image, and nothing beyond the stream's
+//! end is read.
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "the writer is not fuzzed")]
 
 use libfuzzer_sys::fuzz_target;
 
-/// The program's own, which has no library.
+/// The module of the program, which has no library.
 #[path = "../../engine/src/diff_stream/mod.rs"]
 mod diff_stream;
 
@@ -21,7 +22,7 @@ fuzz_target!(|stream: &[u8]| {
     while let Ok(Some(record)) = reader.next() {
         assert!(record.range.start <= record.range.end && record.range.end <= image_bytes);
         let bytes = record.range.end - record.range.start;
-        // As the program does: a piece at a time.
+        // Reads one piece at a time, as the program does.
         if record.has_data && bytes > 0 {
             data.resize(bytes.min(4096) as usize, 0);
             if reader.fill(&mut data).is_err() {

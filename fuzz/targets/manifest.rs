@@ -1,4 +1,4 @@
-//! A manifest or tombstone: what is accepted makes sense, and packs and unpacks to itself.
+//! Fuzzes manifests and tombstones. An accepted one is consistent and round-trips.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A line on an agent's socket: what is accepted packs and unpacks to itself.
+//! Fuzzes a line on an agent's socket. An accepted message round-trips.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

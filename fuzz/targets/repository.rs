@@ -1,5 +1,5 @@
-//! A whole repository in which anything may be another: opening, listing, reading, auditing and
-//! rebuilding its backups end in an answer or in an error.
+//! Fuzzes a whole repository in which any byte may be changed. Opening, listing, reading, auditing and rebuilding its
+//! backups end with a result or an error.
 #![no_main]
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const OBJECTS: [(&str, &[u8]); 9] = [
     ("vol/b2/segments/000000", include_bytes!("../../format/tests/golden/repo/vol/b2/segments/000000")),
 ];
 
-/// Changes an object: some bytes from some place on become others, or it ends there.
+/// Changes an object: changes some bytes at an offset, or truncates the object there.
 fn change(objects: &mut [Vec<u8>], edit: &[u8; 12]) {
     let object = &mut objects[usize::from(edit[0]) % OBJECTS.len()];
     let at = (usize::from(u16::from_le_bytes([edit[1], edit[2]])) << (edit[3] % 6)).min(object.len());

@@ -1,4 +1,4 @@
-//! The tail of a segment: every entry lies in front of the index, one after the other.
+//! Fuzzes the tail of a segment. In an accepted one, every block is before the index, and blocks do not overlap.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use septet_format::SegmentIndex;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((before, tail)) = bytes.split_first_chunk::<8>() else { return };
-    // How much the blocks in front of the index take.
+    // The total length of the blocks before the index.
     let before = u64::from_le_bytes(*before) % (1 << 40);
     let object_bytes = before.saturating_add(tail.len() as u64);
     let Ok((index, footer)) = SegmentIndex::decode_tail(tail, object_bytes) else { return };

@@ -1,4 +1,4 @@
-//! The small ones: `septet.json`, markers, the keys of objects, and the names of images.
+//! Fuzzes small inputs: `septet.json`, markers, the keys of objects, and the names of images.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

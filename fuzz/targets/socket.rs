@@ -1,5 +1,5 @@
-//! An agent's socket: whatever comes, in whatever pieces, is messages or ends in an error, and no line makes an
-//! agent hold more than the longest line.
+//! Fuzzes an agent's socket. Any bytes in any pieces are messages or end with an error. No line makes an agent allocate
+//! more than the longest line.
 #![no_main]
 
 use std::os::fd::OwnedFd;
@@ -15,12 +15,12 @@ fn pair() -> (OwnedFd, OwnedFd) {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&piece, bytes)) = bytes.split_first() else { return };
-    // What an agent says on standard error is read by the same rules.
+    // The lines that an agent writes to standard error are parsed in the same way.
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Ok(event) = serde_json::from_slice::<Event>(line) {
             let again = serde_json::to_vec(&event).expect("it was an event before");
             let again: Event = serde_json::from_slice(&again).expect("it was an event before");
-            // What is not a number is equal to nothing.
+            // NaN is not equal to itself, so the texts are compared, too.
             assert!(again == event || format!("{again:?}") == format!("{event:?}"));
         }
     }

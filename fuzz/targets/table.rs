@@ -1,4 +1,4 @@
-//! A table of checksums or of the map: its chunks unpack to what the header says, and no further.
+//! Fuzzes a table, checksums or map. Its chunks unpack to exactly the length in the header.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
