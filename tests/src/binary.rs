@@ -1,8 +1,8 @@
-//! The `septet` under test, built once a run.
+//! The `septet` binary under test, built once in each run of the tests.
 //!
-//! `cargo test` does not build other packages' binaries, so the harness does. Under nextest each test
-//! is a process of its own: the first one builds, the others wait for it and find its mark. To test one that
-//! is built already, such as an installed one, name it in `SEPTET_BINARY`.
+//! `cargo test` does not build other packages' binaries, so the harness builds it. Under nextest each test is a process
+//! of its own. The first one builds the binary and leaves a mark. The others wait for it and find the mark. To test an
+//! existing binary, such as an installed one, set `SEPTET_BINARY` to its path.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// The path of the binary, which is built first if it has not been in this run.
+/// The path of the binary. Builds it first if this run has not built it yet.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("SEPTET_BINARY") {
@@ -20,8 +20,7 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// Sees to it that `septet-rbd` lies beside the binary, as it is now. It needs librbd, so it is built only
-/// for the tests that use it.
+/// Builds the current `septet-rbd` beside the binary. It needs librbd, so it is built only for the tests that use it.
 pub fn build_rbd_binary() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -31,9 +30,9 @@ pub fn build_rbd_binary() {
     });
 }
 
-/// Builds a package's binary of the same name, unless that was done in this run.
+/// Builds a package's binary of the same name, unless this run has built it already.
 fn built(package: &str) -> PathBuf {
-    // Held until this process ends or the build is done.
+    // The lock is held until the build is done or this process ends.
     let lock = File::create(target_dir().join("septet-tests.lock")).expect("the target directory is not writable");
     flock(&lock, FlockOperation::LockExclusive).expect("locking the build");
     let mark = target_dir().join(format!("{package}-tests.built"));
@@ -46,7 +45,7 @@ fn built(package: &str) -> PathBuf {
     path
 }
 
-/// Where cargo builds: what `CARGO_TARGET_DIR` says, or `target/`.
+/// The directory in which cargo builds: `CARGO_TARGET_DIR` if it is set, otherwise `target/`.
 pub fn target_dir() -> PathBuf {
     profile_dir().parent().expect("target/PROFILE").to_owned()
 }
@@ -56,7 +55,7 @@ pub fn workspace_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace")
 }
 
-/// Tests run from `target/PROFILE/deps/`.
+/// The directory `target/PROFILE`. Tests run from `target/PROFILE/deps/`.
 fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the test's own path");
     exe.ancestors().nth(2).expect("target/PROFILE/deps/test").to_owned()

@@ -1,8 +1,8 @@
-//! A real Ceph for the tests: one throw-away cluster, which all tests of a run [share](crate::shared). If `SEPTET_CEPH`
-//! names the directory of a cluster that `tests/ceph` has started, the tests use that one.
+//! A real Ceph for the tests: one temporary cluster, which all tests of a run [share](crate::shared). If `SEPTET_CEPH`
+//! names the directory of a cluster that `tests/ceph` has started, the tests use that cluster.
 //!
-//! Each test has images of its own. A test that stops a daemon or fills the cluster has it alone for that time. Images
-//! are changed by `rbd import-diff` and read by `rbd export`: no code under test makes or checks the data.
+//! Each test has images of its own. A test that stops a daemon or fills the cluster locks it exclusively meanwhile.
+//! Images are changed by `rbd import-diff` and read by `rbd export`, so no code under test makes or checks the data.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,21 +19,21 @@ use crate::run::{Septet, septet};
 use crate::s3::Server;
 use crate::{binary, build_rbd_binary, command, is_alive, shared, workspace_dir};
 
-/// The cluster, in the hands of one test.
+/// The cluster, as one test uses it.
 #[derive(Debug)]
 pub struct Ceph {
     directory: PathBuf,
-    /// Held as long as the test has the cluster.
+    /// Held as long as the test uses the cluster.
     _lock: File,
 }
 
 impl Ceph {
-    /// The cluster, together with other tests.
+    /// The cluster, shared with other tests.
     pub fn shared() -> Self {
         Self::get(FlockOperation::LockShared)
     }
 
-    /// The cluster, without any other test.
+    /// The cluster, exclusively.
     pub fn alone() -> Self {
         Self::get(FlockOperation::LockExclusive)
     }
@@ -46,7 +46,7 @@ impl Ceph {
         Self { directory, _lock }
     }
 
-    /// Its S3 gateway, radosgw, which the first test that wants it starts.
+    /// The cluster's S3 gateway, radosgw. The first test that needs it starts it.
     pub fn gateway(&self) -> Server {
         start_once(&self.directory, "rgw", "rgw/user.json");
         let env = fs::read_to_string(self.directory.join("env")).expect("what tests/ceph says of the cluster");
@@ -62,34 +62,34 @@ impl Ceph {
         self.directory.join("ceph.conf")
     }
 
-    /// What `septet WORDS` is to know of the cluster.
+    /// The command `septet WORDS`, configured for the cluster.
     pub fn septet(&self, words: &[&str]) -> Septet {
         self.known_to(septet(words))
     }
 
-    /// Tells a command of the cluster.
+    /// Configures a command for the cluster.
     pub fn known_to(&self, command: Septet) -> Septet {
         command.env("CEPH_CONF", self.conf())
     }
 
-    /// `rbd WORDS`; what it printed.
+    /// Runs `rbd WORDS` and returns its output.
     pub fn rbd(&self, words: &[&str]) -> String {
         command("rbd", [&["--conf", &self.conf().to_string_lossy()], words].concat())
     }
 
-    /// `ceph WORDS`; what it printed.
+    /// Runs `ceph WORDS` and returns its output.
     pub fn ceph(&self, words: &[&str]) -> String {
         command("ceph", [&["--conf", &self.conf().to_string_lossy()], words].concat())
     }
 
-    /// A new image of a name that nobody has, made with more `args`.
+    /// Creates an image with an unused name and with more `args`.
     pub fn image(&self, bytes: u64, args: &[&str]) -> Image<'_> {
         let image = self.name();
         self.rbd(&[&["create", &image.name, "--size", &format!("{bytes}B")], args].concat());
         image
     }
 
-    /// A name that no image has yet.
+    /// An image with an unused name, not created yet.
     pub fn name(&self) -> Image<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("rbd/t{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -109,7 +109,7 @@ impl Ceph {
         kill_process(pid, signal).expect("sending a signal");
     }
 
-    /// Starts a daemon again that was killed.
+    /// Restarts a daemon that was killed.
     pub fn restart(&self, daemon: &str) {
         let pid = self.pid(daemon);
         while is_alive(pid) {
@@ -119,7 +119,7 @@ impl Ceph {
     }
 }
 
-/// The directory of the cluster, which runs.
+/// The directory of the cluster. Starts the cluster if necessary.
 fn directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("SEPTET_CEPH").map(PathBuf::from) {
         assert!(directory.join("env").exists(), "no cluster runs in {}, which SEPTET_CEPH names", directory.display());
@@ -130,14 +130,14 @@ fn directory() -> PathBuf {
     directory
 }
 
-/// `tests/ceph ACTION`, unless `mark` is in the cluster's directory, which it leaves there.
+/// Runs `tests/ceph ACTION`, unless the file `mark` is in the cluster's directory. The action creates this file.
 fn start_once(directory: &Path, action: &str, mark: &str) {
     shared::start_once(directory, mark, || script(action, directory, &[("LIFE_OF", &parent_id().to_string())]));
 }
 
 fn script(action: &str, directory: &Path, variables: &[(&str, &str)]) {
     let mut script = Command::new(workspace_dir().join("tests/ceph"));
-    // What outlives this must not hold a pipe of ours.
+    // A daemon that outlives this process must not hold one of its pipes.
     let log = directory.join("start.log");
     let output = File::create(&log).expect("a log in the cluster's directory");
     let errors = output.try_clone().expect("the log");
@@ -150,13 +150,13 @@ fn script(action: &str, directory: &Path, variables: &[(&str, &str)]) {
 /// A change of an image.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// These bytes at this place.
+    /// Writes bytes at an offset.
     Write(u64, Vec<u8>),
-    /// A range that is discarded.
+    /// Discards a range.
     Discard(Range<u64>),
 }
 
-/// An image; it goes with this value.
+/// An image. It is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Image<'a> {
     ceph: &'a Ceph,
@@ -169,12 +169,12 @@ impl Image<'_> {
         &self.name
     }
 
-    /// As septet knows it: `rbd:pool/image`.
+    /// The image's URL for septet: `rbd:pool/image`.
     pub fn url(&self) -> PathBuf {
         format!("rbd:{}", self.name).into()
     }
 
-    /// Changes it, in this order.
+    /// Applies the changes to the image, in this order.
     pub fn change(&self, changes: &[Change]) {
         let mut stream = b"rbd diff v1\n".to_vec();
         let size: serde_json::Value = serde_json::from_str(&self.rbd(&["info", "--format", "json"])).expect("JSON");
@@ -193,14 +193,14 @@ impl Image<'_> {
         self.import_diff(&stream);
     }
 
-    /// `rbd import-diff - IMAGE`.
+    /// Runs `rbd import-diff - IMAGE`.
     pub fn import_diff(&self, stream: &[u8]) {
         let mut import = self.ceph_rbd(&["import-diff", "-", &self.name]).stdin(Stdio::piped()).spawn().expect("rbd");
         import.stdin.take().expect("a pipe").write_all(stream).expect("writing to rbd import-diff");
         assert!(import.wait().expect("rbd").success(), "rbd import-diff failed");
     }
 
-    /// Everything in it, or in a snapshot of it, as `rbd export` has it.
+    /// The whole content of the image, or of a snapshot of it, read by `rbd export`.
     pub fn content(&self, snapshot: Option<&str>) -> Vec<u8> {
         let name = snapshot.map_or_else(|| self.name.clone(), |snapshot| format!("{}@{snapshot}", self.name));
         let output = self.ceph_rbd(&["export", &name, "-"]).output().expect("rbd");
@@ -208,7 +208,7 @@ impl Image<'_> {
         output.stdout
     }
 
-    /// `rbd WORD IMAGE ARGS`; what it printed.
+    /// Runs `rbd WORD IMAGE ARGS` and returns its output.
     pub fn rbd(&self, args: &[&str]) -> String {
         self.ceph.rbd(&[&args[..1], &[&self.name], &args[1..]].concat())
     }
@@ -218,19 +218,19 @@ impl Image<'_> {
         self.ceph.rbd(&["snap", "create", &format!("{}@{name}", self.name)]);
     }
 
-    /// Removes all its snapshots.
+    /// Removes all snapshots of the image.
     pub fn purge(&self) {
         self.ceph.rbd(&["snap", "purge", &self.name]);
     }
 
-    /// The names of its snapshots.
+    /// The names of the image's snapshots.
     pub fn snapshots(&self) -> Vec<String> {
         let list = self.ceph.rbd(&["snap", "ls", &self.name, "--format", "json"]);
         let list: Vec<serde_json::Value> = serde_json::from_str(&list).expect("JSON");
         list.iter().map(|snapshot| snapshot["name"].as_str().expect("a name").to_owned()).collect()
     }
 
-    /// How many bytes of it are allocated.
+    /// How many bytes of the image are allocated.
     pub fn allocated_bytes(&self) -> u64 {
         let list = self.ceph.rbd(&["diff", &self.name, "--format", "json"]);
         let list: Vec<serde_json::Value> = serde_json::from_str(&list).expect("JSON");
@@ -249,9 +249,9 @@ impl Image<'_> {
 
 impl Drop for Image<'_> {
     fn drop(&mut self) {
-        // It may never have been made, or be gone already.
+        // The image may never have been created, or may be removed already.
         for words in [&["snap", "purge"][..], &["rm"]] {
-            // A test that failed may have left a lock, and rbd would wait for it.
+            // A failed test may have left a lock, and rbd would wait for it.
             let _ = Command::new("timeout")
                 .arg("60")
                 .arg("rbd")

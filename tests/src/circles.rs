@@ -1,33 +1,34 @@
-//! Finds circles between the files of one crate: file A uses what file B defines, and B, by any way, uses A.
+//! Finds circular dependencies (circles) between the files of one crate: file A uses what file B defines, and B uses A,
+//! directly or through other files.
 //!
-//! It reads the sources as words and looks for paths that begin with `crate`, `self`, `super` or the name of a child
-//! module. A path leads to the file that defines what it names: re-exports (`pub use child::Name`) and imports are
-//! followed. Declaring a child module or re-exporting from it is no use of the child, so a parent may hold shared
-//! types for its children, or be made of what they define, but not both.
+//! It splits the sources into words and looks for paths that begin with `crate`, `self`, `super` or the name of a child
+//! module. It follows re-exports (`pub use child::Name`) and imports to the file that defines what the path names.
+//! Declaring a child module or re-exporting from it does not count as using the child. So a parent may define shared
+//! types for its children, or use what they define, but not both.
 //!
-//! Unit tests inside a file (`#[cfg(test)] mod tests { … }`) don't count. What a method call reaches only through
-//! type inference is not seen.
+//! Unit tests inside a file (`#[cfg(test)] mod tests { … }`) don't count. A use that only type inference reveals, such
+//! as a method call, is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module by its place in the crate; the root is empty.
+/// The path of a module in the crate. Empty for the root.
 type Module = Vec<String>;
 
-/// What one file says, as far as modules are concerned.
+/// What one file declares, imports and uses.
 #[derive(Default)]
 struct File {
     children: BTreeSet<String>,
     defined: BTreeSet<String>,
-    /// Names that `use` items bring in, and the path that each stands for.
+    /// Names that `use` items import, with the path of each.
     imports: BTreeMap<String, Module>,
     globs: Vec<Module>,
-    /// All paths that the file uses, with the line.
+    /// All paths that the file uses, with their lines.
     used: Vec<(Module, usize)>,
 }
 
-/// The circles between the files below `src`, one text each; empty if there is none.
+/// The circles between the files below `src`, one text for each.
 pub fn circles(src: &Path) -> Vec<String> {
     let mut files = BTreeMap::new();
     for root in ["lib.rs", "main.rs"] {
@@ -69,7 +70,7 @@ fn read(path: &Path, directory: &Path, module: Module, files: &mut BTreeMap<Modu
     files.insert(module, file);
 }
 
-/// Which file uses which, and in which line.
+/// The files that each file uses, with the line of the first use.
 fn uses(files: &BTreeMap<Module, File>) -> BTreeMap<Module, BTreeMap<Module, usize>> {
     let mut uses = BTreeMap::new();
     for (module, file) in files {
@@ -86,7 +87,7 @@ fn uses(files: &BTreeMap<Module, File>) -> BTreeMap<Module, BTreeMap<Module, usi
     uses
 }
 
-/// The path from the crate's root, if it is one within the crate.
+/// The path from the crate's root. `None` if it does not lead into the crate.
 fn absolute(files: &BTreeMap<Module, File>, module: &Module, path: &[String]) -> Option<Module> {
     let mut base = module.clone();
     let mut rest = path;
@@ -108,7 +109,7 @@ fn absolute(files: &BTreeMap<Module, File>, module: &Module, path: &[String]) ->
     Some([base.as_slice(), rest].concat())
 }
 
-/// The module whose file defines what the path leads to.
+/// The module whose file defines what the path names.
 fn resolve(files: &BTreeMap<Module, File>, path: &[String], depth: usize) -> Option<Module> {
     let mut module = Module::new();
     for (at, word) in path.iter().enumerate() {
@@ -117,7 +118,7 @@ fn resolve(files: &BTreeMap<Module, File>, path: &[String], depth: usize) -> Opt
             module.push(word.clone());
             continue;
         }
-        // Imports may go round; nobody nests them deeper than this.
+        // Imports may be circular. No real import is nested more deeply than this.
         if depth < 16 && !file.defined.contains(word) {
             if let Some(import) = file.imports.get(word) {
                 let target = absolute(files, &module, import)?;
@@ -137,7 +138,7 @@ fn resolve(files: &BTreeMap<Module, File>, path: &[String], depth: usize) -> Opt
     Some(module)
 }
 
-/// The shortest way from one file to another, without the latter.
+/// The shortest chain of uses from one file to another. The other file is not included.
 fn way(uses: &BTreeMap<Module, BTreeMap<Module, usize>>, from: &Module, to: &Module) -> Option<Vec<Module>> {
     let mut before: BTreeMap<&Module, &Module> = BTreeMap::new();
     let mut at_hand = vec![from];
@@ -166,7 +167,7 @@ fn way(uses: &BTreeMap<Module, BTreeMap<Module, usize>>, from: &Module, to: &Mod
     None
 }
 
-/// A word or a mark of the source, and its line.
+/// A word or punctuation mark of the source, with its line.
 #[derive(Clone)]
 struct Token {
     text: String,
@@ -229,8 +230,8 @@ fn parse(text: &str) -> File {
     file
 }
 
-/// The words outside `use` items and declarations of modules, each with its first line. A re-exported name is also used
-/// where it is re-exported if it is among these.
+/// The words outside `use` items and declarations of modules, each with its first line. If a re-exported name is among
+/// these, the re-exporting file also uses it.
 fn plain_words(tokens: &[Token]) -> BTreeMap<&str, usize> {
     let mut plain = BTreeMap::new();
     let mut at = 0;
@@ -246,7 +247,8 @@ fn plain_words(tokens: &[Token]) -> BTreeMap<&str, usize> {
     plain
 }
 
-/// The paths of a `use` tree, or of one path in an expression, each with the name that it gets; and what follows.
+/// The paths of a `use` tree, or of one path in an expression, each with the name that it gets. Also returns the
+/// position after it.
 fn tree(tokens: &[Token], mut at: usize, before: &[String]) -> (Vec<(String, Module)>, usize) {
     let mut path = before.to_vec();
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| token.text == text);
@@ -292,7 +294,7 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// The tokens without `#[cfg(test)] mod … { … }`, `#[cfg(test)] mod …;` and other items for tests alone.
+/// The tokens without `#[cfg(test)] mod … { … }`, `#[cfg(test)] mod …;` and other items that are only for tests.
 fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let words = |at: usize, wanted: &[&str]| {
         wanted.iter().enumerate().all(|(n, word)| tokens.get(at + n).is_some_and(|token| token.text == *word))
@@ -310,7 +312,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     kept
 }
 
-/// Behind the next `;`, or behind the braces that open first.
+/// The position after the next `;`, or after the next block of braces.
 fn end_of_item(tokens: &[Token], mut at: usize) -> usize {
     let mut depth = 0;
     while let Some(token) = tokens.get(at) {
@@ -319,7 +321,7 @@ fn end_of_item(tokens: &[Token], mut at: usize) -> usize {
             "{" | "(" | "[" => depth += 1,
             "}" | ")" | "]" => {
                 depth -= 1;
-                // The braces of a `use` have a `;` behind them.
+                // The braces of a `use` are followed by a `;`.
                 let goes_on = tokens.get(at).is_some_and(|next| next.text == ";");
                 if depth == 0 && token.text == "}" && !goes_on {
                     break;
@@ -332,7 +334,7 @@ fn end_of_item(tokens: &[Token], mut at: usize) -> usize {
     at
 }
 
-/// Words and marks, without comments and what stands in quotes.
+/// Words and punctuation marks, without comments and quoted text.
 fn tokens(text: &str) -> Vec<Token> {
     let letters: Vec<char> = text.chars().collect();
     let next = |at: usize| letters.get(at).copied().unwrap_or('\0');
@@ -355,7 +357,7 @@ fn tokens(text: &str) -> Vec<Token> {
                 }
                 at += 1;
             }
-            // A letter in quotes; else it is a lifetime.
+            // A character literal. Any other quote begins a lifetime.
             '\'' if next(at + 1) == '\\' => at = end_of(&letters, at + 3, |at| next(at) == '\'') + 1,
             '\'' if next(at + 2) == '\'' => at += 3,
             ':' if next(at + 1) == ':' => {
@@ -379,7 +381,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// How many `#` stand before the quote of a raw text, if it is one.
+/// The number of `#` before the quote of a raw string. `None` if it is not a raw string.
 fn raw_hashes(letters: &[char], at: usize) -> Option<usize> {
     let hashes = letters[at..].iter().take_while(|letter| **letter == '#').count();
     (letters.get(at + hashes) == Some(&'"')).then_some(hashes)
@@ -393,7 +395,7 @@ fn end_of(letters: &[char], from: usize, is_end: impl Fn(usize) -> bool) -> usiz
 mod tests {
     use super::*;
 
-    /// The circles of a crate of these files.
+    /// The circles of a crate that consists of these files.
     fn of(files: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {

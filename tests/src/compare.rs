@@ -1,4 +1,4 @@
-//! Comparing volumes bit for bit.
+//! Compares volumes bit for bit.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,7 +13,7 @@ pub fn assert_bytes(path: &Path, expected: &[u8]) {
     assert_chunk(path, 0, &found, expected);
 }
 
-/// Asserts that two files or devices hold the same.
+/// Asserts that two files or devices have the same content.
 pub fn assert_same(found: &Path, expected: &Path) {
     let open = |path: &Path| File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut found_file, mut expected_file) = (open(found), open(expected));
@@ -29,7 +29,7 @@ pub fn assert_same(found: &Path, expected: &Path) {
     }
 }
 
-/// How much of the disk a file takes, bytes.
+/// How many bytes of the disk a file occupies.
 pub fn allocated_bytes(path: &Path) -> u64 {
     fs::metadata(path).expect("a file").blocks() * 512
 }

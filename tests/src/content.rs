@@ -1,23 +1,23 @@
-//! What volumes hold in tests: bytes that follow from a seed.
+//! The content of volumes in tests. It is generated from a seed.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What file systems can leave a hole for.
+/// The unit in which file systems can leave holes.
 const PAGE_BYTES: usize = 4096;
 
-/// Numbers that follow from a seed (SplitMix64).
+/// A pseudorandom number generator with a seed (SplitMix64).
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The numbers of `seed`.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number.
+    /// The next number, from the whole range.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -26,7 +26,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is not 0.
+    /// A number below `end`. `end` must not be 0.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next_u64() % end as u64).expect("below a usize")
     }
@@ -37,10 +37,10 @@ impl Rng {
     }
 }
 
-/// Bytes that no codec shortens.
+/// Bytes that no codec can compress.
 pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut rng = Rng::new(seed);
-    // Tests make gigabytes of it: without iterators this is fast in a debug build, too.
+    // Tests generate gigabytes of noise. Without iterators this is fast in a debug build, too.
     let mut noise = vec![0; bytes.next_multiple_of(8)];
     for word in noise.as_chunks_mut::<8>().0 {
         *word = rng.next_u64().to_le_bytes();
@@ -55,8 +55,8 @@ pub fn text(seed: u64, bytes: usize) -> Vec<u8> {
     line.bytes().cycle().take(bytes).collect()
 }
 
-/// Pieces of noise, text and zeros, each `piece_bytes` long but the last: every kind of block, and
-/// zeros that [`write_sparse`] makes holes of.
+/// Pieces of noise, text and zeros. Each is `piece_bytes` long, the last may be shorter. So there is every kind of
+/// block, and there are zeros that [`write_sparse`] turns into holes.
 pub fn mixed(seed: u64, bytes: usize, piece_bytes: usize) -> Vec<u8> {
     let mut rng = Rng::new(seed);
     let mut mixed = Vec::with_capacity(bytes);
@@ -71,7 +71,7 @@ pub fn mixed(seed: u64, bytes: usize, piece_bytes: usize) -> Vec<u8> {
     mixed
 }
 
-/// Writes a file with holes in the place of its pages of zeros.
+/// Writes a file with holes instead of pages of zeros.
 pub fn write_sparse(path: &Path, content: &[u8]) {
     let file = File::create(path).expect("making a sparse file");
     file.set_len(content.len() as u64).expect("its length");

@@ -1,5 +1,5 @@
-//! A small repository that is damaged in one place after the other, and mended again; what a verification
-//! then finds, held against what the backups really give back.
+//! A small repository that is damaged in one place after the other and repaired again. The findings of a verification
+//! are compared with the data that restores really return.
 
 #![allow(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
@@ -13,21 +13,22 @@ use serde_json::Value;
 use crate::content::{noise, text};
 use crate::{Repo, Scratch};
 
-/// A block, bytes.
+/// The block size in bytes.
 pub const BLOCK: usize = 64 << 10;
-/// The volume: four blocks and a bit.
+/// The volume's length: four blocks and a short one.
 pub const VOLUME: usize = 4 * BLOCK + 1000;
-/// The segment of b1, most of which b2 needs, too.
+/// The segment of b1. b2 needs most of it, too.
 pub const SEGMENT_1: &str = "vol/b1/segments/000000";
 /// The segment of b2.
 pub const SEGMENT_2: &str = "vol/b2/segments/000000";
 
-/// Ranges of the volume by backup: what is damaged.
+/// The damaged ranges of the volume, by backup.
 pub type Damage = BTreeMap<String, Vec<Range<usize>>>;
 
-/// b1 has noise, text, zeros, noise and 1000 bytes more; b2 has another block 1 and all else from b1.
+/// Two backups. b1 has noise, text, zeros, noise and 1000 more bytes. b2 has a different block 1 and everything else
+/// from b1.
 pub struct Sample {
-    /// Where it lies.
+    /// The directory of the repository.
     pub scratch: Scratch,
     /// The repository.
     pub repo: Repo,
@@ -60,7 +61,7 @@ impl Sample {
         fs::read(self.path(key)).unwrap()
     }
 
-    /// Writes objects (or removes them) as long as `look` takes, and puts the old ones back.
+    /// Replaces or removes objects, runs `look`, and restores the old objects.
     pub fn with<T>(&self, objects: &[(&str, Option<Vec<u8>>)], look: impl FnOnce() -> T) -> T {
         let old: Vec<_> = objects.iter().map(|(key, _)| (self.path(key), fs::read(self.path(key)).unwrap())).collect();
         for (key, new) in objects {
@@ -74,12 +75,12 @@ impl Sample {
         seen
     }
 
-    /// Flips a bit of a byte as long as `look` takes.
+    /// Flips a bit of a byte, runs `look`, and restores the old object.
     pub fn with_flipped<T>(&self, key: &str, at: usize, look: impl FnOnce() -> T) -> T {
         self.with(&[(key, Some(flipped(self.read(key), at)))], look)
     }
 
-    /// What a verification of everything finds; its exit status must agree.
+    /// The damage that a verification of everything finds. Asserts that its exit status agrees.
     pub fn verify(&self) -> Damage {
         let outcome = self.repo.septet(["verify", "--json"]).run();
         assert!(matches!(outcome.status, Some(0 | 3)), "{outcome:?}");
@@ -88,8 +89,8 @@ impl Sample {
         damage
     }
 
-    /// Asserts that each backup restores right but for the damage found, if it can be restored at all;
-    /// what the restores themselves could not read.
+    /// Asserts that each backup restores correctly except for the damage found, if it can be restored at all. Returns
+    /// the ranges that the restores could not read.
     pub fn check_restores(&self, found: &Damage, why: &str) -> Damage {
         let mut seen = Damage::new();
         for (id, content) in &self.contents {
@@ -126,13 +127,13 @@ impl Sample {
     }
 }
 
-/// The bytes with one bit flipped.
+/// The bytes with one bit of byte `at` flipped.
 pub fn flipped(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
     bytes[at] ^= 1 << (at % 8);
     bytes
 }
 
-/// The ranges that a summary names, each with a reason; neighbours as one.
+/// The ranges in a summary. Adjacent ranges are merged. Asserts that each has a reason.
 pub fn ranges(damaged: &Value) -> Vec<Range<usize>> {
     let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
     let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -140,7 +141,7 @@ pub fn ranges(damaged: &Value) -> Vec<Range<usize>> {
         assert!(item["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{item}");
         let range = number(&item["offset"])..number(&item["offset"]) + number(&item["size"]);
         match ranges.last_mut() {
-            // Neighbours may be named with different reasons.
+            // Adjacent ranges may have different reasons.
             Some(last) if last.end == range.start && !range.is_empty() => last.end = range.end,
             _ => ranges.push(range),
         }
@@ -157,7 +158,7 @@ fn ranges_by_backup(damaged: &Value) -> Damage {
     items.into_iter().map(|(backup, items)| (backup, ranges(&Value::Array(items)))).collect()
 }
 
-/// Damage by blocks.
+/// Damage given as blocks.
 pub fn damage(expected: &[(&str, &[usize])]) -> Damage {
     let of_blocks = |blocks: &[usize]| {
         let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -173,12 +174,12 @@ pub fn damage(expected: &[(&str, &[usize])]) -> Damage {
     expected.iter().map(|(id, blocks)| ((*id).to_owned(), of_blocks(blocks))).collect()
 }
 
-/// What is found where manifests are damaged: no range can be told.
+/// The damage that is reported for damaged manifests. Their ranges are unknown.
 pub fn lost(ids: &[&str]) -> Damage {
     ids.iter().map(|id| ((*id).to_owned(), Vec::from([0..0]))).collect()
 }
 
-/// Where each block's stored bytes and padding lie in a segment: FORMAT.md, "Segment index entry".
+/// The range of each block's stored bytes and padding in a segment. See FORMAT.md, "Segment index entry".
 pub fn places(segment: &[u8]) -> Vec<(usize, Range<usize>)> {
     let number = |at: usize, bytes: usize| {
         segment[at..at + bytes].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))

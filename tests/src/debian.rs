@@ -1,4 +1,4 @@
-//! A real ext4 image with a Debian root in it, the same on each machine: `tests/debian` makes the root.
+//! A real ext4 image of a Debian root directory, the same on each machine. `tests/debian` makes the root directory.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::{command, require_root, target_dir, workspace_dir};
 
-/// The length of the image: enough for what is in it and for what tests add.
+/// The length of the image. It has enough space for its files and for what tests add.
 pub const IMAGE_BYTES: u64 = 256 << 20;
 
-/// A sparse copy of the image at `path`, for a test to change.
+/// Makes a sparse copy of the image at `path`, which a test may change.
 pub fn image(path: &Path) {
     command("cp", [Path::new("--sparse=always"), &cached(), path]);
 }
 
-/// The root directory, made at first use and kept under `target/`.
+/// The root directory. It is made at first use and kept under `target/`.
 pub fn root() -> PathBuf {
     require_root();
     let output = Command::new(workspace_dir().join("tests/debian"))
@@ -28,7 +28,7 @@ pub fn root() -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end())
 }
 
-/// The image, made anew whenever the root was.
+/// The image. It is made again whenever the root directory was made again.
 fn cached() -> PathBuf {
     let root = root();
     let image = root.with_extension("img");

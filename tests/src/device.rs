@@ -1,4 +1,4 @@
-//! What needs root: loop devices and mounts.
+//! Loop devices and mounts. They need root.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::process::Command;
 
 pub use septet_volume::conformance::LoopDevice;
 
-/// The system's tools, which not every user's `PATH` has.
+/// A path with the system's tools, which not every user's `PATH` contains.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Asserts that the test runs as root: a backup tool reads devices, and its tests do.
+/// Asserts that the test runs as root. A backup tool reads devices, and so do its tests.
 pub fn require_root() {
     assert!(rustix::process::geteuid().is_root(), "the tests in tests/ make loop devices and mounts: run them as root");
 }
 
-/// Runs one of the system's tools and asserts that it succeeds; what it printed.
+/// Runs one of the system's tools, asserts that it succeeds, and returns its output.
 pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> String {
     let output = Command::new(program).args(args).env("PATH", PATH).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}: tests/setup installs what the tests need"));
@@ -31,7 +31,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Mounts a device at a directory, which is made if it is missing.
+    /// Mounts a device at a directory. Creates the directory if it is missing.
     pub fn new(device: &Path, directory: &Path) -> Self {
         require_root();
         std::fs::create_dir_all(directory).expect("a directory to mount at");
@@ -39,7 +39,7 @@ impl Mount {
         Self { directory: directory.to_owned() }
     }
 
-    /// A tmpfs of that size.
+    /// Mounts a tmpfs of `bytes` bytes.
     pub fn tmpfs(bytes: u64, directory: &Path) -> Self {
         require_root();
         std::fs::create_dir_all(directory).expect("a directory to mount at");
@@ -48,12 +48,12 @@ impl Mount {
         Self { directory: directory.to_owned() }
     }
 
-    /// The path of something in it.
+    /// The path of `name` in the file system.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// Unmounts it, and asserts that all is written.
+    /// Unmounts the file system, and asserts that this succeeds, so that everything is written.
     pub fn unmount(self) {
         command("umount", [&self.directory]);
         std::mem::forget(self);

@@ -1,5 +1,5 @@
-//! What the tests of faults share: a volume with a history, ways to run `septet` under a handicap,
-//! and what must hold after whatever went wrong.
+//! Helpers for tests of faults: a volume with a history, ways to run `septet` with restrictions, and assertions that
+//! must hold after every fault.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use std::process::Command;
 use crate::content::noise;
 use crate::{Outcome, Repo, Scratch, binary, is_alive, require_root};
 
-/// A repository with a backup `earlier` of the volume `vol`, and a source that has wholly changed since.
+/// A repository with a backup `earlier` of the volume `vol`, and a source whose whole content has changed since.
 #[derive(Debug)]
 pub struct Site {
-    /// Where all of it lies.
+    /// The directory of everything.
     pub scratch: Scratch,
     /// The repository.
     pub repo: Repo,
-    /// The volume as it is now: a file.
+    /// The file with the current volume.
     pub source: PathBuf,
-    /// What the volume holds now.
+    /// The current content of the volume.
     pub content: Vec<u8>,
-    /// What the earlier backup holds.
+    /// The content of the earlier backup.
     pub earlier: Vec<u8>,
     objects: Vec<String>,
 }
 
 impl Site {
-    /// A site whose volume has that many bytes.
+    /// Makes a site whose volume has `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
         let scratch = Scratch::in_memory();
         let repo = scratch.repo();
@@ -45,7 +45,7 @@ impl Site {
         words.iter().chain(args).map(|&word| word.to_owned()).collect()
     }
 
-    /// Asserts that the repository holds the earlier backup, whole, and nothing else.
+    /// Asserts that the repository holds the complete earlier backup and nothing else.
     pub fn assert_as_before(&self) {
         self.assert_same_objects();
         self.assert_earlier_restores();
@@ -61,7 +61,7 @@ impl Site {
         self.repo.assert_restores("vol/earlier", &self.earlier);
     }
 
-    /// Removes directories that hold nothing: no objects, so that nobody would ever notice them.
+    /// Removes empty directories. They are not objects, so a user would never notice them.
     pub fn remove_empty_directories(&self) {
         while let [first, ..] = &self.repo.empty_directories()[..] {
             fs::remove_dir(self.repo.path().join(first)).expect("removing an empty directory");
@@ -75,10 +75,10 @@ impl Site {
         ids.filter(|id| id != "earlier").collect()
     }
 
-    /// Asserts that every later backup restores to what the volume holds now, and deletes them; then
-    /// there must be the objects that were there before. That those are whole, the test's end shows.
+    /// Asserts that every later backup restores to the current content of the volume, and deletes these backups. Then
+    /// asserts that the objects are the same as before. The end of the test checks that these are intact.
     pub fn settle(&self) {
-        // A run that failed late leaves what the same command would go on with.
+        // A run that failed late leaves the data with which the same command would resume.
         if self.repo.objects().iter().any(|object| object.ends_with("/pending-0.json")) {
             self.repo.septet(["clean"]).ok();
         }
@@ -93,8 +93,8 @@ impl Site {
     }
 }
 
-/// The one line that says why a run failed, without `septet: error: `; asserts that nothing but notes
-/// stands beside it and that it has no error number.
+/// The one line that says why a run failed, without `septet: error: `. Asserts that all other lines are notes and that
+/// the line has no error number.
 pub fn reason(outcome: &Outcome) -> &str {
     let (errors, others): (Vec<_>, Vec<_>) =
         outcome.stderr.lines().partition(|line| line.starts_with("septet: error: "));
@@ -104,14 +104,14 @@ pub fn reason(outcome: &Outcome) -> &str {
     errors[0].trim_start_matches("septet: error: ")
 }
 
-/// What the run told the user besides: its notes, on standard error or as events.
+/// The run's notes, on standard error or as events.
 pub fn notes(outcome: &Outcome) -> String {
     let events = outcome.stdout.lines().filter(|line| line.contains(r#""event":"note""#));
     let lines = outcome.stderr.lines().filter(|line| line.starts_with("septet: note: "));
     lines.chain(events).collect::<Vec<_>>().join("\n")
 }
 
-/// Asserts that the run failed with `status` for one clear reason that has `text`.
+/// Asserts that the run failed with `status` for one clear reason that contains `text`.
 #[track_caller]
 pub fn assert_fails(outcome: &Outcome, status: i32, text: &str) {
     assert_eq!(outcome.status, Some(status), "{}:\n{}{}", outcome.line, outcome.stdout, outcome.stderr);
@@ -124,7 +124,7 @@ pub fn in_namespace(script: &str, args: &[String]) -> Outcome {
     under(&["unshare", "--mount", "sh", "-ec", script, "sh"], args)
 }
 
-/// Runs `septet` as a root that is held to the permission bits, as any user is.
+/// Runs `septet` as root without capabilities, so that permission bits restrict it as they do any user.
 pub fn without_privileges(args: &[String]) -> Outcome {
     under(&["setpriv", "--bounding-set=-all", "--inh-caps=-all"], args)
 }
@@ -144,7 +144,7 @@ fn under(wrapper: &[&str], args: &[String]) -> Outcome {
     }
 }
 
-/// Asserts that no shared memory has the name of a process that has ended.
+/// Asserts that no shared memory of an ended process is left.
 pub fn assert_no_shared_memory() {
     for entry in fs::read_dir("/dev/shm").expect("/dev/shm").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! The jobs that tests disturb: who takes part in each, how it is started, and what must hold when
-//! one of its processes was killed or stopped.
+//! The jobs that tests disturb: the agents of each job, its command, and what must hold after one of its processes was
+//! killed or stopped.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::fault::{Site, assert_no_shared_memory, notes, reason};
 use crate::processes::urgently;
 use crate::{Outcome, Process, Running, Septet, assert_gone, is_alive};
 
-/// What can be disturbed.
+/// A job that can be disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
     /// A backup of the volume.
@@ -21,12 +21,12 @@ pub enum Job {
     Restore,
     /// A verification of the earlier backup.
     Verify,
-    /// The deletion of a backup that shares what it needs with the earlier one.
+    /// The deletion of a backup that shares data with the earlier one.
     Delete,
 }
 
 impl Job {
-    /// Its agents, in the order of the ring.
+    /// The job's agents, in the order of the ring.
     pub fn agents(self) -> &'static [&'static str] {
         match self {
             Self::Backup => &["master", "reader", "checksum", "diff", "compressor", "datawriter", "metawriter"],
@@ -36,7 +36,7 @@ impl Job {
         }
     }
 
-    /// The command, not run yet; what it needs is made first.
+    /// Prepares what the command needs, and returns the command without running it.
     pub fn command(self, site: &Site) -> Septet {
         match self {
             Self::Backup => site.repo.septet(site.backup(&[])),
@@ -51,7 +51,7 @@ impl Job {
         }
     }
 
-    /// How long its agents live when nobody disturbs them.
+    /// How long the job's agents live if they are not disturbed.
     pub fn duration(self, site: &Site) -> Duration {
         let mut run = self.command(site).spawn();
         run.agent("master").expect("a master");
@@ -63,7 +63,7 @@ impl Job {
         duration
     }
 
-    /// Asserts that what the job has left is whole, clears it away, and asserts that all is as before.
+    /// Asserts that everything the job has left is intact, removes it, and asserts that everything is as before.
     pub fn settle(self, site: &Site) {
         assert_no_shared_memory();
         let target = site.scratch.path("target");
@@ -73,15 +73,15 @@ impl Job {
             std::fs::remove_file(&target).expect("removing the target");
         }
         if self == Self::Delete {
-            // Whatever a broken deletion has left goes with the next one.
+            // The next deletion removes the leftovers of an interrupted one.
             site.repo.backup_as(&new_id("next"), &site.source, &[]);
             site.remove_empty_directories();
         }
         site.settle();
     }
 
-    /// Disturbs one run after `wait`: the agent of that name (or the supervisor, `septet`) gets `signal`.
-    /// How the run ended; none if it ended before.
+    /// Disturbs one run after `wait`: sends `signal` to the agent called `who` (or to the supervisor, `septet`).
+    /// Returns how the run ended, or `None` if it ended before.
     pub fn disturb(self, site: &Site, args: &[&str], who: &str, signal: Signal, wait: Duration) -> Option<Outcome> {
         let mut run = self.command(site).args(args).spawn();
         let first = run.agent("master")?;
@@ -96,13 +96,13 @@ impl Job {
     }
 }
 
-/// An id that no backup of this process has had: one that was deleted is not used again for a day.
+/// An id that no backup of this process has had. The id of a deleted backup can't be used again for a day.
 fn new_id(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Objects that go with a backup: without them its deletion is over before anybody can disturb it.
+/// Adds objects that are deleted with a backup. Without them its deletion would end before a test can disturb it.
 fn add_garbage(backup: &Path) {
     for number in 1000..9000 {
         let segment = backup.join(format!("segments/{number:06}"));
@@ -110,8 +110,8 @@ fn add_garbage(backup: &Path) {
     }
 }
 
-/// Disturbs runs of the job at `hits` random moments for each of `who`; after each, `judge` sees how the
-/// run ended if it did not succeed, and then all must be as before.
+/// Disturbs runs of the job at `hits` random moments for each of `who`. If a run did not succeed, `judge` gets its
+/// outcome. After each run everything must be as before.
 pub fn at_random_moments(
     job: Job,
     args: &[&str],
@@ -144,7 +144,7 @@ pub fn at_random_moments(
     site.assert_earlier_restores();
 }
 
-/// A run that failed only after it had committed says so.
+/// Asserts that a run which failed after its commit says so in a note.
 fn check_notes(site: &Site, outcome: &Outcome) {
     if outcome.line.contains(" backup ") && outcome.signal.is_none() {
         let said = notes(outcome).contains("was whole before that, and stays");
@@ -152,20 +152,20 @@ fn check_notes(site: &Site, outcome: &Outcome) {
     }
 }
 
-/// Asserts that the run failed for one reason, which begins with the agent's name and has `text`.
+/// Asserts that the run failed for one reason, which begins with the agent's name and contains `text`.
 pub fn assert_names(agent: &str, outcome: &Outcome, text: &str) {
     assert_eq!(outcome.status, Some(1), "{}: {}", outcome.line, outcome.stderr);
     let reason = reason(outcome);
     assert!(reason.starts_with(&format!("septet-{agent} ")) && reason.contains(text), "{agent}: {reason}");
 }
 
-/// Sends a signal; false if the process has gone.
+/// Sends a signal. Returns false if the process has ended.
 pub fn send(pid: u32, signal: Signal) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, signal).is_ok()
 }
 
-/// The agents of a run, all of which have been started.
+/// Waits until all agents of a run have started, and returns them.
 pub fn all_agents(run: &mut Running, job: Job) -> Option<Vec<Process>> {
     urgently(|| run.wait_until(|run| Some(run.agents()).filter(|agents| agents.len() == job.agents().len())))
 }

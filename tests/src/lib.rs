@@ -1,8 +1,8 @@
-//! What the tests from end to end share.
+//! Helpers for the end-to-end tests.
 //!
-//! A test makes a [`Scratch`] directory, fills a volume with [`content`], and drives the real binary
-//! through a [`Repo`] or, word by word, with [`septet`]. Every run has a time limit, and whatever a
-//! test sets up is taken down again when it ends, however it ends.
+//! A test makes a [`Scratch`] directory, fills a volume with [`content`], and runs the real binary through a [`Repo`]
+//! or, with single arguments, through [`septet`]. Every run has a time limit. Everything that a test sets up is removed
+//! when the test ends, even by a panic.
 
 mod binary;
 mod ceph;

@@ -7,7 +7,7 @@ use procfs_core::FromRead;
 use procfs_core::process::Stat;
 use rustix::process::{Pid, Signal, getpriority_process, kill_process, setpriority_process};
 
-/// How long the kernel may take to end a process that was told to go.
+/// How long the kernel may take to end a process that was killed.
 const DEATH_LIMIT: Duration = Duration::from_secs(20);
 
 /// A process.
@@ -15,12 +15,12 @@ const DEATH_LIMIT: Duration = Duration::from_secs(20);
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// The name it was called with: its first argument.
+    /// The name under which it was called: its first argument.
     pub name: String,
 }
 
 impl Process {
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("sending a signal");
@@ -34,18 +34,19 @@ pub fn children(parent: u32) -> Vec<Process> {
     pids.filter(|&pid| parent_of(pid) == Some(parent)).filter_map(process).collect()
 }
 
-/// Looks at processes that may live for some milliseconds only: a busy machine lets this thread run before others.
+/// Runs `look` with high priority. It is for looking at processes that may live for only some milliseconds, even on a
+/// busy machine.
 pub(crate) fn urgently<T>(look: impl FnOnce() -> T) -> T {
     let usual = getpriority_process(None).unwrap_or(0);
-    // Who may not do it has to be lucky on a busy machine.
+    // Without the permission, the test may miss a process on a busy machine.
     let _ = setpriority_process(None, -20);
     let seen = look();
     let _ = setpriority_process(None, usual);
     seen
 }
 
-/// Whether a process of that id runs and is no zombie. One whose first thread has ended and others have not still has its
-/// files open, and their locks.
+/// Whether a process with this id runs and is not a zombie. If only its first thread has ended, a process still has its
+/// files open and their locks.
 pub fn is_alive(pid: u32) -> bool {
     let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || threads() > 1)
@@ -60,7 +61,7 @@ pub fn assert_gone(processes: &[Process]) {
     }
 }
 
-/// Whether the number still means that process, and not one that came after it.
+/// Whether the id still belongs to this process, and not to a later one.
 fn is_same(process: &Process) -> bool {
     let command_line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
     command_line.starts_with(process.name.as_bytes())

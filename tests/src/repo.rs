@@ -1,4 +1,4 @@
-//! A repository in a directory, driven through the real binary.
+//! A repository in a directory, used through the real binary.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Repo {
 }
 
 impl Scratch {
-    /// A repository in it, which the first backup makes.
+    /// A repository in this directory. The first backup creates it.
     pub fn repo(&self) -> Repo {
         Repo::at(self.path("repo"))
     }
@@ -38,7 +38,7 @@ pub struct Backed {
     pub memory_peak_bytes: u64,
 }
 
-/// What became of a volume's blocks.
+/// The blocks of a volume, counted by what the backup did with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the JSON, which the README explains")]
 pub struct Blocks {
@@ -49,34 +49,34 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// All blocks together.
+    /// The sum of all counts.
     pub fn total(&self) -> u64 {
         self.data + self.zero + self.hole + self.unchanged
     }
 }
 
 impl Repo {
-    /// The repository at `path`, which need not be there yet.
+    /// The repository at `path`, which need not exist yet.
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Its directory.
+    /// The repository's directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A command on this repository: the words, then `--repo`.
+    /// A command on this repository: the given words, then `--repo`.
     pub fn septet<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Septet {
         septet(words).arg("--repo").arg(&self.path)
     }
 
-    /// `septet backup SOURCE --json`, not run yet.
+    /// The command `septet backup SOURCE --json`, not run yet.
     pub fn backup_command(&self, source: &Path) -> Septet {
         self.septet(["backup", "--json"]).arg(source)
     }
 
-    /// Backs up `source` with more `args`; must succeed.
+    /// Backs up `source` with more `args`. Must succeed.
     pub fn backup(&self, source: &Path, args: &[&str]) -> Backed {
         let summary = self.backup_command(source).args(args).ok().summary();
         serde_json::from_value(summary.clone()).unwrap_or_else(|error| panic!("{error}: {summary}"))
@@ -90,12 +90,12 @@ impl Repo {
         self.backup(source, &[&common[..], blocks, args].concat())
     }
 
-    /// `septet restore BACKUP TARGET --json`, not run yet.
+    /// The command `septet restore BACKUP TARGET --json`, not run yet.
     pub fn restore_command(&self, backup: &str, target: &Path) -> Septet {
         self.septet(["restore", "--json", backup]).arg(target)
     }
 
-    /// Restores `backup` to `target` with more `args`; must succeed.
+    /// Restores `backup` to `target` with more `args`. Must succeed.
     pub fn restore(&self, backup: &str, target: &Path, args: &[&str]) -> Outcome {
         self.restore_command(backup, target).args(args).ok()
     }
@@ -108,12 +108,12 @@ impl Repo {
         assert_bytes(&target, expected);
     }
 
-    /// Deletes backups; must succeed.
+    /// Deletes backups. Must succeed.
     pub fn delete(&self, backups: &[&str]) -> Outcome {
         self.septet(["delete", "--json"]).args(backups).ok()
     }
 
-    /// The keys of all objects but tombstones, sorted: every file's path within the repository.
+    /// The keys of all objects except tombstones, sorted. A key is a file's path within the repository.
     pub fn objects(&self) -> Vec<String> {
         let mut files = self.files();
         files.retain(|key| !self.is_tombstone(key));
@@ -135,11 +135,11 @@ impl Repo {
     }
 
     fn is_tombstone(&self, key: &str) -> bool {
-        // It may be removed while we look.
+        // It may have been removed meanwhile.
         is_tombstone(key, || fs::read(self.path.join(key)).unwrap_or_default())
     }
 
-    /// All directories in it that are empty, sorted.
+    /// All empty directories in the repository, sorted.
     pub fn empty_directories(&self) -> Vec<String> {
         let mut found = Found::default();
         found.walk(&self.path, &self.path);

@@ -1,4 +1,4 @@
-//! Running `septet`, with a time limit, and looking at how it ended.
+//! Runs `septet` with a time limit, and checks how it ended.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::processes::{Process, assert_gone, children, urgently};
 use crate::{binary, require_root};
 
-/// No run of a test takes nearly so long, even on a busy machine.
+/// Every run of a test is much shorter, even on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(2);
 
@@ -22,12 +22,12 @@ const POLL: Duration = Duration::from_millis(2);
 pub fn septet<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Septet {
     require_root();
     let mut command = Command::new(binary());
-    // What the user has set must not decide what a test finds.
+    // The user's settings must not influence a test.
     command.env_remove("SEPTET_REPO").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Septet { command, time_limit: TIME_LIMIT }
 }
 
-/// A run of `septet` that has not begun.
+/// A run of `septet` that has not started.
 #[derive(Debug)]
 pub struct Septet {
     command: Command,
@@ -47,7 +47,7 @@ impl Septet {
         self
     }
 
-    /// Sets a variable of the environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -65,7 +65,7 @@ impl Septet {
         self
     }
 
-    /// Starts it.
+    /// Starts the run.
     pub fn spawn(mut self) -> Running {
         let line = line(&self.command);
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -75,17 +75,17 @@ impl Septet {
         Running { line, child, stdout: Some(stdout), stderr: Some(stderr), until }
     }
 
-    /// Runs it to its end.
+    /// Runs it and waits for its end.
     pub fn run(self) -> Outcome {
         self.spawn().wait()
     }
 
-    /// Runs it and asserts that it does what it should: exit status 0.
+    /// Runs it and asserts that it succeeds: exit status 0.
     pub fn ok(self) -> Outcome {
         self.run().exits(0)
     }
 
-    /// Runs it and asserts that it fails with `status`, and says why in one line that has `text`.
+    /// Runs it and asserts that it fails with `status` and one error line that contains `text`.
     pub fn fails(self, status: i32, text: &str) -> Outcome {
         let outcome = self.run().exits(status);
         let error = outcome.error_line();
@@ -94,7 +94,7 @@ impl Septet {
     }
 }
 
-/// A run of `septet` that is under way; dropped, it is killed.
+/// A running `septet`. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Running {
     line: String,
@@ -110,18 +110,18 @@ impl Running {
         self.child.id()
     }
 
-    /// The agents that run now.
+    /// The agents that are running now.
     pub fn agents(&self) -> Vec<Process> {
         children(self.pid()).into_iter().filter(|process| process.name.starts_with("septet-")).collect()
     }
 
-    /// The agent of that name (such as `reader`), as soon as it runs; none if septet ends before.
+    /// Waits for the agent called `name` (such as `reader`) to run. `None` if septet ends before.
     pub fn agent(&mut self, name: &str) -> Option<Process> {
         let name = format!("septet-{name}");
         urgently(|| self.wait_until(|run| run.agents().into_iter().find(|agent| agent.name == name)))
     }
 
-    /// Waits until `look` sees something; none if septet ends before.
+    /// Waits until `look` returns a value. `None` if septet ends before.
     pub fn wait_until<T>(&mut self, mut look: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
         loop {
             if let Some(seen) = look(self) {
@@ -141,12 +141,12 @@ impl Running {
         kill_process(pid, signal).expect("sending a signal");
     }
 
-    /// Kills the supervisor, and waits until it and the agents that it had are gone; false if it had ended before.
+    /// Kills the supervisor, and waits until it and its agents have ended. Returns false if it had ended before.
     pub fn kill_all(&mut self) -> bool {
         if self.exit_status().is_some() {
             return false;
         }
-        // Stopped, it starts no more; not yet waited for, its number is nobody else's.
+        // A stopped supervisor starts no more agents. Its id can't be reused, because it was not waited for yet.
         self.signal(Signal::STOP);
         let agents = self.agents();
         self.end();
@@ -154,7 +154,7 @@ impl Running {
         true
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the run.
     pub fn wait(mut self) -> Outcome {
         let status = loop {
             if let Some(status) = self.exit_status() {
@@ -192,7 +192,7 @@ impl Running {
         Outcome { line: self.line.clone(), status: status.code(), signal: status.signal(), stdout, stderr }
     }
 
-    /// Agents die with their supervisor.
+    /// Kills the supervisor. Its agents end with it.
     fn end(&mut self) {
         let _ = self.child.kill();
     }
@@ -210,13 +210,13 @@ impl Drop for Running {
 pub struct Outcome {
     /// The command line.
     pub line: String,
-    /// The exit status; none if a signal ended it.
+    /// The exit status. `None` if a signal ended it.
     pub status: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -236,14 +236,14 @@ impl Outcome {
         self.stdout.lines().map(parse).collect()
     }
 
-    /// The last JSON line, which must be the summary.
+    /// The last JSON line. Asserts that it is the summary.
     pub fn summary(&self) -> Value {
         let last = self.events().pop().unwrap_or_else(|| panic!("{} printed nothing", self.line));
         assert_eq!(last["event"], "summary", "{}: {last}", self.line);
         last
     }
 
-    /// The one line on standard error that says why it failed.
+    /// The one line on standard error that says why the run failed.
     pub fn error_line(&self) -> &str {
         let mut lines = self.stderr.lines().filter(|line| line.contains("error:"));
         let line = lines.next().unwrap_or_else(|| panic!("{} gave no error:\n{}", self.line, self.stderr));
@@ -255,7 +255,7 @@ impl Outcome {
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What can't be read is missing in the test's own assertions.
+        // If the output can't be read, the test's own assertions fail.
         let _ = pipe.read_to_end(&mut bytes);
         bytes
     })

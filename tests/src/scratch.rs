@@ -1,4 +1,4 @@
-//! A directory for one test, gone when the test ends.
+//! A directory for one test. It is removed when the test ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// On the disk that the tests are built on, where files are read with `O_DIRECT`.
+    /// A directory on the disk that holds the build directory, where files are read with `O_DIRECT`.
     pub fn on_disk() -> Self {
         let parent = target_dir().join("septet-tests");
         fs::create_dir_all(&parent).expect("a directory for the tests");
         Self::within(&parent)
     }
 
-    /// In memory (a tmpfs): quick.
+    /// A directory in memory (a tmpfs), which is fast.
     pub fn in_memory() -> Self {
         Self::within(Path::new("/dev/shm"))
     }
 
     fn within(parent: &Path) -> Self {
-        // The name is none of a pool: those begin with "septet_".
+        // The name differs from those of pools, which begin with "septet_".
         let directory = tempfile::Builder::new().prefix("test-of-septet-").tempdir_in(parent);
         Self { directory: directory.expect("a directory for the test") }
     }
@@ -37,7 +37,7 @@ impl Scratch {
         self.directory.path()
     }
 
-    /// The path of something in it, which need not be there.
+    /// The path of `name` in the directory. It need not exist.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
     }
@@ -49,7 +49,7 @@ impl Scratch {
         path
     }
 
-    /// Makes a sparse file of nothing but a hole.
+    /// Makes a sparse file that consists of one hole.
     pub fn hole(&self, name: &str, bytes: u64) -> PathBuf {
         let path = self.path(name);
         fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("making a sparse file");

@@ -1,7 +1,7 @@
 //! Services that all tests of a run share.
 //!
-//! The first test that needs one starts it, under a lock. It ends with the process that runs the tests, which is nextest
-//! or `cargo test`: under nextest each test is a process of its own, so no test can end it.
+//! The first test that needs a service starts it, under a lock. The service ends with the process that runs the tests,
+//! which is nextest or `cargo test`. Under nextest each test is a process of its own, so no test can end the service.
 
 use std::fs::{self, File};
 use std::os::unix::process::parent_id;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-/// The directory of a service. Sockets lie in it, whose paths must be short.
+/// The directory of a service. Its path is short, because it contains sockets, whose paths must be short.
 pub(crate) fn directory(service: &str) -> PathBuf {
     let directory = std::env::temp_dir().join(format!("septet-{service}-{}", parent_id()));
     fs::create_dir_all(&directory).expect("a directory for a shared service");
     directory
 }
 
-/// Runs `start`, unless the file `mark` exists in the directory. `start` makes it.
+/// Runs `start`, unless the file `mark` exists in the directory. `start` must create that file.
 pub(crate) fn start_once(directory: &Path, mark: &str, start: impl FnOnce()) {
     let _lock = lock(directory, "start.lock", FlockOperation::LockExclusive);
     if !directory.join(mark).exists() {

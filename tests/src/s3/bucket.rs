@@ -1,4 +1,4 @@
-//! A repository in a bucket, driven through the real binary.
+//! A repository in a bucket, used through the real binary.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::Server;
 use crate::run::{Outcome, Septet};
 use crate::{Scratch, assert_bytes, is_tombstone};
 
-/// A repository in a bucket, seen through one server (or a proxy before it).
+/// A repository in a bucket, reached through one server (or a proxy in front of it).
 #[derive(Debug, Clone)]
 pub struct Bucket {
     server: Server,
-    /// Bucket, prefix and options, as they stand after `s3://`.
+    /// Bucket, prefix and options: the part of the URL after `s3://`.
     place: String,
 }
 
@@ -28,28 +28,28 @@ impl Bucket {
         Self::at(server, &self.place)
     }
 
-    /// The same repository with one more option, to a place that has some.
+    /// The same repository with one more option. The place must have options already.
     pub fn with_option(&self, option: &str) -> Self {
         Self::at(&self.server, &format!("{}&{option}", self.place))
     }
 
-    /// A command on it: the words, then `--repo`.
+    /// A command on this repository: the given words, then `--repo`.
     pub fn septet(&self, words: &[&str]) -> Septet {
         self.server.septet(words).arg("--repo").arg(format!("s3://{}", self.place))
     }
 
-    /// `septet backup` of `source` as backup `id` of the volume `vol` in blocks of 64 KiB, not run yet.
+    /// The command `septet backup` of `source` as backup `id` of the volume `vol`, with more `args`, not run yet.
     pub fn backup_command(&self, id: &str, source: &Path, args: &[&str]) -> Septet {
         let common = ["backup", "--json", "--volume", "vol", "--id", id];
         self.septet(&common).args(args).arg(source)
     }
 
-    /// The same; must succeed. Its summary.
+    /// Runs the same command. Must succeed. Returns its summary.
     pub fn backup(&self, id: &str, source: &Path, args: &[&str]) -> Value {
         self.backup_command(id, source, args).ok().summary()
     }
 
-    /// Asserts that backup `id` restores to exactly `expected`; gives the summary.
+    /// Asserts that backup `id` restores to exactly `expected`. Returns the summary.
     pub fn assert_restores(&self, id: &str, expected: &[u8]) -> Value {
         let scratch = Scratch::in_memory();
         let target = scratch.path("restored");
@@ -64,7 +64,7 @@ impl Bucket {
         events.iter().map(|line| line["backup"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// Deletes a backup; must succeed.
+    /// Deletes a backup. Must succeed.
     pub fn delete(&self, id: &str) -> Outcome {
         self.septet(&["delete", "--json", &format!("vol/{id}")]).ok()
     }
@@ -74,16 +74,16 @@ impl Bucket {
         self.server.store(&self.place)
     }
 
-    /// The keys of all objects but tombstones.
+    /// The keys of all objects except tombstones.
     pub fn objects(&self) -> Vec<String> {
         let store = self.store();
         let objects = store.list("").unwrap_or_else(|error| panic!("{error}"));
         let keys = objects.into_iter().map(|object| object.key);
-        // One may be removed while we look.
+        // An object may have been removed meanwhile.
         keys.filter(|key| !is_tombstone(key, || store.get(key, 1 << 30).unwrap_or_default())).collect()
     }
 
-    /// Whether uploads were begun and never ended; ends them.
+    /// Aborts unfinished uploads and returns their number.
     pub fn unfinished(&self) -> u64 {
         self.store().abort_unfinished("").unwrap_or_else(|error| panic!("{error}"))
     }

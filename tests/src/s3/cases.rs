@@ -1,10 +1,10 @@
-//! What a repository in S3 must do at every server, from end to end.
+//! End-to-end test of a repository in S3, for every server.
 
 use super::{Bucket, Server};
 use crate::Scratch;
 use crate::content::noise;
 
-/// Full and incremental backup, restore, verification, list and deletion in `bucket`.
+/// Tests full and incremental backup, restore, verification, list and deletion in `bucket`.
 pub fn round_trip(server: &Server, bucket: &str) {
     let scratch = Scratch::in_memory();
     let repo = Bucket::at(server, &format!("{bucket}/some/where?part-size=5"));

@@ -1,7 +1,6 @@
-//! Servers that speak S3, for tests that need one: which one is a parameter.
+//! S3 servers for tests. The server is a parameter of a test.
 //!
-//! A [`Server`] is an address and keys. Where it comes from ([`Seaweed`], or a cluster of Ceph's) is
-//! of no concern to the tests that run against it.
+//! A [`Server`] is an address and keys. Tests do not depend on its kind ([`Seaweed`], or a Ceph cluster).
 
 mod bucket;
 mod cases;
@@ -23,7 +22,7 @@ use septet_store::S3;
 
 use crate::run::{Septet, septet};
 
-/// A server that is running, and one who may do everything there.
+/// A running server, with the keys of a user who may do everything.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// `http://HOST:PORT`.
@@ -35,7 +34,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a bucket of a name that no test has used; the name.
+    /// Makes a bucket with an unused name. Returns the name.
     pub fn make_bucket(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let bucket = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -43,7 +42,7 @@ impl Server {
         bucket
     }
 
-    /// Makes a plain request, which curl signs and not the code under test.
+    /// Makes a plain request by curl. So the code under test does not sign it.
     pub fn curl(&self, method: &str, path: &str) -> String {
         let mut curl = self.request(method, path);
         let output = curl.output().expect("curl can't be started");
@@ -55,7 +54,7 @@ impl Server {
     fn request(&self, method: &str, path: &str) -> Command {
         let url = format!("{}/{path}", self.endpoint);
         let user = format!("{}:{}", self.access_key, self.secret_key);
-        // curl signs the hash of the empty body, but does not say it; radosgw must be told.
+        // curl signs the hash of the empty body, but does not send it. radosgw needs it.
         let hash = "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let sign = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, "-H", hash];
         let mut curl = Command::new("curl");
@@ -68,7 +67,7 @@ impl Server {
         S3::open_as(&self.url(place), &self.access_key, &self.secret_key).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The URL of a place, with the endpoint in it.
+    /// The URL of a place, including the endpoint.
     pub fn url(&self, place: &str) -> String {
         let sign = if place.contains('?') { '&' } else { '?' };
         format!("s3://{place}{sign}endpoint={}", self.endpoint)
@@ -79,14 +78,14 @@ impl Server {
         self.environment().into_iter().fold(septet(words), |septet, (name, value)| septet.env(name, value))
     }
 
-    /// What the environment must say for this server.
+    /// The environment variables for this server.
     pub fn environment(&self) -> [(&'static str, String); 6] {
         [
             ("AWS_ENDPOINT_URL", self.endpoint.clone()),
             ("AWS_ACCESS_KEY_ID", self.access_key.clone()),
             ("AWS_SECRET_ACCESS_KEY", self.secret_key.clone()),
             ("AWS_REGION", "us-east-1".to_owned()),
-            // What the machine's user has set must not decide what a test finds.
+            // The user's settings must not influence a test.
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
         ]

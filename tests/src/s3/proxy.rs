@@ -1,8 +1,8 @@
-//! A proxy before a real server that misbehaves on request: once, or from some request on. It can also delay
-//! each request as a long line does, and logs when each one was under way.
+//! A proxy in front of a real server. It injects faults: once, or from a certain request on. It can also delay each
+//! request like a distant server, and logs when each request began and ended.
 //!
-//! It takes HTTP/1.1 apart just enough to know where a request ends. Each request gets a connection
-//! of its own to the server, and each answer ends the client's.
+//! It parses HTTP/1.1 just enough to find the end of a request. Each request gets its own connection to the server. The
+//! client's connection is closed after each answer.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use super::Server;
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The server is not asked; the answer is this status and this code of S3.
+    /// The proxy answers with this status and this S3 error code. The server does not get the request.
     Answer(u16, &'static str),
     /// The connection is reset in the middle of the request.
     ResetRequest,
@@ -27,11 +27,11 @@ pub enum Fault {
     LoseAnswer,
     /// The connection is reset in the middle of the answer.
     ResetAnswer,
-    /// The answer ends early, in good order.
+    /// The connection is closed regularly in the middle of the answer.
     CutAnswer,
-    /// The answer promises more bytes than come.
+    /// The answer announces more bytes than it has.
     LongerAnswer,
-    /// Nothing comes, and the connection stays.
+    /// No answer comes, and the connection stays open.
     Stall,
     /// One bit of the request's body flips.
     FlipRequest,
@@ -42,20 +42,20 @@ pub enum Fault {
 /// Which requests are hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// The one.
+    /// Only the chosen request.
     Once,
-    /// It, and all after it.
+    /// The chosen request and all later ones.
     FromThenOn,
 }
 
-/// A request, as far as faults are chosen by it.
+/// The properties of a request by which faults are chosen.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `PUT` …
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Whether it depends on what is there (`If-None-Match`).
+    /// Whether it is conditional (`If-None-Match`).
     pub conditional: bool,
 }
 
@@ -65,7 +65,7 @@ type Choice = fn(&Request) -> bool;
 struct Plan {
     fault: Fault,
     times: Times,
-    /// The number of the first that is hit among those that are chosen, from 0.
+    /// The number of the first request that is hit, counted from 0 among those that `choice` accepts.
     first: u64,
     choice: Choice,
     seen: u64,
@@ -78,14 +78,14 @@ struct State {
     requests: Vec<Request>,
 }
 
-/// The line to the server.
+/// The simulated line to the server.
 #[derive(Debug, Default)]
 struct Line {
     delay_ms: AtomicU64,
     log: RequestLog,
 }
 
-/// The proxy; dropped, it is gone.
+/// The proxy. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
@@ -96,7 +96,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one before `server`.
+    /// Starts a proxy in front of `server`.
     pub fn before(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the proxy");
         let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
@@ -116,7 +116,7 @@ impl Proxy {
                         line: line.clone(),
                         stop: stop.clone(),
                     };
-                    // A connection that breaks is what this is for.
+                    // Errors are ignored, because broken connections are intended.
                     std::thread::spawn(move || connection.serve(client));
                 }
             }
@@ -124,30 +124,30 @@ impl Proxy {
         Self { server: Server { endpoint, ..server.clone() }, state, line, stop, thread: Some(thread) }
     }
 
-    /// From now on each request takes that much longer.
+    /// Delays each further request by `delay`.
     pub fn delay(&self, delay: Duration) {
         let delay_ms = u64::try_from(delay.as_millis()).expect("a delay of less than a million years");
         self.line.delay_ms.store(delay_ms, Ordering::Relaxed);
     }
 
-    /// When each request was under way.
+    /// The log of requests, with their times.
     pub fn log(&self) -> &RequestLog {
         &self.line.log
     }
 
-    /// The server as it looks through the proxy.
+    /// The server with the proxy's address.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// From now on `fault` hits request number `first` (from 0) of those that `choice` takes.
+    /// From now on `fault` hits request number `first` (counted from 0) of those that `choice` accepts.
     pub fn inject(&self, fault: Fault, times: Times, first: u64, choice: Choice) {
         let mut state = self.state.lock().expect("the proxy's state");
         state.requests.clear();
         state.plan = Some(Plan { fault, times, first, choice, seen: 0, hit: 0 });
     }
 
-    /// Ends the misbehaviour; how many requests were hit.
+    /// Ends the injection of faults. Returns how many requests were hit.
     pub fn behave(&self) -> u64 {
         self.state.lock().expect("the proxy's state").plan.take().map_or(0, |plan| plan.hit)
     }
@@ -176,7 +176,7 @@ struct Connection {
     stop: Arc<AtomicBool>,
 }
 
-/// A request's or an answer's head, and what was read beyond it.
+/// The head of a request or answer, and the bytes that were read after it.
 struct Head {
     lines: Vec<String>,
     rest: Vec<u8>,
@@ -187,7 +187,8 @@ impl Connection {
         if let Some(head) = read_head(&mut client) {
             let number = self.line.log.begin(head.what());
             let _ = self.request(&mut client, head, number);
-            // What broke off is over, too; an answer that was passed on ended before, and this changes nothing.
+            // An interrupted request ends here. If the answer was passed on, the request has ended before and this does
+            // nothing.
             self.line.log.end(number);
         }
     }
@@ -213,7 +214,7 @@ impl Connection {
         server.write_all(&body)?;
         let mut whole = Vec::new();
         server.read_to_end(&mut whole)?;
-        // Before the client can see the answer and begin the next request.
+        // Recorded before the client can see the answer and begin its next request.
         self.line.log.end(number);
         if fault == Some(Fault::LoseAnswer) {
             return reset(client);
@@ -221,7 +222,7 @@ impl Connection {
         pass_on(client, whole, fault)
     }
 
-    /// Notes the request, and looks whether it is to be hit.
+    /// Records the request. Returns the fault that hits it, if any.
     fn fault(&self, head: &Head) -> Option<Fault> {
         let mut words = head.lines.first().map(String::as_str).unwrap_or_default().split(' ');
         let mut word = || words.next().unwrap_or_default().to_owned();
@@ -236,7 +237,7 @@ impl Connection {
         hit.then_some(plan.fault)
     }
 
-    /// Holds the connection until the client has had enough.
+    /// Holds the connection until the client closes it.
     fn stall(&self, client: &mut TcpStream) -> std::io::Result<()> {
         client.set_read_timeout(Some(Duration::from_millis(100)))?;
         let until = Instant::now() + Duration::from_secs(120);
@@ -252,7 +253,7 @@ impl Connection {
 }
 
 impl Head {
-    /// Method, target and range: the request as the log names it.
+    /// Method, target and range: the name of the request in the log.
     fn what(&self) -> String {
         let request = self.lines.first().map(String::as_str).unwrap_or_default();
         let request = request.strip_suffix(" HTTP/1.1").unwrap_or(request);
@@ -273,7 +274,7 @@ impl Head {
         self.header("content-length")?.parse().ok()
     }
 
-    /// The head, asking for the connection to end after the answer.
+    /// The head with a request to close the connection after the answer.
     fn closing(&self) -> Vec<u8> {
         let kept = self.lines.iter().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
         let mut text = kept.cloned().collect::<Vec<_>>().join("\r\n");
@@ -307,7 +308,7 @@ fn read_to(stream: &mut TcpStream, body: &mut Vec<u8>, length: usize) -> std::io
     Ok(())
 }
 
-/// Hands on an answer, whole or spoilt.
+/// Passes on an answer, with or without a fault.
 fn pass_on(client: &mut TcpStream, mut whole: Vec<u8>, fault: Option<Fault>) -> std::io::Result<()> {
     let body = whole.windows(4).position(|four| four == b"\r\n\r\n").map_or(whole.len(), |end| end + 4);
     let half = body + (whole.len() - body) / 2;
@@ -324,7 +325,7 @@ fn pass_on(client: &mut TcpStream, mut whole: Vec<u8>, fault: Option<Fault>) -> 
     client.write_all(&whole)
 }
 
-/// The same with a `Content-Length` of ten more.
+/// The answer with a `Content-Length` that is larger by ten.
 fn longer(whole: &[u8], body: usize) -> Vec<u8> {
     let text = String::from_utf8_lossy(&whole[..body]).into_owned();
     let lines = text.split("\r\n").map(|line| match line.split_once(':') {
@@ -344,7 +345,7 @@ fn flip(bytes: &mut [u8]) {
     }
 }
 
-/// Closes a connection as a crash does.
+/// Resets a connection, as a crash does.
 fn reset(client: &TcpStream) -> std::io::Result<()> {
     set_socket_linger(client, Some(Duration::ZERO))?;
     Ok(())

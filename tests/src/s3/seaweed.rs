@@ -1,4 +1,5 @@
-//! SeaweedFS in one process: one server that all tests of a run [share](crate::shared), or one with a certificate.
+//! SeaweedFS in one process: a server that all tests of a run [share](crate::shared), or a test's own server with a
+//! certificate.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{Bucket, Server, from_venv};
 use crate::{Scratch, shared};
 
-/// The users: one who may do everything, one who may only read.
+/// Two users: one may do everything, the other may only read.
 const IDENTITIES: &str = r#"{"identities":[
   {"name":"owner","credentials":[{"accessKey":"owner-key","secretKey":"owner-secret"}],"actions":["Admin","Read","Write","List","Tagging"]},
   {"name":"guest","credentials":[{"accessKey":"guest-key","secretKey":"guest-secret"}],"actions":["Read","List"]}]}"#;
@@ -27,13 +28,13 @@ while kill -0 "$0" && kill -0 $server; do sleep 0.5; done
 kill -KILL $server
 kill -0 "$0" || rm -rf "$directory""#;
 
-/// A SeaweedFS server, and a bucket that belongs to the test. The bucket ends with this value.
+/// A SeaweedFS server, and a bucket that belongs to the test. The bucket is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Seaweed {
     server: Server,
     plain: Server,
     bucket: String,
-    /// A server of the test's own ends with this value, too.
+    /// The test's own server, if it has one. It ends when this value is dropped.
     own: Option<(Child, Scratch)>,
 }
 
@@ -46,7 +47,7 @@ impl Seaweed {
                 let mut keeper = Command::new("bash");
                 keeper.args(["-c", KEEPER, &parent_id().to_string()]).arg(&directory);
                 keeper.arg(weed.get_program()).args(weed.get_args());
-                // Neither the end of this test nor a signal to its group reaches the keeper.
+                // So that neither the end of this test nor a signal to its process group ends the keeper.
                 keeper.process_group(0);
                 keeper
             });
@@ -59,7 +60,7 @@ impl Seaweed {
         Self { bucket: server.make_bucket(), plain: server.clone(), server, own: None }
     }
 
-    /// A server of the test's own that has a certificate.
+    /// Starts the test's own server, with a certificate.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
         let named = |name: &str, path: &Path| format!("-s3.{name}.file={}", path.display());
         let scratch = Scratch::on_disk();
@@ -70,17 +71,17 @@ impl Seaweed {
         Self { server, plain, bucket, own: Some((child, scratch)) }
     }
 
-    /// The server, for a user who may do everything.
+    /// The server, with the user who may do everything.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The same by plain HTTP.
+    /// The same server by plain HTTP.
     pub fn plain(&self) -> &Server {
         &self.plain
     }
 
-    /// The same server for a user who may only read.
+    /// The same server, with the user who may only read.
     pub fn read_only(&self) -> Server {
         let (access_key, secret_key) = ("guest-key".to_owned(), "guest-secret".to_owned());
         Server { access_key, secret_key, ..self.server.clone() }
@@ -106,7 +107,7 @@ impl Drop for Seaweed {
     fn drop(&mut self) {
         match &mut self.own {
             Some((child, _)) => end(child),
-            // Its disk space is free at once, and not at the end of the run.
+            // Deletes the bucket, so that its disk space is freed now and not at the end of the run.
             None => drop(self.server.request("DELETE", &self.bucket).output()),
         }
     }
@@ -117,10 +118,10 @@ fn plain(port: u16) -> Server {
     Server { endpoint: format!("http://127.0.0.1:{port}"), access_key, secret_key }
 }
 
-/// Starts a server on free ports, with its data in `directory`, and waits until it answers. `wrap` may put a program
-/// before it.
+/// Starts a server on free ports, with its data in `directory`, and waits until it answers. `wrap` may run it through
+/// another program.
 fn started(directory: &Path, tls: &[String], wrap: impl Fn(Command) -> Command) -> (Child, [u16; 5]) {
-    // Another process may take a port between the look and the start. Then the next ports are tried.
+    // Another process may take a port between the check and the start. Then other ports are tried.
     let started = (0..5).find_map(|_| try_start(directory, tls, &wrap));
     let log = || fs::read_to_string(directory.join("log")).unwrap_or_default();
     started.unwrap_or_else(|| panic!("SeaweedFS does not start: {}", log()))
@@ -135,7 +136,7 @@ fn try_start(directory: &Path, tls: &[String], wrap: impl Fn(Command) -> Command
     let mut weed = from_venv("weed");
     weed.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
         .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"])
-        // Each bucket takes some volumes: with few, writes to new buckets fail.
+        // Each bucket needs several SeaweedFS volumes. With a low limit, writes to new buckets fail.
         .args(["-volume.max=1000", "-master.volumeSizeLimitMB=64"])
         .arg(format!("-dir={}", data.display()))
         .arg(format!("-s3.config={}", config.display()))
@@ -160,20 +161,20 @@ fn try_start(directory: &Path, tls: &[String], wrap: impl Fn(Command) -> Command
 }
 
 fn end(child: &mut Child) {
-    // A keeper has a group, in which the server is, too. A server without one has none.
+    // A keeper has its own process group, which includes the server. A server without a keeper has no group of its own.
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// It answers, and its volumes have come.
+/// Whether the server answers and its cluster is complete.
 fn is_ready(port: u16, directory: &Path) -> bool {
     let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
     TcpStream::connect(("127.0.0.1", port)).is_ok() && log.contains("the cluster has 1 filer")
 }
 
-/// Ports that are free now, and so are those of their gRPC.
+/// Ports that are free now, together with their gRPC ports.
 fn free_ports() -> [u16; 5] {
     let mut held = Vec::new();
     while held.len() < 5 {

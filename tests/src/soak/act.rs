@@ -42,7 +42,7 @@ impl World {
         let id = self.volumes[volume].next_id();
         let Volume { name, path, .. } = &self.volumes[volume];
         let command = self.septet(volume, &["backup", "--json", "--volume", name, "--id", &id]).arg(path);
-        // A chain keeps the size that it began with; small segments, so that there are several.
+        // A chain keeps its first block size. Segments are small, so that there are several.
         let command = command.args(["--segment-size", "1MiB"]);
         let chained = !self.volumes[volume].backups().is_empty();
         (id, if chained { command } else { command.args(["--block-size", "64KiB"]) })
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// A part, over something else, which must stay as it was.
+    /// Restores a part over other content. The rest of that content must not change.
     pub(super) fn restore_part(&mut self, volume: usize) {
         let Some((id, content)) = self.volumes[volume].any_backup(&mut self.rng) else { return };
         let start = self.rng.below(content.len());
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// A map is lost, and made again.
+    /// Deletes a table and rebuilds it.
     pub(super) fn rebuild(&mut self, volume: usize) {
         let Some((name, content)) = self.volumes[volume].any_backup(&mut self.rng) else { return };
         let store = self.places[self.volumes[volume].place].store();

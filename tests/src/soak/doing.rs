@@ -1,4 +1,4 @@
-//! A command that need not succeed: what it does, and what is known when it has ended. And two of them at once.
+//! Commands that need not succeed: what each does, and what is known after its end. Also runs two of them at once.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use super::place::target;
 use crate::Outcome;
 use crate::run::Septet;
 
-/// What a command does.
+/// The effect of a command.
 pub(super) enum Doing {
-    /// It makes this backup.
+    /// Makes this backup.
     Backup(String),
-    /// It deletes this one.
+    /// Deletes this backup.
     Delete(String),
-    /// It restores to the one target what should be this.
+    /// Restores a backup with this content to the common target.
     Restore(Arc<Vec<u8>>),
-    /// It changes nothing.
+    /// Changes nothing.
     Nothing,
 }
 
 impl World {
-    /// Some command, to be run.
+    /// A random command, not run yet.
     pub(super) fn something(&mut self, volume: usize) -> (Doing, Septet) {
         let backup = self.volumes[volume].any_backup(&mut self.rng);
         match (self.rng.below(8), backup) {
@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// What ended well is certain; of what did not, nothing is.
+    /// Updates the model after a command. The effect of a successful command is certain, that of a failed one is not.
     pub(super) fn decide(&mut self, volume: usize, doing: Doing, outcome: &Outcome) {
         let well = outcome.status == Some(0);
         let volume = &mut self.volumes[volume];
@@ -61,7 +61,8 @@ impl World {
         }
     }
 
-    /// Two commands side by side: both succeed, but where ARCHITECTURE.md says that one is told of the other.
+    /// Runs two commands at the same time. Both must succeed, unless ARCHITECTURE.md says that one may fail because of
+    /// the other.
     pub(super) fn two_at_once(&mut self, volume: usize) {
         let (one, two) = (self.something(volume), self.something(volume));
         let pause = Duration::from_micros(self.rng.next_u64() % 100_000);
@@ -80,7 +81,7 @@ impl World {
     }
 }
 
-/// Whether one command may fail because of another: what it builds on or restores is deleted, or its target is taken.
+/// Whether one command may fail because of another: the other deletes the backup that it uses, or has the same target.
 fn may_be_told(doing: &Doing, other: &Doing) -> bool {
     matches!(
         (doing, other),

@@ -1,4 +1,4 @@
-//! The operations that go wrong: runs that are killed, stores that fail, objects that rot.
+//! The operations with faults: runs that are killed, stores that fail, objects that are damaged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::damage::{flipped, ranges};
 use crate::{Outcome, Running};
 
 impl World {
-    /// kill -9 of a run, or of one of its agents, at some moment.
+    /// Kills a run, or one of its agents, at a random moment (kill -9).
     pub(super) fn kill(&mut self, volume: usize) {
         let (doing, command) = self.something(volume);
         let pause = Duration::from_micros(self.rng.next_u64() % 200_000);
@@ -35,12 +35,12 @@ impl World {
         let agents = run.agents();
         if !agents.is_empty() {
             let pid = i32::try_from(agents[self.rng.below(agents.len())].pid).expect("a process id");
-            // It may have ended just now.
+            // The agent may have ended meanwhile.
             let _ = kill_process(Pid::from_raw(pid).expect("an id"), Signal::KILL);
         }
     }
 
-    /// The store is full, or its server misbehaves.
+    /// Runs a command while the store is full or its server has faults.
     pub(super) fn store_fails(&mut self, volume: usize) {
         self.impatient = true;
         let (doing, command) = self.something(volume);
@@ -57,8 +57,8 @@ impl World {
         self.decide(volume, doing, outcome);
     }
 
-    /// A bit of an object flips: no restore gives a wrong byte, the verification names what is damaged, and a full
-    /// backup makes the volume safe again.
+    /// Flips a bit of an object. No restore may return a wrong byte, and the verification must name all damaged
+    /// backups. A full backup then protects the volume again.
     pub(super) fn damage(&mut self, volume: usize) {
         let place = self.volumes[volume].place;
         let store = self.places[place].store();
@@ -81,7 +81,7 @@ impl World {
         self.tally.faults += 1;
     }
 
-    /// Tables are made again; what is lost for good is replaced by a full backup.
+    /// Rebuilds tables, and makes a full backup to replace lost data.
     fn repair(&mut self, volume: usize, named: &BTreeSet<String>) {
         for name in named {
             self.septet(volume, &["rebuild", name]).run();
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// The backups that a verification calls damaged.
+    /// The backups that a verification reports as damaged.
     fn named_by_verify(&self, volume: usize) -> BTreeSet<String> {
         let found = self.septet(volume, &["verify", "--json"]).run();
         let summary = found.summary();
@@ -105,7 +105,7 @@ impl World {
         named
     }
 
-    /// The backups that do not restore as a whole; what is restored of them is right.
+    /// The backups that do not restore completely. Asserts that everything restored is correct.
     fn damaged_backups(&mut self, volume: usize) -> Vec<String> {
         let mut damaged = Vec::new();
         for (name, content) in self.volumes[volume].backups() {
@@ -121,7 +121,7 @@ impl World {
                         .find(|at| restored[*at] != content[*at] && !missing.iter().any(|range| range.contains(at)));
                     assert_eq!((wrong, restored.len()), (None, content.len()), "{name}: {missing:?}");
                 }
-                // A damaged map: nothing can be found by it.
+                // The map is damaged, so no block can be found.
                 Some(1) => {}
                 _ => panic!("{outcome:?}"),
             }

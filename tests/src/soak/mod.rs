@@ -1,9 +1,9 @@
-//! A long night: random operations on several volumes in several repositories, with faults and side by side,
-//! compared with a simple model after each.
+//! A soak test: random operations on several volumes in several repositories, with faults and concurrent commands.
+//! After each operation the repository is compared with a simple model.
 //!
-//! What is done follows from a seed; what a kill hits, also from the machine's mood. The `model` knows what
-//! every backup must restore to. What an interrupted run has left undecided (the backup that was being made,
-//! the one that was being deleted) may be there or not, but if it is, it is whole.
+//! A seed determines the operations. The moment of a kill also depends on the machine. The `model` knows the content of
+//! every backup. After an interrupted run, the backup that was being made or deleted may exist or not. If it exists, it
+//! must be complete.
 
 mod act;
 mod doing;
@@ -19,40 +19,40 @@ use crate::s3::{Proxy, Seaweed};
 use model::Volume;
 use place::Place;
 
-/// What was done, and what came of it.
+/// What was done, and the results.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
-    /// Operations.
+    /// The number of operations.
     pub operations: u64,
-    /// Runs that were killed, stores that failed, objects that were damaged: and the world was as it must be.
+    /// Faults (killed runs, failing stores, damaged objects) after which everything was as the model says.
     pub faults: u64,
-    /// Pairs of commands that ran side by side.
+    /// Pairs of commands that ran at the same time.
     pub pairs: u64,
-    /// Restored bytes that were compared with the model's.
+    /// Restored bytes that were compared with the model.
     pub bytes_compared: u64,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operations, faults, pairs, bytes_compared } = self;
-        // A loss is a panic: whoever gets here has lost nothing.
+        // A loss causes a panic, so nothing was lost if this is reached.
         write!(f, "{operations} operations, {faults} faults survived, {pairs} pairs side by side, ")?;
         write!(f, "{bytes_compared} bytes compared, 0 losses")
     }
 }
 
-/// What the operations work on.
+/// The state that the operations work on.
 struct World {
     rng: Rng,
     scratch: Scratch,
     places: Vec<Place>,
     volumes: Vec<Volume>,
-    /// Stores that fail are given up soon; those that are only slow, as usual.
+    /// Whether to give up a failing store soon. Otherwise the usual time limits hold.
     impatient: bool,
     tally: Tally,
 }
 
-/// Operations, each with how many of 110 it is.
+/// The operations, each with its share of 110.
 type Act = fn(&mut World, usize);
 const ACTS: [(usize, Act); 13] = [
     (20, World::write),
@@ -70,15 +70,16 @@ const ACTS: [(usize, Act); 13] = [
     (5, World::store_fails),
 ];
 
-/// Does that many operations, as the seed says, in a directory and in a bucket of `seaweed`.
+/// Does `operations` operations, determined by the seed, in a directory and in a bucket of `seaweed`.
 ///
 /// # Panics
-/// At the first thing that is not as it must be.
+/// At the first difference from the model.
 pub fn run(seed: u64, operations: u64, seaweed: &Seaweed) -> Tally {
     println!("seed {seed}: SEPTET_SOAK_SEED={seed} SEPTET_SOAK_OPERATIONS={operations} does the same again");
     let mut world = World::new(seed, seaweed);
     for number in 0..operations {
-        // So that what an interrupted run has left to chance changes as little as can be of what follows.
+        // A new generator for each operation, so that the random outcome of an interrupted run influences later
+        // operations as little as possible.
         world.rng = Rng::new(seed.wrapping_mul(1_000_003) ^ number);
         world.step();
         world.tally.operations += 1;
@@ -104,7 +105,7 @@ impl World {
 
     fn step(&mut self) {
         let volume = self.rng.below(self.volumes.len());
-        // What is left of them damages something.
+        // The rest of the 110 is the operation `damage`.
         let mut choice = self.rng.below(110);
         let act = ACTS.iter().find(|(weight, _)| {
             let hit = choice < *weight;
@@ -115,7 +116,7 @@ impl World {
         self.compare(volume);
     }
 
-    /// The lists are the model's, and one backup restores to what it should.
+    /// Compares the list of backups with the model, and one restored backup with its content.
     fn compare(&mut self, volume: usize) {
         let place = self.volumes[volume].place;
         let listed = self.places[place].listed();
@@ -135,7 +136,8 @@ impl World {
         self.tally.bytes_compared += content.len() as u64;
     }
 
-    /// Everything restores, nothing is damaged; and when all is deleted, nothing is left.
+    /// Asserts at the end that everything restores and nothing is damaged, and that nothing is left after all is
+    /// deleted.
     fn end(&mut self) {
         for volume in 0..self.volumes.len() {
             for (id, content) in self.volumes[volume].backups() {

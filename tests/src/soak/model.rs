@@ -1,4 +1,4 @@
-//! What must be: the volumes, and what each of their backups holds.
+//! The expected state: the volumes, and the content of each of their backups.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 use crate::Scratch;
 use crate::content::{Rng, mixed, noise, text, write_sparse};
 
-/// A block of these backups, bytes.
+/// The block size of these backups in bytes.
 pub(super) const BLOCK: usize = 64 << 10;
 const VOLUME_BYTES_MAX: usize = 40 * BLOCK;
 
 /// A volume, and its backups in one repository.
 pub(super) struct Volume {
-    /// `VOLUME`, as the repository calls it.
+    /// The volume's name in the repository.
     pub(super) name: String,
     /// The file.
     pub(super) path: PathBuf,
-    /// Which repository it is backed up to.
+    /// The index of the repository that it is backed up to.
     pub(super) place: usize,
     content: Vec<u8>,
     backups: BTreeMap<String, Backup>,
     made: u32,
 }
 
-/// What a backup holds, and whether it is known to be there.
+/// The content of a backup, and whether the backup certainly exists.
 struct Backup {
     content: Arc<Vec<u8>>,
     certain: bool,
@@ -39,7 +39,7 @@ impl Volume {
         Self { name, path, place, content, backups: BTreeMap::new(), made: 0 }
     }
 
-    /// Changes some ranges.
+    /// Changes some ranges of the volume.
     pub(super) fn write(&mut self, rng: &mut Rng) {
         for _ in 0..=rng.below(4) {
             let start = rng.below(self.content.len());
@@ -54,7 +54,7 @@ impl Volume {
         write_sparse(&self.path, &self.content);
     }
 
-    /// Cuts or grows it.
+    /// Shrinks or enlarges the volume.
     pub(super) fn resize(&mut self, rng: &mut Rng) {
         self.content.resize(1 + rng.below(VOLUME_BYTES_MAX), 0);
         write_sparse(&self.path, &self.content);
@@ -66,25 +66,25 @@ impl Volume {
         format!("b{}", self.made)
     }
 
-    /// From now on there is, or may be, a backup of what the volume holds now.
+    /// Records a backup of the current content. If it is not `certain`, the backup may exist or not.
     pub(super) fn backed_up(&mut self, id: String, certain: bool) {
         self.backups.insert(id, Backup { content: Arc::new(self.content.clone()), certain });
     }
 
-    /// From now on there is no such backup.
+    /// Records that the backup was deleted.
     pub(super) fn deleted(&mut self, id: &str) {
         self.backups.remove(id);
     }
 
-    /// A deletion was begun: whether the backup is there is not known.
+    /// Records that a deletion was begun, so that the backup may exist or not.
     pub(super) fn doubt(&mut self, id: &str) {
         if let Some(backup) = self.backups.get_mut(id) {
             backup.certain = false;
         }
     }
 
-    /// Holds the model against what the repository lists. What was in doubt and is not there may still come: a
-    /// request that was on its way when its sender was killed.
+    /// Compares the model with the repository's list. An uncertain backup that is not listed may still appear later:
+    /// its request may have been in flight when the sender was killed.
     pub(super) fn settle(&mut self, listed: &[(String, String)]) {
         let listed: Vec<&str> =
             listed.iter().filter(|(volume, _)| *volume == self.name).map(|(_, id)| id.as_str()).collect();
@@ -100,20 +100,20 @@ impl Volume {
 
     fn listed_now(&mut self, listed: &[&str]) {
         for id in listed {
-            // A deletion of it that was interrupted has not begun: nobody will take it away any more.
+            // If its deletion was interrupted, that had not really begun. No other command deletes it later.
             if let Some(backup) = self.backups.get_mut(*id) {
                 backup.certain = true;
             }
         }
     }
 
-    /// The backups that are there, by their full names, and what they hold.
+    /// The full names and the content of the backups that certainly exist.
     pub(super) fn backups(&self) -> Vec<(String, Arc<Vec<u8>>)> {
         let certain = self.backups.iter().filter(|(_, backup)| backup.certain);
         certain.map(|(id, backup)| (format!("{}/{id}", self.name), Arc::clone(&backup.content))).collect()
     }
 
-    /// One of them.
+    /// A random one of them.
     pub(super) fn any_backup(&self, rng: &mut Rng) -> Option<(String, Arc<Vec<u8>>)> {
         let backups = self.backups();
         if backups.is_empty() { None } else { Some(backups[rng.below(backups.len())].clone()) }

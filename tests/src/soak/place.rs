@@ -1,5 +1,5 @@
-//! A repository to work on: a directory on a file system that can fill up, or a bucket behind a proxy that
-//! can misbehave.
+//! A repository for the soak test: a directory on a file system that can become full, or a bucket behind a proxy that
+//! injects faults.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::s3::{Bucket, Fault, Proxy, Times};
 use crate::{Mount, Scratch, is_tombstone};
 
 const MOUNT_BYTES: u64 = 512 << 20;
-/// Faults that pass by, or do not.
+/// The faults to inject, once or permanently.
 const FAULTS: [Fault; 7] = [
     Fault::Answer(500, "InternalError"),
     Fault::Answer(503, "SlowDown"),
@@ -28,7 +28,7 @@ pub(super) enum Place {
     Bucket { proxy: Proxy, repo: Bucket },
 }
 
-/// A store that fails as long as this is there.
+/// A store that fails until this value is dropped.
 pub(super) enum Failing<'place> {
     Full { ballast: PathBuf },
     Faulty { proxy: &'place Proxy },
@@ -48,7 +48,7 @@ impl Place {
         self.store().url()
     }
 
-    /// A command on it.
+    /// A command on the repository.
     pub(super) fn septet(&self, words: &[&str]) -> Septet {
         match self {
             Self::Directory { mount } => septet(words).arg("--repo").arg(mount.path("repo")),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// The same, giving up a server after two seconds.
+    /// The same, with a time limit of two seconds for a server.
     pub(super) fn impatient_septet(&self, words: &[&str]) -> Septet {
         match self {
             Self::Directory { .. } => self.septet(words),
@@ -64,7 +64,7 @@ impl Place {
         }
     }
 
-    /// The volumes and ids of all backups; none, if there is no repository yet.
+    /// The volumes and ids of all backups. Empty if there is no repository yet.
     pub(super) fn listed(&self) -> Vec<(String, String)> {
         if self.objects().is_empty() {
             return Vec::new();
@@ -84,16 +84,16 @@ impl Place {
         }
     }
 
-    /// The keys of all objects but tombstones.
+    /// The keys of all objects except tombstones.
     pub(super) fn objects(&self) -> Vec<String> {
         let store = self.store();
         let objects = store.list("").unwrap_or_else(|error| panic!("{error}"));
         let keys = objects.into_iter().map(|object| object.key);
-        // One may be removed while we look.
+        // An object may have been removed meanwhile.
         keys.filter(|key| !is_tombstone(key, || store.get(key, 1 << 30).unwrap_or_default())).collect()
     }
 
-    /// Has the store fail at some moment, once or for good.
+    /// Makes the store fail at a random moment, once or permanently.
     pub(super) fn fail(&self, rng: &mut Rng) -> Failing<'_> {
         match self {
             Self::Directory { mount } => {
@@ -103,7 +103,7 @@ impl Place {
                 Failing::Full { ballast }
             }
             Self::Bucket { proxy, .. } => {
-                // What lasts takes the time that a request is tried for.
+                // Permanent faults are rare, because each one takes a request's whole time limit.
                 let times = if rng.below(8) == 0 { Times::FromThenOn } else { Times::Once };
                 proxy.inject(*rng.choose(&FAULTS), times, rng.next_u64() % 30, |_| true);
                 Failing::Faulty { proxy }
@@ -133,7 +133,7 @@ fn fill(path: &Path, bytes: u64) {
     }
 }
 
-/// Where what is restored goes.
+/// The target of restores.
 pub(super) fn target(scratch: &Scratch) -> PathBuf {
     scratch.path("target")
 }
