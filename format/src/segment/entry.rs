@@ -68,8 +68,8 @@ impl IndexEntry {
         bytes
     }
 
-    /// Unpacks and checks one entry. The block must not start before `floor`, where the previous block ends, and must not
-    /// end after `ceiling`.
+    /// Unpacks and checks one entry. The block must not start before `floor`, where the previous block ends, and must
+    /// not end after `ceiling`.
     pub(super) fn decode(bytes: &[u8], geometry: &Geometry, floor: u64, ceiling: u64) -> Result<Self> {
         let entry = Self {
             block: u64_at(bytes, at::BLOCK),

@@ -20,8 +20,8 @@ const IDENTITIES: &str = r#"{"identities":[
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// SeaweedFS listens on the port of each service and on 10,000 more.
 const GRPC: u16 = 10_000;
-/// The shared server outlives the test that starts it. This script ends it when process `$0` has ended, and then removes
-/// its directory `$1`. The other arguments are the server's command line.
+/// The shared server outlives the test that starts it. This script ends the server when process `$0` has ended, and then
+/// removes its directory `$1`. The other arguments are the server's command line.
 const KEEPER: &str = r#"directory=$1; shift
 "$@" & server=$!
 while kill -0 "$0" && kill -0 $server; do sleep 0.5; done
