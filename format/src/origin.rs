@@ -34,6 +34,6 @@ pub struct Process {
     pub pid_namespace: String,
     /// Its PID in that namespace.
     pub pid: u32,
-    /// When it started, in clock ticks since the boot (`/proc/<pid>/stat`, field 22); 0 if unknown.
+    /// When it started, in clock ticks since the boot (`/proc/<pid>/stat`, field 22). 0 if unknown.
     pub process_start: u64,
 }

@@ -67,7 +67,7 @@ impl StoreError {
         self.kind
     }
 
-    /// The object or prefix that the error is about; empty for the whole store.
+    /// The object or prefix that the error is about. Empty for the whole store.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,4 +1,4 @@
-//! Two traits: a [`Store`] holds objects; an [`Upload`] is one large object that is being written.
+//! Two traits. A [`Store`] holds objects. An [`Upload`] is one large object that is being written.
 //!
 //! Both are object-safe and `Send + Sync`, so a wrapper (one that counts, or injects faults) is a store too. Keys are
 //! `/`-separated paths. [`check_key`](crate::check_key) checks them.

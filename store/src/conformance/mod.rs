@@ -1,7 +1,6 @@
 //! The contract of every store, as one suite that the directory, S3 servers and wrappers all run.
 //!
-//! Each case gets an empty store of its own. A case that fails panics; its name is the last one
-//! printed.
+//! Each case gets an empty store of its own. A case that fails panics. Its name is the last one printed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is test code")]
 
@@ -13,7 +12,7 @@ mod uploads;
 use crate::Store;
 use std::sync::Arc;
 
-/// Runs all cases; `make` gives an empty store each time.
+/// Runs all cases. `make` returns a new empty store for each.
 pub fn run(make: impl Fn() -> Arc<dyn Store>) {
     for (name, case) in [small::CASES, uploads::CASES, listing::CASES].concat() {
         println!("store conformance: {name}");

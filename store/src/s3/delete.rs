@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 /// The most that S3 accepts.
 const KEYS_PER_REQUEST: usize = 1000;
 
-/// Removes objects. An absent object is no error.
+/// Removes objects. An absent object is not an error.
 pub(super) fn delete(server: &Server, keys: &[String]) -> Result<(), StoreError> {
     let names: Vec<String> = keys.iter().map(|key| server.name(key, "delete")).collect::<Result<_, _>>()?;
     for (keys, names) in keys.chunks(KEYS_PER_REQUEST).zip(names.chunks(KEYS_PER_REQUEST)) {
@@ -47,7 +47,7 @@ fn delete_many(server: &Server, names: &[String]) -> Result<(), (usize, Fault)> 
     deleted.map_err(|fault| (index, fault))
 }
 
-/// Older servers require an MD5 of the request's body; newer ones accept it.
+/// Older servers require an MD5 of the request's body. Newer ones accept it.
 fn add_md5(request: &mut aws_sdk_s3::config::http::HttpRequest) {
     if let Some(body) = request.body().bytes() {
         let sum = base64_simd::STANDARD.encode_to_string(Md5::digest(body));

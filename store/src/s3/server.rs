@@ -47,7 +47,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Prepares everything; no request is sent.
+    /// Prepares everything. Sends no request.
     pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
         let runtimes = ThreadLocal::new();

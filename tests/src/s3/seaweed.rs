@@ -20,7 +20,7 @@ const IDENTITIES: &str = r#"{"identities":[
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// SeaweedFS listens on the port of each service and on 10,000 more.
 const GRPC: u16 = 10_000;
-/// The shared server outlives the test that starts it. This script ends the server when process `$0` has ended, and then
+/// The shared server outlives the test that starts it. When process `$0` has ended, this script ends the server and
 /// removes its directory `$1`. The other arguments are the server's command line.
 const KEEPER: &str = r#"directory=$1; shift
 "$@" & server=$!
