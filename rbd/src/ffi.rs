@@ -334,8 +334,8 @@ impl Image {
         mut found: &mut dyn FnMut(u64, u64, bool),
     ) -> Result<()> {
         extern "C" fn call(offset: u64, bytes: usize, exists: c_int, context: *mut c_void) -> c_int {
-            // SAFETY: the context is the closure `found` below. It lives until the iteration returns, and only one call
-            // uses it at a time.
+            // SAFETY: the context is the closure that is passed below. It lives until the iteration returns, and only
+            // one call uses it at a time.
             let found = unsafe { &mut *context.cast::<&mut dyn FnMut(u64, u64, bool)>() };
             found(offset, bytes as u64, exists != 0);
             0
