@@ -13,6 +13,9 @@ use crate::{
     ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, StoreError, StoreErrorKind, Upload, check_key, check_prefix,
 };
 
+/// A request is carried out within this time, or never.
+const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// All memory stores that are still referenced.
 static STORES: LazyLock<Mutex<HashMap<String, Weak<Memory>>>> = LazyLock::new(Mutex::default);
 
@@ -63,6 +66,8 @@ struct State {
     objects: BTreeMap<String, (Bytes, SystemTime)>,
     /// The store's clock, counted from the Unix epoch.
     age: Duration,
+    /// The keys that were deleted, and when.
+    deleted: Vec<(String, SystemTime)>,
     /// Uploads that are neither finished nor aborted.
     unfinished: BTreeMap<u64, String>,
     next_upload: u64,
@@ -154,6 +159,16 @@ impl Memory {
             }
         }
         written
+    }
+
+    /// Carries out again each deletion of the last day. A server may do so when a client repeats a request because it got
+    /// no answer, or when a request was held up on its way.
+    pub fn repeat_deletions(&self) {
+        let mut state = lock(&self.state);
+        let now = state.now();
+        state.deleted.retain(|(_, then)| now.duration_since(*then).is_ok_and(|age| age < LATE_MAX));
+        let State { objects, deleted, .. } = &mut *state;
+        objects.retain(|key, _| deleted.iter().all(|(deleted, _)| deleted != key));
     }
 
     /// If this write is to be delayed, stores it for later and returns an error.
@@ -368,7 +383,11 @@ impl Store for Memory {
         keys.iter().try_for_each(|key| self.check(key))?;
         keys.iter().try_for_each(|key| {
             self.enter();
-            self.change(key, |state| drop(state.objects.remove(key)))
+            self.change(key, |state| {
+                let now = state.now();
+                state.deleted.push((key.clone(), now));
+                state.objects.remove(key);
+            })
         })
     }
 
