@@ -76,6 +76,7 @@ pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<
     let ended = match end() {
         // A run that has ended and has no tables has not sent its manifest either, so the room comes first.
         Err(error) if error.is_full() && !has_tables(marker, &under) => {
+            store.abort_unfinished(&prefix)?;
             store.delete(&objects)?;
             end()
         }

@@ -2,8 +2,9 @@
 //! hold after a crash. It can run a hook before any operation, to simulate another host. It can also apply a write long
 //! after its sender has given up ([`Memory::delay`]). Agents open it as `memory://NAME`.
 
+mod upload;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,8 @@ use bytes::Bytes;
 use crate::{
     ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, StoreError, StoreErrorKind, Upload, check_key, check_prefix,
 };
+
+use upload::MemoryUpload;
 
 /// A request is carried out within this time, or never.
 const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -341,13 +344,7 @@ impl Store for Memory {
             state.next_upload
         })?;
         let store = self.this.upgrade().ok_or_else(|| self.error(StoreErrorKind::Other, key, "it is gone"))?;
-        Ok(Box::new(MemoryUpload {
-            store,
-            number,
-            key: key.to_owned(),
-            parts: Mutex::default(),
-            sent: AtomicBool::new(false),
-        }))
+        Ok(Box::new(MemoryUpload::new(store, number, key)))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -404,67 +401,6 @@ impl Store for Memory {
             state.unfinished.retain(|_, key| !key.starts_with(prefix));
             (before - state.unfinished.len()) as u64
         })
-    }
-}
-
-struct MemoryUpload {
-    store: Arc<Memory>,
-    number: u64,
-    key: String,
-    parts: Mutex<BTreeMap<u32, (u64, Vec<u8>)>>,
-    /// Whether the completion was sent and its result is unknown.
-    sent: AtomicBool,
-}
-
-impl Upload for MemoryUpload {
-    fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError> {
-        self.store.enter();
-        self.check_open()?;
-        self.store.change(&self.key, |_| drop(lock(&self.parts).insert(number, (offset_bytes, body.concat()))))
-    }
-
-    fn finish(&self) -> Result<(), StoreError> {
-        self.store.enter();
-        let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
-        parts.sort_by_key(|(offset, _)| *offset);
-        let mut object = Vec::new();
-        for (offset, body) in parts {
-            if offset != object.len() as u64 {
-                return Err(self.store.error(StoreErrorKind::Other, &self.key, "a gap or an overlap"));
-            }
-            object.extend(body);
-        }
-        self.check_open()?;
-        let object = Bytes::from(object);
-        if let Err(error) = self.store.delays(&self.key, &object, LateKind::Finish(self.number)) {
-            // The completion may still be applied, so dropping the upload must not abort it.
-            self.sent.store(true, Ordering::Relaxed);
-            return Err(error);
-        }
-        self.store.change(&self.key, |state| {
-            state.unfinished.remove(&self.number);
-            state.insert(&self.key, object);
-        })
-    }
-
-    fn abort(&self) {
-        if !self.sent.load(Ordering::Relaxed) && lock(&self.store.state).unfinished.contains_key(&self.number) {
-            let _ = self.store.change(&self.key, |state| state.unfinished.remove(&self.number));
-        }
-    }
-}
-
-impl MemoryUpload {
-    fn check_open(&self) -> Result<(), StoreError> {
-        let open = self.store.read(&self.key)?.unfinished.contains_key(&self.number);
-        let over = || self.store.error(StoreErrorKind::Other, &self.key, "the upload was finished or aborted");
-        open.then_some(()).ok_or_else(over)
-    }
-}
-
-impl Drop for MemoryUpload {
-    fn drop(&mut self) {
-        self.abort();
     }
 }
 
