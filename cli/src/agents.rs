@@ -1,6 +1,6 @@
-//! One binary, many processes: called as `septet-reader`, this is the reader.
+//! Starts an agent from the common binary: started as `septet-reader`, the binary is the reader.
 //!
-//! One file is copied to a host and versions can't skew; yet every agent is a process of its own.
+//! Every agent is a separate process, but there is only one file to install, so versions cannot differ.
 
 use std::process::ExitCode;
 

@@ -40,7 +40,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) profile: bool,
 
-    /// Fail if an agent does not answer, or works at one read or write, for this long
+    /// Fail if an agent does not answer, or one read or write does not finish, for this long
     #[arg(long, global = true, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
 
@@ -414,7 +414,7 @@ pub(crate) struct Smoke {
     pub(crate) repo: Option<String>,
 }
 
-/// The command line of this process; help, version and errors end it here.
+/// The command line of this process. Ends the process for help, version and usage errors.
 pub(crate) fn parse() -> Arguments {
     Arguments::parse()
 }

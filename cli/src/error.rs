@@ -1,15 +1,15 @@
-//! How a command ends: its exit status, and the errors that have one of their own.
+//! The exit status of a command.
 
 use std::process::ExitCode;
 
 use septet_engine::ErrorKind;
 
-/// How a command ended when it did what it was asked to.
+/// The result of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Done.
     Done,
-    /// Done, and what was found is damaged.
+    /// Done, and damage was found.
     Damage,
 }
 
@@ -22,7 +22,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// The exit status for an error: 2 for wrong usage, 130 for an interruption, else 1.
+/// The exit status for an error: 2 for wrong usage, 130 for an interruption, otherwise 1.
 pub(crate) fn exit_status(error: &anyhow::Error) -> u8 {
     match ErrorKind::of(error) {
         ErrorKind::BadRequest => 2,

@@ -1,5 +1,5 @@
-//! The `septet` binary: the command line, the supervisor of the agents, and, by the name it is
-//! called with, each of the agents itself.
+//! The `septet` binary: the command line, the supervisor of the agents and, if it is started under an agent's
+//! name, that agent.
 
 mod agents;
 mod args;
@@ -11,7 +11,7 @@ mod signals;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The command, too, may have credentials in its memory.
+    // Like the agents, this process may hold credentials in memory.
     septet_sandbox::keep_no_memory_image();
     match septet_ipc::agent::called_as() {
         Some(agent) => agents::run(agent),

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP, and the end of standard input where it counts as one: noted here, acted
-//! on by whoever runs something long.
+//! SIGINT, SIGTERM and SIGHUP, and with `--until-eof` the end of standard input. They set a flag here; long
+//! operations check the flag and stop.
 
 use std::io::{ErrorKind, Read, stdin};
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 use septet_engine::Interrupt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// From now on a signal sets `interrupt` instead of ending the process; a second one ends it at once.
+/// Makes a first signal set `interrupt` instead of ending the process. A second signal ends it at once.
 pub(crate) fn catch(interrupt: &Interrupt) -> std::io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // Registered first, it only acts when the flag is already set: by the second signal.
+        // Registered before the handler that sets the flag, so it ends the process only at the second signal.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(interrupt.flag()))?;
         signal_hook::flag::register(signal, Arc::clone(interrupt.flag()))?;
     }
     Ok(())
 }
 
-/// From now on the end of standard input counts as a signal. A program that holds the other end of a
-/// pipe so ends its runs with itself, even if it is killed, and may end those of another user.
+/// Makes the end of standard input count as a signal. If a program holds the other end of the pipe, its runs end
+/// with it, even if it is killed. It can also stop runs of another user this way.
 pub(crate) fn catch_eof(interrupt: &Interrupt) -> std::io::Result<()> {
     let interrupt = interrupt.clone();
     let wait = move || {

@@ -1,4 +1,4 @@
-//! `septet clean`: takes back the space of what no backup needs.
+//! `septet clean`: removes data that no backup needs.
 
 use septet_engine::{CleanRequest, repository};
 use septet_repository::Repository;

@@ -1,13 +1,13 @@
-//! Arguments that several commands have, as the engine takes them.
+//! Converts arguments that several commands share into the engine's types.
 
 use crate::args::{Ceph, Compression};
 
-/// How to come to a Ceph cluster.
+/// The access to a Ceph cluster.
 pub(super) fn ceph(args: &Ceph) -> septet_engine::CephAccess {
     septet_engine::CephAccess { conf: args.ceph_conf.clone(), user: args.ceph_user.clone() }
 }
 
-/// How blocks are stored.
+/// The compression of blocks.
 pub(super) fn compression(args: Compression) -> septet_ipc::Compression {
     match args {
         Compression::Lz4 => septet_ipc::Compression::Lz4,
@@ -15,7 +15,7 @@ pub(super) fn compression(args: Compression) -> septet_ipc::Compression {
     }
 }
 
-/// Percent as parts in a million, rounded up: a little is not nothing.
+/// Percent as parts in a million, rounded up so that a small share does not become zero.
 pub(super) fn ppm(percent: f64) -> u32 {
     let ppm = (percent.clamp(0.0, 100.0) * 10_000.0).ceil();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1,000,000")]

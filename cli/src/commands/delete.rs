@@ -1,4 +1,4 @@
-//! `septet delete`: ends the existence of backups, and removes what no other backup needs.
+//! `septet delete`: deletes backups, and the data that no other backup needs.
 
 use septet_engine::{DeleteRequest, Engine, Supervisor, repository_within};
 use serde_json::json;

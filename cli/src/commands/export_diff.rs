@@ -1,5 +1,5 @@
-//! `septet export-diff`: a backup, or what changed since another, as the stream that `rbd import-diff`
-//! reads.
+//! `septet export-diff`: writes a backup, or its changes since another one, as a stream for
+//! `rbd import-diff`.
 
 use septet_engine::{DiffVersion, ExportDiffRequest, repository};
 use septet_repository::Repository;
@@ -7,7 +7,7 @@ use septet_repository::Repository;
 use crate::args::{self, DiffFormat};
 use crate::error::Outcome;
 
-/// Writes a difference.
+/// Writes the stream.
 pub(crate) fn run(args: &args::ExportDiff) -> anyhow::Result<Outcome> {
     let repository = Repository::open(&repository(&args.repo.repo)?)?;
     let request = ExportDiffRequest {

@@ -1,4 +1,4 @@
-//! `septet import-diff`: makes a backup of what `rbd export-diff` wrote.
+//! `septet import-diff`: makes a backup from a stream of `rbd export-diff`.
 
 use septet_engine::{ImportDiffRequest, Supervisor, repository_within};
 
@@ -8,7 +8,7 @@ use crate::args::{self, Global};
 use crate::error::Outcome;
 use crate::report::Reporter;
 
-/// Makes a backup of a stream.
+/// Makes a backup from a stream.
 pub(crate) fn run(args: &args::ImportDiff, global: &Global, runner: &Supervisor) -> anyhow::Result<Outcome> {
     let mut reporter = Reporter::new(args.json, global);
     let repo = repository_within(&args.repo.repo, global.timeout, None)?;

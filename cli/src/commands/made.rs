@@ -1,4 +1,4 @@
-//! A backup that was made: what it says of itself in the end.
+//! The summary of a finished backup.
 
 use septet_engine::Made;
 use septet_format::Manifest;
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::report::{Reporter, number_of, rate, size};
 
-/// Prints it.
+/// Prints the summary.
 pub(super) fn print(made: &Made, reporter: &mut Reporter) {
     reporter.profile(&made.report);
     let seconds = reporter.seconds();
     reporter.summary(summary(made, seconds), &lines(made, seconds));
 }
 
-/// The summary of the run, for programs.
+/// The summary as JSON.
 fn summary(made: &Made, seconds: f64) -> Value {
     let Made { manifest, report, .. } = made;
     json!({
@@ -35,7 +35,7 @@ fn summary(made: &Made, seconds: f64) -> Value {
     })
 }
 
-/// The same for people.
+/// The summary for people.
 fn lines(made: &Made, seconds: f64) -> Vec<String> {
     let Made { manifest, report, taken_over_bytes } = made;
     let kind = match &manifest.parent {
@@ -63,13 +63,13 @@ fn lines(made: &Made, seconds: f64) -> Vec<String> {
     }
     lines
 }
-/// What the backup added to the repository: its segments, and checksums, map and manifest.
+/// The number of objects that the backup added: its segments, checksums, map and manifest.
 fn own_objects(manifest: &Manifest) -> usize {
     let own = manifest.sources.iter().filter(|source| source.backup == manifest.backup);
     own.map(|source| source.segments.len()).sum::<usize>() + 3
 }
 
-/// What a run has made of objects and requests; a directory is not asked by requests.
+/// The line about objects and requests. A repository in a directory has no requests.
 fn counted(objects: usize, requests: u64) -> String {
     match requests {
         0 => format!("objects: {objects} added"),

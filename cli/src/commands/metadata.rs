@@ -1,4 +1,4 @@
-//! `--metadata FILE`: what the user wants to find with the backup again.
+//! `--metadata FILE`: a JSON object that is stored with the backup.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::report::size;
 
-/// It travels with the job, in one line, and is a part of the manifest.
+/// Limited because it is sent in one line, with the job, and stored in the manifest.
 const METADATA_BYTES_MAX: u64 = 256 << 10;
 
-/// Reads the file.
+/// Reads the file and checks that it holds a JSON object.
 pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     let name = path.display();
     let length = fs::metadata(path).map(|metadata| metadata.len());

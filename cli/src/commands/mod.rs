@@ -1,4 +1,5 @@
-//! The commands, one a file: each turns its arguments into a request to the engine, and prints the result.
+//! The commands, one in each file. A command turns its arguments into a request to the engine and prints the
+//! result.
 
 mod backup;
 mod clean;
@@ -25,7 +26,7 @@ use crate::error::{Outcome, exit_status};
 use crate::report::failed;
 use crate::signals;
 
-/// Carries out what the command line says.
+/// Runs the command of the command line.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let Arguments { command, global } = arguments;
     let json = speaks_json(&command);
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Backup(args) => caught(&global, |runner| backup::run(&args, &global, runner)),
         Command::Restore(args) => caught(&global, |runner| restore::run(&args, &global, runner)),
         Command::Delete(args) => caught(&global, |runner| delete::run(&args, &global, runner)),
-        // Each of its deletions is whole by itself: a signal may end it at any time.
+        // Each of its deletions is atomic: a signal may end it at any time.
         Command::Clean(args) => clean::run(&args, &global),
         Command::Verify(args) => caught(&global, |runner| verify::run(&args, &global, runner)),
         Command::List(args) => list::run(&args),
@@ -54,7 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Runs a command with signals caught, so that it can end in good order.
+/// Runs a command with signals caught, so that it can clean up before it ends.
 fn caught(global: &Global, command: impl FnOnce(&Supervisor) -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::default();
     signals::catch(&interrupt)?;

@@ -1,4 +1,4 @@
-//! `septet rebuild`: makes a backup's lost or damaged tables anew, from the segments' own indexes.
+//! `septet rebuild`: rebuilds a backup's lost or damaged tables from the indexes of its segments.
 
 use septet_engine::{RebuildRequest, RebuiltTables, repository};
 use septet_repository::{Rebuilt, Repository};
@@ -7,7 +7,7 @@ use crate::args;
 use crate::error::Outcome;
 use crate::report::{number_of, print_line};
 
-/// Rebuilds what is lost; what was found out, in one line.
+/// Rebuilds the tables and prints one line about the result.
 pub(crate) fn run(args: &args::Rebuild) -> anyhow::Result<Outcome> {
     let repository = Repository::open_to_write(&repository(&args.repo.repo)?)?;
     let rebuilt = RebuildRequest { backup: args.backup.clone() }.carry_out(&repository)?;

@@ -1,4 +1,4 @@
-//! `septet restore`: writes a backup, or a part of it, to a file or a block device.
+//! `septet restore`: writes a backup, or a part of it, to a file, a block device or an RBD image.
 
 use septet_engine::{Engine, RestoreRequest, Restored, Supervisor, repository_within, volume};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `septet show`: one backup, and where its blocks lie.
+//! `septet show`: one backup, and where its blocks are stored.
 
 use septet_engine::{repository, show};
 use septet_format::Manifest;

@@ -1,4 +1,4 @@
-//! `septet smoke`: proves that a backup server is set up right.
+//! `septet smoke`: tests that this host and the repository are set up correctly.
 
 use septet_engine::{SmokeRequest, Supervisor};
 

@@ -1,5 +1,5 @@
-//! `septet verify`: reads back every object that some backups need, and names the volume ranges
-//! that are damaged.
+//! `septet verify`: reads back every object that the chosen backups need, and names the damaged ranges of
+//! the volumes.
 
 use septet_engine::{DamagedBackup, Engine, Supervisor, Verified, VerifyRequest, repository_within};
 use septet_ipc::Sample;
@@ -10,7 +10,7 @@ use crate::args::{self, Global};
 use crate::error::Outcome;
 use crate::report::{Reporter, number_of, print_line, size};
 
-/// Rounds go on for ever; this many of any share are different.
+/// A random round is below this. Any round is valid, and this range covers all parts of any share.
 const ROUNDS_MAX: u64 = 1_000_000;
 
 /// Verifies backups.
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &args::Verify, global: &Global, runner: &Supervisor) -> 
     Ok(if verified.damaged.is_empty() { Outcome::Done } else { Outcome::Damage })
 }
 
-/// The part that is wanted, if not all is; which one, chance decides unless the user does.
+/// The sample to read, if `--sample` is given. Without `--round` the round is random.
 fn sample(args: &args::Verify) -> Option<Sample> {
     let any = || uuid::Uuid::new_v4().as_u64_pair().1 % ROUNDS_MAX;
     args.sample.map(|percent| Sample { ppm: ppm(percent), round: args.round.unwrap_or_else(any) })

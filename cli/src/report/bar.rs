@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use septet_ipc::message::Progress;
 
-/// A progress bar on standard error; where that is no terminal, nothing.
+/// A progress bar on standard error. Shows nothing if that is not a terminal.
 pub(crate) struct Bar(ProgressBar);
 
 const BYTES: &str =

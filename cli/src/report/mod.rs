@@ -1,7 +1,7 @@
-//! What the user sees of a run: a progress bar and a short summary, or JSON lines.
+//! The output of a run: a progress bar and a short summary, or JSON lines.
 //!
-//! Results go to standard output, all else to standard error, so that either can be used alone. A
-//! reader that went away (a closed pipe) is no error.
+//! Results go to standard output, everything else to standard error, so that either can be used alone. A
+//! closed pipe is not an error.
 
 mod bar;
 mod lines;
@@ -19,7 +19,7 @@ use bar::Bar;
 pub(crate) use lines::{complain, print_line};
 pub(crate) use septet_engine::{number_of, size};
 
-/// How a command speaks.
+/// Prints the output of a command.
 pub(crate) struct Reporter {
     json: bool,
     profile: bool,
@@ -28,17 +28,17 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Speaks JSON lines, or to a person.
+    /// With `json`, prints JSON lines; otherwise text for people.
     pub(crate) fn new(json: bool, global: &Global) -> Self {
         Self { json, profile: global.profile || global.verbose, started: Instant::now(), bar: None }
     }
 
-    /// How long the command has taken so far, what it looks up before and settles after its agents included.
+    /// The time since the command started, including the work before its agents start and after they end.
     pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// The result: JSON, or the lines for people.
+    /// Prints the result: JSON, or the lines for people.
     pub(crate) fn summary(&mut self, summary: Value, lines: &[String]) {
         self.bar = None;
         if self.json {
@@ -48,7 +48,7 @@ impl Reporter {
         }
     }
 
-    /// What each agent did and waited for, if that is asked for.
+    /// Prints how each agent spent its time, if `--profile` or `--verbose` is given.
     pub(crate) fn profile(&mut self, report: &Report) {
         if self.profile && !self.json {
             profile::lines(report).iter().for_each(|line| self.say(line));
@@ -109,7 +109,7 @@ impl Observer for Reporter {
     }
 }
 
-/// What begins, for programs.
+/// The fields of the JSON event `start`.
 fn details(doing: &Doing) -> Value {
     match doing {
         Doing::BackUp { volume, backup, parent } => json!({ "backup": backup, "volume": volume, "parent": parent }),
@@ -120,7 +120,7 @@ fn details(doing: &Doing) -> Value {
     }
 }
 
-/// The same for people.
+/// The label of the progress bar.
 fn in_words(doing: &Doing) -> String {
     match doing {
         Doing::BackUp { volume, .. } => format!("backing up {volume}"),

@@ -1,4 +1,4 @@
-//! What each agent did with its time, as `--profile` shows it: who works, who waits, and for what.
+//! The table of `--profile`: how long each agent worked and waited, and for what it waited.
 
 use septet_engine::Report;
 use septet_ipc::AgentKind;
@@ -9,7 +9,7 @@ const HEAD: &str =
 const LEGEND: &str = "of the workers' time: busy at work; waiting for the volume or the store, for a free slot of shared memory, \
 for input;\nreading, coding and writing messages. queue: messages that lay ready. pool: what was in use of it, MiB.";
 
-/// The table, line by line, and what binds.
+/// The lines of the table and, last, the bottleneck.
 pub(crate) fn lines(report: &Report) -> Vec<String> {
     let agents: Vec<&Status> = report.agents.iter().filter(|agent| agent.worker_ms > 0).collect();
     let mut lines = vec![HEAD.to_owned()];
@@ -43,7 +43,7 @@ fn line(agent: &Status) -> String {
     )
 }
 
-/// Who has the least time to spare: the others wait for it.
+/// The bottleneck: the agent whose workers have the least idle time. The other agents wait for it.
 fn binding(agents: &[&Status]) -> Option<String> {
     let taken = |agent: &Status| share(agent.busy_ms + agent.io_ms, agent);
     let most = agents.iter().max_by(|a, b| taken(a).total_cmp(&taken(b)))?;
