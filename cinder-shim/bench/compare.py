@@ -1,8 +1,8 @@
-"""Backs one volume up with each driver: full, incremental, restore; wall time, CPU and memory of each.
+"""Measures wall time, CPU and memory of a full backup, an incremental and a restore of one volume with each driver.
 
-Every driver gets a cinder-backup of its own, and does its work alone. Wall time is what a user waits, from the
-request to `available`. CPU is that of cinder-backup and all that it starts. Memory is the peak of cinder-backup
-itself; what septet's own processes take is in the summary that the driver logs.
+Every driver has its own cinder-backup and runs alone. Wall time is the time that a user waits, from the request to
+`available`. CPU is the CPU time of cinder-backup and all its descendants. Memory is the peak of cinder-backup itself;
+the memory of septet's processes is in the summary that the driver logs.
 """
 
 import argparse
@@ -33,18 +33,18 @@ S3 = {
 }
 STEPS = ("full", "incremental", "restore")
 PIECE_BYTES = 64 << 10
-# Of the volume, between full and incremental.
+# The share of the volume that changes between full and incremental.
 CHANGED_SHARE = 0.05
 GIB = 1 << 30
 
 
 @dataclass
 class Cost:
-    """What one step took."""
+    """The cost of one step."""
 
     wall_seconds: float
     cpu_seconds: float
-    # Of the wall time, what septet's own run took.
+    # The part of the wall time that septet's run took.
     septet_seconds: float | None = None
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Cost:
 
 
 def main() -> None:
-    """Runs all and prints the table."""
+    """Runs all drivers and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--septet", type=Path, required=True)
     parser.add_argument("--size-gb", type=int, default=4)
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def options(name: str, septet: Path, directory: Path, seaweed: Seaweed) -> dict[str, str | Path]:
-    """The part of cinder.conf for a driver, named after it, the storage, and how it compresses."""
+    """The options in cinder.conf for a driver; `name` holds the driver, the storage and the compression."""
     stored = directory / name
     stored.mkdir()
     driver, _, how = name.partition("-")
@@ -103,7 +103,7 @@ def options(name: str, septet: Path, directory: Path, seaweed: Seaweed) -> dict[
 
 
 def measure(cloud: Deployment, name: str, conf: dict[str, str | Path], size_gb: int) -> None:
-    """One driver's row of the table."""
+    """Measures one driver and prints its row of the table."""
     service = cloud.start_backup(name, storage_availability_zone=name, **conf)
     zone = {"availability_zone": name}
     source = cloud.api.create_volume(size_gb, name)
@@ -127,7 +127,7 @@ def measure(cloud: Deployment, name: str, conf: dict[str, str | Path], size_gb: 
 
 
 def timed(service: Service, step: Callable[[], object]) -> Cost:
-    """Does a step when the machine's disks are quiet."""
+    """Runs a step after writing back dirty pages, and measures it."""
     os.sync()
     cpu_seconds, started = cpu(service.pid), time.monotonic()
     step()
@@ -135,7 +135,7 @@ def timed(service: Service, step: Callable[[], object]) -> Cost:
 
 
 def cpu(pid: int) -> float:
-    """The CPU time of a process and of all that it has waited for."""
+    """The CPU time of a process and of all children that it has waited for."""
     times = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
@@ -148,14 +148,14 @@ def fill(volume: Volume, size_gb: int) -> None:
 
 
 def text(number: int) -> bytes:
-    """Half a piece of lines that a codec shortens."""
+    """Half a piece of compressible lines."""
     line = b"%010d the quick brown fox jumps over the lazy dog %010d\n"
     lines = b"".join(line % (number, place) for place in range(PIECE_BYTES // 2 // 64))
     return lines.ljust(PIECE_BYTES // 2, b".")[: PIECE_BYTES // 2]
 
 
 def change(volume: Volume, size_gb: int) -> None:
-    """Changes some of the volume's MiB, each as a whole."""
+    """Overwrites some of the volume's MiB completely."""
     numbers = range(size_gb * GIB // volumes.MIB)
     for number in random.Random(2).sample(numbers, int(len(numbers) * CHANGED_SHARE)):
         volume.write(number, 1)

@@ -1,7 +1,7 @@
-"""What the tests share: the servers, the storage, and two clouds that use one repository.
+"""The fixtures of the tests: the servers, the storage, and two clouds that use one repository.
 
-`home` has block devices and two backup hosts, `away` has images of Ceph and one. Each knows of the other's backups
-only what is imported.
+`home` has block devices and two backup hosts. `away` has Ceph images and one backup host. Each cloud knows only those
+backups of the other that it imports.
 """
 
 import shutil
@@ -55,7 +55,7 @@ def data_mib(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def directory(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A directory on a disk, where PostgreSQL's user can go; it stays if a test fails, for what the services said."""
+    """A directory on a disk that PostgreSQL's user can access. It is kept, with the services' logs, if a test fails."""
     path = Path(tempfile.mkdtemp(prefix="septet-cinder-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
@@ -75,7 +75,7 @@ def store(request: pytest.FixtureRequest, directory: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def clouds(directory: Path, septet: Path, store: Store) -> Iterator[dict[str, Deployment]]:
-    """Both clouds. What takes long to start does so at the same time."""
+    """Both clouds. Slow servers start in parallel."""
     ceph = Rbd(directory)
     servers: list[Any] = [ceph]
     try:
@@ -107,7 +107,7 @@ def clouds(directory: Path, septet: Path, store: Store) -> Iterator[dict[str, De
 
 
 def environment_file(directory: Path, environment: dict[str, str]) -> Path:
-    """What septet is to have in its environment, for nobody else to see."""
+    """Writes a file with septet's environment that only its owner can read."""
     path = directory / "septet.env"
     path.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     path.chmod(0o600)
@@ -122,11 +122,11 @@ def home(clouds: dict[str, Deployment]) -> Deployment:
 
 @pytest.fixture
 def away(clouds: dict[str, Deployment]) -> Deployment:
-    """The cloud with images of Ceph."""
+    """The cloud with Ceph images."""
     return clouds["away"]
 
 
 @pytest.fixture
 def cloud(request: pytest.FixtureRequest, clouds: dict[str, Deployment]) -> Deployment:
-    """The one with block devices, unless the test is marked with `on_both`."""
+    """The cloud with block devices, or each cloud in turn if the test is marked with `on_both`."""
     return clouds[getattr(request, "param", "home")]

@@ -1,6 +1,6 @@
-"""The tests' own marks."""
+"""Marks for the tests."""
 
 import pytest
 
-# For what is worth its time with block devices and with images of Ceph.
+# For tests that run both with block devices and with Ceph images.
 on_both = pytest.mark.parametrize("cloud", ["home", "away"], indirect=True)

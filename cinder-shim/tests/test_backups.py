@@ -1,4 +1,4 @@
-"""What users do every day: back up, restore, delete."""
+"""The everyday operations: back up, restore, delete."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cloud.deployment import Deployment
 from cloud.stores import Store
 from marks import on_both
 
-# Of cinder-backup itself; it has some 145 MiB before its first backup.
+# The limit for cinder-backup itself; it uses about 145 MiB before its first backup.
 MEMORY_MIB_MAX = 200
 
 
@@ -32,7 +32,7 @@ def test_a_chain_restores_to_the_same_another_and_a_new_volume(
     size_gb: int,
     data_mib: int,
 ) -> None:
-    """Full; changed, incremental; changed and attached, incremental: each comes back as it was."""
+    """A full backup, an incremental, and an incremental of an attached volume each restore what was backed up."""
     api = cloud.api
     source = api.create_volume(size_gb, "source", metadata={"purpose": "test"})
     volume = cloud.volume(source)
@@ -66,7 +66,7 @@ def test_a_chain_restores_to_the_same_another_and_a_new_volume(
     volumes.check_file_system(cloud.volume(new))
     restored = api.get("volume", new)
     assert (restored["name"], restored["metadata"]["purpose"]) == ("source", "test")
-    # What is zero in the backup was not even written.
+    # Blocks of zeros were not written.
     assert cloud.volume(new).stored_bytes() < (2 * data_mib + 64) << 20
 
     api.restore(first["id"], source)
@@ -82,7 +82,7 @@ def test_a_chain_restores_to_the_same_another_and_a_new_volume(
 
 
 def test_an_extended_volume_is_backed_up_to_its_end(home: Deployment, tmp_path: Path, size_gb: int) -> None:
-    """An incremental of a volume that has grown since."""
+    """An incremental backup of a volume that was extended after its parent."""
     api = home.api
     source = api.create_volume(size_gb, "grows")
     home.volume(source).write(0, 2)
@@ -96,7 +96,7 @@ def test_an_extended_volume_is_backed_up_to_its_end(home: Deployment, tmp_path: 
 
 
 def test_a_snapshot_is_backed_up(home: Deployment, tmp_path: Path, size_gb: int) -> None:
-    """A backup of a snapshot has what the volume had then."""
+    """A backup of a snapshot holds the content of the volume at that time."""
     api = home.api
     source = api.create_volume(size_gb, "snapped")
     home.volume(source).write(7, 2)
@@ -109,7 +109,7 @@ def test_a_snapshot_is_backed_up(home: Deployment, tmp_path: Path, size_gb: int)
 
 
 def test_several_backups_at_once(home: Deployment, size_gb: int) -> None:
-    """Backups and restores of several volumes run side by side."""
+    """Backups and restores of several volumes run in parallel."""
     api = home.api
     sources = [api.create_volume(size_gb, f"side {number}") for number in range(3)]
     for source in sources:
@@ -127,7 +127,7 @@ def test_several_backups_at_once(home: Deployment, size_gb: int) -> None:
 
 
 def test_a_record_is_imported_by_another_cloud(home: Deployment, away: Deployment, size_gb: int) -> None:
-    """An incremental restores from the repository and its record alone, whatever the other cloud's volumes are."""
+    """An incremental restores in another cloud from the repository and its record alone."""
     source = home.api.create_volume(size_gb, "travels")
     home.volume(source).write(3, 8)
     home.api.back_up(source)
@@ -142,7 +142,7 @@ def test_a_record_is_imported_by_another_cloud(home: Deployment, away: Deploymen
 
 
 def test_a_record_of_what_is_not_there_is_refused(home: Deployment, away: Deployment, size_gb: int) -> None:
-    """A backup that is not in the repository can't be imported, and the record says so."""
+    """A backup that is not in the repository cannot be imported, and the record names the reason."""
     source = home.api.create_volume(size_gb, "lost")
     backup = home.api.back_up(source)["id"]
     record = home.api.request("GET", f"/backups/{backup}/export_record")
@@ -153,7 +153,7 @@ def test_a_record_of_what_is_not_there_is_refused(home: Deployment, away: Deploy
 
 
 def test_any_backup_of_independent_ones_can_be_deleted(home: Deployment, store: Store, size_gb: int) -> None:
-    """The middle, then the oldest: the newest stays what it was."""
+    """Deletes the middle backup, then the oldest: the newest still restores."""
     api = home.api
     source = api.create_volume(size_gb, "independent")
     backups = []
@@ -163,7 +163,7 @@ def test_any_backup_of_independent_ones_can_be_deleted(home: Deployment, store: 
     for doomed in (1, 0):
         api.delete_backup(backups[doomed]["id"])
         volumes.assert_same(home.volume(api.restore(backups[2]["id"])), home.volume(source))
-    # The third had little to store: it is no full backup, whatever Cinder takes it to be.
+    # The third stored little: it is not a full backup, although Cinder shows it as one.
     assert backups[2]["object_count"] == backups[0]["object_count"]
     api.delete_backup(backups[2]["id"])
     assert not [key for key in store.objects() if key.startswith(source)]

@@ -1,4 +1,4 @@
-"""What is so of images of Ceph alone: what a backup reads, and what stays in an image."""
+"""Behaviour of Ceph images only: what a backup reads, and which snapshots stay in an image."""
 
 import re
 from pathlib import Path
@@ -19,13 +19,13 @@ def image_of(cloud: Deployment, volume: str) -> Image:
 
 
 def bytes_read(cloud: Deployment, backup: str) -> int:
-    """What septet has read of the volume for a backup."""
+    """The bytes that septet read of the volume for a backup."""
     [found] = re.findall(rf"'--id', '{backup}'.*'bytes_read': (\d+)", cloud.backups["one"].log())
     return int(found)
 
 
 def test_an_image_in_use_is_read_itself_through_a_snapshot(away: Deployment, tmp_path: Path, size_gb: int) -> None:
-    """No temporary volume or image comes up, only what has changed is read, and nobody has to let go of the image."""
+    """Cinder creates no temporary volume or image, only changes are read, and the image may stay in use."""
     api = away.api
     source = api.create_volume(size_gb, "used")
     image = image_of(away, source)
@@ -34,7 +34,7 @@ def test_an_image_in_use_is_read_itself_through_a_snapshot(away: Deployment, tmp
     assert [name.endswith(f"+{source}+{full}") for name in image.snapshots()] == [True]
     images, seen = away.backend.names(), set()
     with image.open() as used, api.attached(source):
-        # Now it has the image's lock, as a virtual machine has.
+        # Now this client holds the image's lock, as a virtual machine does.
         used.write(b"used" * 1024, 128 * MIB)
         used.flush()
         kept = image.keep(tmp_path / "kept")
@@ -50,13 +50,13 @@ def test_an_image_in_use_is_read_itself_through_a_snapshot(away: Deployment, tmp
         used.write(b"later" * 1024, 128 * MIB)
     assert seen == set(images)
     assert [name.endswith(f"+{source}+{backup}") for name in image.snapshots()] == [True]
-    # An object of 4 MiB at most, and beside it one block in a hundred to prove what Ceph says.
+    # At most one object of 4 MiB, and one block in a hundred to check what Ceph reports.
     assert bytes_read(away, backup) <= (4 + size_gb * 1024 // 100 + 1) * MIB
     volumes.assert_same(away.volume(api.restore(backup)), kept)
 
 
 def test_septets_snapshot_does_not_keep_a_volume(away: Deployment, tmp_path: Path, size_gb: int) -> None:
-    """Cinder deletes a volume that has backups, image and all, and the backups stay."""
+    """Cinder deletes a volume that has backups, and its image. The backups stay."""
     api = away.api
     source = api.create_volume(size_gb, "goes")
     image = image_of(away, source)
@@ -72,7 +72,7 @@ def test_septets_snapshot_does_not_keep_a_volume(away: Deployment, tmp_path: Pat
 
 
 def test_with_the_last_backup_its_snapshot_goes(away: Deployment, size_gb: int) -> None:
-    """When there is nothing left to compare the next backup with, the image is as before."""
+    """When no backup is left for comparison, the image has no snapshot of Septet any more."""
     api = away.api
     source = api.create_volume(size_gb, "forgotten")
     image = image_of(away, source)
@@ -83,7 +83,7 @@ def test_with_the_last_backup_its_snapshot_goes(away: Deployment, size_gb: int) 
 
 
 def test_a_clone_is_backed_up_whole(away: Deployment, size_gb: int) -> None:
-    """A volume made from another is backed up as what it shows, not as what it stores itself."""
+    """A backup of a clone holds the clone's whole content, not only the blocks that the clone itself stores."""
     api = away.api
     source = api.create_volume(size_gb, "parent")
     away.volume(source).write(1, 8)

@@ -1,4 +1,4 @@
-"""What goes wrong: cancelled, killed, without its storage, damaged. Nothing is left behind, and the next run works."""
+"""Faults: runs cancelled or killed, storage unavailable, data damaged. No leftovers remain, and the next run works."""
 
 import json
 import os
@@ -20,20 +20,20 @@ FAIL_REASON_CHARACTERS_MAX = 255
 
 @pytest.fixture
 def source(cloud: Deployment, size_gb: int, data_mib: int) -> str:
-    """A volume with something in it."""
+    """A volume with data."""
     id = cloud.api.create_volume(size_gb, "source")
     cloud.volume(id).write(1, data_mib)
     return id
 
 
 def remains(store: Store, volume: str) -> list[str]:
-    """What lies in the storage of a volume."""
+    """The objects of a volume in the storage."""
     return [key for key in store.objects() if key.startswith(volume)]
 
 
 @contextmanager
 def taken_away(store: Store) -> Iterator[None]:
-    """The time in which the storage can't be used."""
+    """Makes the storage unavailable for the duration of the context."""
     store.take_away()
     try:
         yield
@@ -42,13 +42,13 @@ def taken_away(store: Store) -> Iterator[None]:
 
 
 def assert_a_sentence(reason: str) -> None:
-    """Asserts that a user can read it, and that it fits into the database."""
+    """Asserts that the reason is readable and fits into the database."""
     assert "\n" not in reason
     assert 0 < len(reason) <= FAIL_REASON_CHARACTERS_MAX
 
 
 def test_progress_is_told(home: Deployment, source: str) -> None:
-    """Notifications say how far a backup is, while it runs and when it is done."""
+    """Notifications report the progress of a backup while it runs and when it is done."""
     backup = home.api.start_backup(source)
     held = Held.backup(home.backups["one"])
     found = re.compile(r"backup\.createprogress .*?\] (\{.*)")
@@ -65,7 +65,7 @@ def test_progress_is_told(home: Deployment, source: str) -> None:
 
 @on_both
 def test_a_running_backup_is_cancelled_by_its_deletion(cloud: Deployment, store: Store, source: str) -> None:
-    """A forced deletion stops the run, and takes what it has stored so far."""
+    """A forced deletion stops the run and removes what it has stored so far."""
     backup = cloud.api.start_backup(source)
     held = Held.backup(cloud.backups["one"])
     assert remains(store, source)
@@ -78,7 +78,7 @@ def test_a_running_backup_is_cancelled_by_its_deletion(cloud: Deployment, store:
 
 @on_both
 def test_a_running_restore_is_cancelled_by_a_reset(cloud: Deployment, source: str, size_gb: int) -> None:
-    """Whoever sets the backup's status during a restore stops it; the volume is in error, the backup is not."""
+    """Setting the backup's status during a restore stops it. The volume is then in error, the backup is not."""
     backup = cloud.api.back_up(source)["id"]
     target = cloud.api.create_volume(size_gb, "target")
     cloud.api.start_restore(backup, target)
@@ -91,7 +91,7 @@ def test_a_running_restore_is_cancelled_by_a_reset(cloud: Deployment, source: st
 
 @on_both
 def test_a_backup_service_that_is_killed_takes_its_backup_with_it(cloud: Deployment, store: Store, source: str) -> None:
-    """After kill -9 nobody reads on, nothing is left, and after the restart all is said and works."""
+    """After kill -9 septet stops and leaves nothing. After the restart the failure is reported and backups work."""
     backup = cloud.api.start_backup(source)
     held = Held.backup(cloud.backups["one"])
     cloud.backups["one"].kill_alone()
@@ -108,7 +108,7 @@ def test_a_backup_service_that_is_killed_takes_its_backup_with_it(cloud: Deploym
 def test_a_backup_service_that_is_killed_takes_its_restore_with_it(
     cloud: Deployment, source: str, size_gb: int
 ) -> None:
-    """After kill -9 nobody writes on, and the restore can be made again."""
+    """After kill -9 septet stops writing, and the restore can be repeated."""
     backup = cloud.api.back_up(source)["id"]
     target = cloud.api.create_volume(size_gb, "target")
     cloud.api.start_restore(backup, target)
@@ -124,7 +124,7 @@ def test_a_backup_service_that_is_killed_takes_its_restore_with_it(
 
 
 def test_a_deletion_goes_on_after_a_restart(home: Deployment, store: Store, source: str) -> None:
-    """What was to be deleted when the service was killed is deleted when it is back."""
+    """A deletion that was interrupted by kill -9 is completed after the restart."""
     backup = home.api.back_up(source)["id"]
     os.kill(home.backups["one"].pid, signal.SIGSTOP)
     home.api.request("DELETE", f"/backups/{backup}")
@@ -135,7 +135,7 @@ def test_a_deletion_goes_on_after_a_restart(home: Deployment, store: Store, sour
 
 
 def test_a_host_that_dies_leaves_nothing_that_hurts(home: Deployment, store: Store, source: str) -> None:
-    """Another host of its availability zone restores what it has made, and clears away what it was at."""
+    """Another host of the availability zone restores the host's backups and deletes its unfinished one."""
     whole = home.api.back_up(source, availability_zone="two")["id"]
     half = home.api.start_backup(source, availability_zone="two", incremental=True)
     held = Held.backup(home.backups["two"])
@@ -156,7 +156,7 @@ def test_a_host_that_dies_leaves_nothing_that_hurts(home: Deployment, store: Sto
 
 
 def test_storage_that_is_away_and_comes_back(home: Deployment, store: Store, source: str, size_gb: int) -> None:
-    """What can't be stored fails with a reason; a service that starts meanwhile waits, and says for what."""
+    """Without storage a backup fails with a reason. A service that starts then waits, and its log says why."""
     backup = home.api.back_up(source)["id"]
     target = home.api.create_volume(size_gb, "target")
     with taken_away(store):
@@ -170,7 +170,7 @@ def test_storage_that_is_away_and_comes_back(home: Deployment, store: Store, sou
         service = home.restart_backup("one", wait=False)
         said = "The backup service stays down: "
         wait_until(lambda: said in service.log(), "the reason in the log")
-        # Its registration counts as a sign of life: it is the last one.
+        # The registration counts as a heartbeat: it is the last one.
         home.wait_down("one")
     home.wait_ready()
     home.api.delete_backup(failed)
@@ -178,7 +178,7 @@ def test_storage_that_is_away_and_comes_back(home: Deployment, store: Store, sou
 
 
 def test_storage_that_restarts_in_the_middle_of_a_backup(home: Deployment, store: Store, source: str) -> None:
-    """A backup outlives it, and is whole."""
+    """A backup survives it and is complete."""
     backup = home.api.start_backup(source)
     held = Held.backup(home.backups["one"])
     with taken_away(store):
@@ -189,7 +189,7 @@ def test_storage_that_restarts_in_the_middle_of_a_backup(home: Deployment, store
 
 
 def test_a_damaged_backup_is_not_restored(home: Deployment, store: Store, source: str, size_gb: int) -> None:
-    """Bytes that are not what was backed up never reach a volume, and the user is told."""
+    """Damaged data never reach a volume, and the restore fails with a reason."""
     backup = home.api.back_up(source)["id"]
     store.damage(f"{source}/{backup}/segments/000000")
     target = home.api.create_volume(size_gb, "target")

@@ -1,4 +1,4 @@
-"""The service's user is enough: Cinder lends it the device for the time of a backup, and septet asks for no more."""
+"""The service's user suffices: Cinder gives it the device for the time of a backup. Septet needs no other rights."""
 
 import os
 import shutil

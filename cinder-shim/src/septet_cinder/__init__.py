@@ -1,1 +1,1 @@
-"""A Cinder backup driver that hands the work to the septet command line, and decides nothing itself."""
+"""A Cinder backup driver that runs the septet command line and decides nothing itself."""

@@ -1,8 +1,8 @@
 """Runs the septet command line: arguments in, a summary or one sentence of error out.
 
-Septet's standard input is a pipe that nobody writes to. It ends with this process, however that ends, and
-septet, started with --until-eof, ends with it: no backup reads on, and no restore writes on, behind the back
-of a service that has been killed. Closing it is also how a run is cancelled.
+Septet's standard input is a pipe that nobody writes to. The kernel closes it when this process ends, even if it is
+killed. Septet is started with --until-eof, so it then stops: no backup or restore continues after its service was
+killed. Closing the pipe also cancels a run.
 """
 
 import json
@@ -22,35 +22,35 @@ LOG = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 
-# How often `watch` is called, and so how soon a cancellation is noticed.
+# The interval between calls of `watch`, so also the time until a cancellation is noticed.
 WATCH_SECONDS = 1.0
-# What an interrupted run may take to clear away what it has made, besides its own time limit.
+# The time for an interrupted run to remove what it has stored, in addition to its own time limit.
 CLEAN_UP_SECONDS = 60
 ERROR_MARK = "septet: error: "
-# Those who run the service may share the file through its group; nobody else may see it.
+# The file's group may read it, so that operators can share it. Nobody else may.
 ENVIRONMENT_MODE_FORBIDDEN = 0o027
 
 
 class CommandError(Exception):
-    """Why a command failed, in one sentence."""
+    """The reason why a command failed, in one sentence."""
 
 
 @dataclass
 class Command:
-    """The septet command with what is the same in all its runs."""
+    """The septet command and the settings that all its runs share."""
 
     binary: str
     repository: str
     environment_file: str | None = None
     timeout_seconds: int = 120
-    # Of this run; goes before what the file says.
+    # For this run; takes precedence over the environment file.
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, arguments: list[str], watch: Callable[[Event], None] = lambda _: None) -> Event:
-        """Runs to the end; the summary, empty if the command gives none.
+        """Runs the command to its end. Returns the summary; empty if the command prints none.
 
-        About once a second `watch` gets the latest progress. What it raises ends the run, and is raised once
-        nothing of it is left.
+        About once a second `watch` is called with the latest progress. If it raises, the run is stopped, and the
+        exception is raised again after the run has ended.
         """
         line = [self.binary, *arguments, "--until-eof", "--timeout", str(self.timeout_seconds)]
         LOG.debug("running %s", line)
@@ -66,7 +66,7 @@ class Command:
             LOG.error("%s ended with status %s and said:\n%s", line, status, "\n".join(output.text))
             raise CommandError(output.error or how_it_ended(self.binary, status))
         if output.summary.get("event"):
-            # What each agent did is for septet's own developers.
+            # The agents' statistics are for septet's developers.
             LOG.info("%s: %s", line, {name: value for name, value in output.summary.items() if name != "agents"})
         return output.summary
 
@@ -124,7 +124,7 @@ class Command:
 
 @dataclass
 class Output:
-    """What a run has said so far: events, one a line, and between them text for the log."""
+    """The output of a run so far: events, one in a line, and between them text for the log."""
 
     progress: Event = field(default_factory=dict)
     summary: Event = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Output:
     _rest: bytes = b""
 
     def add(self, read: bytes) -> None:
-        """Takes what was read, and keeps a line that is not whole for the next time."""
+        """Parses the complete lines; keeps an incomplete line for the next call."""
         *lines, self._rest = (self._rest + read).split(b"\n")
         for line in lines:
             self._add_line(line.decode(errors="replace"))
@@ -156,7 +156,7 @@ class Output:
 
 
 def parse(line: str) -> Event | None:
-    """The event in a line, if it is one."""
+    """The event in a line; None if the line is not an event."""
     if not line.startswith("{"):
         return None
     try:
@@ -166,13 +166,13 @@ def parse(line: str) -> Event | None:
 
 
 def pipe(stream: Any) -> Any:
-    """A stream that Popen was asked for."""
+    """The stream, which exists because Popen was called with PIPE."""
     assert stream is not None  # noqa: S101
     return stream
 
 
 def how_it_ended(binary: str, status: int) -> str:
-    """The sentence for a run that gave no reason itself."""
+    """The error for a run that printed no reason."""
     if status < 0:
         return f"{binary} was killed by {signal.Signals(-status).name}"
     return f"{binary} ended with status {status} and said nothing"

@@ -1,9 +1,9 @@
 """The backup driver: Cinder's calls, each translated into one run of septet.
 
-A Cinder backup is the Septet backup VOLUME/ID, where VOLUME is the volume's id and ID the backup's: so every
-host and every cloud that shares the repository finds it, also one that a host died over before it could take
-a note. What is kept of a volume, which blocks an incremental needs and what a deletion removes, is septet's
-business alone.
+A Cinder backup is the Septet backup VOLUME/ID, where VOLUME is the volume's id and ID the backup's. So every
+host and every cloud that shares the repository finds it, even if the host that made it crashed before it could
+record anything. Only septet decides what is stored of a volume, which blocks an incremental backup needs and
+what a deletion removes.
 """
 
 import contextlib
@@ -30,24 +30,24 @@ LOG = logging.getLogger(__name__)
 
 # The columns fail_reason and container of Cinder's database.
 COLUMN_CHARACTERS = 255
-# VOLUME/ID. A record may come from anywhere, and what it says becomes an argument of a command.
+# VOLUME/ID. An imported record is untrusted, and its name becomes an argument of a command.
 NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}/[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 DELETED = (fields.BackupStatus.DELETING, fields.BackupStatus.DELETED)
 
 
 class SeptetError(exception.BackupDriverException):
-    """What a user is told: one sentence that fits into fail_reason."""
+    """An error for the user: one sentence that fits into fail_reason."""
 
     message = "%(reason)s"
 
 
 class Canceled(Exception):  # noqa: N818 (nothing went wrong)
-    """The backup is being deleted while it is made."""
+    """The backup was deleted while it was being made."""
 
 
 @interface.backupdriver
 class SeptetBackupDriver(driver.BackupDriver):
-    """Backs volumes up with Septet."""
+    """Backs up volumes with Septet."""
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
@@ -55,13 +55,14 @@ class SeptetBackupDriver(driver.BackupDriver):
 
     @staticmethod
     def get_driver_options() -> list[cfg.Opt]:
-        """What can be set in cinder.conf."""
+        """The driver's options in cinder.conf."""
         return OPTIONS
 
     def check_for_setup_error(self) -> None:
-        """Comes back only when a small backup has been made, restored and deleted in the repository.
+        """Returns only after a small backup has been made, restored and deleted in the repository.
 
-        Cinder asks once and never again, so this waits: until then the service is down, and its log says why.
+        Cinder calls this once and does not retry, so this retries. Until it returns the service is down, and the log
+        says why.
         """
         if not CONF.septet_repository:
             raise SeptetError(reason="septet_repository is not set in cinder.conf: give a directory or a URL")
@@ -72,7 +73,7 @@ class SeptetBackupDriver(driver.BackupDriver):
         LOG.info("The repository %s is ready", CONF.septet_repository)
 
     def _what_is_wrong(self) -> str:
-        """Why a small backup can't be made, restored and deleted; empty if it can."""
+        """The reason why the smoke test fails; empty if it succeeds."""
         try:
             self._septet("smoke")
         except SeptetError as error:
@@ -80,7 +81,7 @@ class SeptetBackupDriver(driver.BackupDriver):
         return ""
 
     def backup(self, backup: objects.Backup, volume_file: Any, backup_metadata: bool = True) -> Event | None:
-        """Makes a backup; what changes in its record, or nothing if it was deleted meanwhile."""
+        """Makes a backup. Returns the changes of its record, or None if the backup was deleted meanwhile."""
         backup.container = CONF.septet_repository[:COLUMN_CHARACTERS]
         backup.service_metadata = f"{backup.volume_id}/{backup.id}"
         backup.save()
@@ -106,7 +107,7 @@ class SeptetBackupDriver(driver.BackupDriver):
         }
 
     def restore(self, backup: objects.Backup, volume_id: str, volume_file: Any, volume_is_new: bool) -> None:
-        """Writes a backup over a volume."""
+        """Restores a backup to a volume, which is overwritten."""
 
         def watch(_: Event) -> None:
             if status(backup) != fields.BackupStatus.RESTORING:
@@ -118,31 +119,31 @@ class SeptetBackupDriver(driver.BackupDriver):
         try:
             self._septet("restore", "--json", *arguments, watch=watch, volume_file=volume_file)
         except SeptetError as error:
-            # Cinder would only put the volume into error_restoring.
+            # Cinder itself sets only the volume's status, error_restoring, and no reason.
             backup.fail_reason = str(error)
             backup.save()
             raise
         volume = objects.Volume.get_by_id(self.context, volume_id)
         place.grow_file(volume_file, volume.size * units.Gi)
         self._restore_metadata(backup, volume_id)
-        # That of an earlier attempt.
+        # An earlier attempt may have set it.
         backup.fail_reason = None
         backup.save()
 
     def delete_backup(self, backup: objects.Backup) -> None:
-        """Deletes a backup, or whatever became of it."""
+        """Deletes a backup, finished or not. A missing backup is not an error."""
         self._septet("delete", "--json", name(backup), "--force")
 
     def import_record(self, backup: objects.Backup, driver_info: Event) -> None:
-        """Checks that the backup that a record speaks of is in this cloud's repository."""
+        """Checks that the backup of an imported record is in this cloud's repository."""
         self._septet("show", "--json", checked(driver_info.get("name"), backup))
 
     def export_record(self, backup: objects.Backup) -> Event:
-        """What a record needs besides Cinder's own fields."""
+        """The fields of a record besides Cinder's own."""
         return {"name": name(backup)}
 
     def _parent(self, backup: objects.Backup) -> str | None:
-        """The backup to compare with; none also where it is another driver's, of before the change to this one."""
+        """The id of the backup to compare with. None if there is no parent, or another driver made it."""
         if not backup.parent_id:
             return None
         parent = objects.Backup.get_by_id(self.context, backup.parent_id)
@@ -194,12 +195,12 @@ class SeptetBackupDriver(driver.BackupDriver):
 
 
 def name(backup: objects.Backup) -> str:
-    """What septet calls the backup; as noted when it was made, if its making came so far."""
+    """The backup's name in septet: the recorded one, or VOLUME/ID if none was recorded."""
     return checked(backup.service_metadata or f"{backup.volume_id}/{backup.id}", backup)
 
 
 def checked(text: Any, backup: objects.Backup) -> str:
-    """The name of a Septet backup, which must be that of this one of Cinder's."""
+    """Returns the name of a Septet backup. Raises SeptetError if it does not belong to this Cinder backup."""
     if isinstance(text, str) and NAME.fullmatch(text) and text.endswith(f"/{backup.id}"):
         return text
     raise SeptetError(reason=sentence(f"the record's {text!r} is not this backup: it should be VOLUME/{backup.id}"))
@@ -211,25 +212,25 @@ def full() -> list[str]:
 
 
 def streams() -> list[str]:
-    """How many reads or writes go on at once, if septet is not to decide."""
+    """The arguments for the number of parallel reads or writes; empty if septet decides."""
     return ["--streams", str(CONF.septet_streams)] if CONF.septet_streams else []
 
 
 def status(backup: objects.Backup) -> str:
-    """What the database says of the backup now, also if it is deleted."""
+    """The backup's current status in the database, even if it is deleted."""
     with backup.as_read_deleted():
         backup.refresh()
     return backup.status
 
 
 def is_deleted(backup: objects.Backup) -> bool:
-    """Whether somebody has deleted the backup, or is about to."""
+    """Whether the backup is deleted or being deleted."""
     return status(backup) in DELETED
 
 
 @contextlib.contextmanager
 def metadata_file(text: str | None) -> Iterator[list[str]]:
-    """The arguments that give septet the volume's metadata, in a file that only this user can read."""
+    """The arguments that pass the volume's metadata to septet, in a file that only this user can read."""
     if not text:
         yield []
         return
@@ -240,6 +241,6 @@ def metadata_file(text: str | None) -> Iterator[list[str]]:
 
 
 def sentence(text: str) -> str:
-    """The text as one line that fits into a column of the database."""
+    """The text as one line, shortened to fit into a column of the database."""
     text = " ".join(text.split())
     return text if len(text) <= COLUMN_CHARACTERS else text[: COLUMN_CHARACTERS - 1] + "…"

@@ -1,9 +1,9 @@
-"""An optional manager for cinder-backup: it takes no work before the driver has been checked.
+"""An optional manager for cinder-backup: it accepts no work before the driver has been checked.
 
-Cinder's own begins the check, and takes up work at once. What comes before the check is over, be it a request or
-a deletion that a restart has interrupted, it refuses: the backup ends in error. That hardly shows with drivers
-that check nothing. Septet's check, a small backup and restore, takes a second or two, and as long as the storage
-is away. With this manager requests wait in their queue meanwhile.
+Cinder's own manager starts the check and accepts work at once. Until the check has ended it refuses every request,
+and every deletion that a restart interrupted: the backup ends in error. This is hardly noticeable with drivers that
+check nothing. Septet's check, a small backup and restore, takes a second or two, or as long as the storage is
+unavailable. With this manager requests wait in their queue meanwhile.
 """
 
 from typing import Any
@@ -12,9 +12,9 @@ from cinder.backup import manager
 
 
 class BackupManager(manager.BackupManager):
-    """Cinder's manager, but patient."""
+    """Cinder's manager, but it waits for the driver's check."""
 
     def setup_backup_backend(self, ctxt: Any) -> None:
-        """Comes back when the driver works; what the driver raises keeps the service from starting."""
+        """Returns when the driver works. If the driver raises, the service does not start."""
         self.service(context=ctxt).check_for_setup_error()
         self.is_initialized = True

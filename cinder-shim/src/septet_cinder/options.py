@@ -1,4 +1,4 @@
-"""What an operator can set in the [DEFAULT] section of cinder.conf."""
+"""The options in the [DEFAULT] section of cinder.conf."""
 
 from oslo_config import cfg
 

@@ -1,6 +1,6 @@
-"""Where the volume is that Cinder has opened: what the septet command line calls it.
+"""Translates a volume that Cinder has opened into arguments of the septet command line.
 
-The data never passes through Cinder's file object: septet opens the volume itself, several times over.
+The data never passes through Cinder's file object: septet opens the volume itself, several times.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def arguments(volume_file: Any) -> list[str]:
-    """The volume as septet's SOURCE or TARGET, with the options that reach it."""
+    """The volume as septet's SOURCE or TARGET, with the options to access it."""
     if not is_rbd(volume_file):
         return [os.path.realpath(volume_file.name)]
     place = [f"rbd:{volume_file.rbd_pool}/{volume_file.rbd_image.name}"]
@@ -18,20 +18,20 @@ def arguments(volume_file: Any) -> list[str]:
 
 
 def environment(volume_file: Any) -> dict[str, str]:
-    """How the volume's cluster is found: by a file that is gone after this run, so it is no part of the name."""
+    """The environment with the cluster's configuration: a temporary file, so it is not part of the volume's name."""
     if is_rbd(volume_file) and volume_file.rbd_conf:
         return {"CEPH_CONF": volume_file.rbd_conf}
     return {}
 
 
 def let_go(volume_file: Any) -> None:
-    """Closes an image that is to be restored: septet writes none that somebody else has open."""
+    """Closes an image before a restore: septet does not write to an image that another client has open."""
     if is_rbd(volume_file):
         volume_file.close()
 
 
 def grow_file(volume_file: Any, size_bytes: int) -> None:
-    """Gives a volume that is a regular file its full size: Cinder has truncated it, and the backup may be smaller."""
+    """Extends a volume that is a regular file to its full size: Cinder truncated it, and the backup may be smaller."""
     if is_rbd(volume_file):
         return
     path = Path(volume_file.name).resolve()
@@ -41,5 +41,5 @@ def grow_file(volume_file: Any, size_bytes: int) -> None:
 
 
 def is_rbd(volume_file: Any) -> bool:
-    """Whether it is an image of Ceph, as os-brick hands it over."""
+    """Whether it is os-brick's object for a Ceph image."""
     return hasattr(volume_file, "rbd_image")

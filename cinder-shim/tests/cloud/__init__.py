@@ -1,1 +1,1 @@
-"""Real Cinder services with all they need, on this machine and gone without a trace afterwards."""
+"""Real Cinder services and the servers they need, on this machine. Everything is removed afterwards."""

@@ -1,4 +1,4 @@
-"""Cinder's REST API, as a user speaks to it."""
+"""A client of Cinder's REST API."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """A request that Cinder refused; `status` is that of HTTP."""
+    """A request that Cinder refused; `status` is the HTTP status."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")
@@ -31,7 +31,7 @@ class Api:
         self.url = f"http://127.0.0.1:{port}/v3/{PROJECT}"
 
     def request(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Sends a request; the answer."""
+        """Sends a request. Returns the response."""
         answer = requests.request(method, self.url + path, headers=HEADERS, json=body, timeout=60)
         if not answer.ok:
             raise ApiError(answer.status_code, answer.text)
@@ -42,7 +42,7 @@ class Api:
         return self.request("GET", f"/{kind}s/{id}")[kind]
 
     def wait(self, kind: str, id: str, *statuses: str) -> Json:
-        """Waits until a volume or backup has one of these statuses; fails at once if it fails."""
+        """Waits until a volume or backup has one of these statuses. Raises at once if it is in error."""
 
         def look() -> Json | None:
             thing = self.get(kind, id)
@@ -67,7 +67,7 @@ class Api:
         wait_until(look, f"the end of {kind} {id}", pause_seconds=0.2)
 
     def create_volume(self, size_gb: int, name: str, **more: Any) -> str:
-        """Makes a volume; its id."""
+        """Creates a volume. Returns its id."""
         body = {"size": size_gb, "name": name, **more}
         id = self.request("POST", "/volumes", {"volume": body})["volume"]["id"]
         self.wait("volume", id, "available")
@@ -79,21 +79,21 @@ class Api:
         self.wait_gone("volume", volume)
 
     def start_backup(self, volume: str, **more: Any) -> str:
-        """Begins a backup; its id."""
+        """Starts a backup. Returns its id."""
         body = {"volume_id": volume, "name": "backup", **more}
         return self.request("POST", "/backups", {"backup": body})["backup"]["id"]
 
     def back_up(self, volume: str, **more: Any) -> Json:
-        """Makes a backup; its record."""
+        """Makes a backup. Returns its record."""
         return self.wait("backup", self.start_backup(volume, **more), "available")
 
     def start_restore(self, backup: str, volume: str | None = None) -> str:
-        """Begins a restore, to a new volume if none is named; the volume's id."""
+        """Starts a restore, to a new volume if none is given. Returns the volume's id."""
         body = {"volume_id": volume} if volume else {}
         return self.request("POST", f"/backups/{backup}/restore", {"restore": body})["restore"]["volume_id"]
 
     def restore(self, backup: str, volume: str | None = None) -> str:
-        """Restores a backup; the volume's id."""
+        """Restores a backup. Returns the volume's id."""
         volume = self.start_restore(backup, volume)
         self.wait("volume", volume, "available")
         self.wait("backup", backup, "available")
@@ -108,12 +108,12 @@ class Api:
         self.wait_gone("backup", backup)
 
     def action(self, kind: str, id: str, action: str, **body: Any) -> None:
-        """Does something to a volume or backup."""
+        """Performs an action on a volume or backup."""
         self.request("POST", f"/{kind}s/{id}/action", {action: body})
 
     @contextmanager
     def attached(self, volume: str) -> Iterator[None]:
-        """The time in which an instance uses a volume."""
+        """Attaches a volume to an instance for the duration of the context."""
         instance = {"instance_uuid": "0fe4d2d1-8d4a-4a3e-9d3c-0a7a4a1f0001", "mountpoint": "/dev/vdb"}
         self.action("volume", volume, "os-attach", **instance)
         yield
@@ -122,16 +122,16 @@ class Api:
         self.wait("volume", volume, "available")
 
     def services(self, binary: str, host: str) -> list[Json]:
-        """What Cinder knows of a service; nothing before it registers."""
+        """Cinder's record of a service; None before it registers."""
         services = self.request("GET", "/os-services")["services"]
         return [service for service in services if (service["binary"], service["host"]) == (binary, host)]
 
     def service_is_up(self, binary: str, host: str) -> bool:
-        """Whether Cinder takes a service to be up."""
+        """Whether Cinder considers a service up."""
         return any(service["state"] == "up" for service in self.services(binary, host))
 
     def signs_of_life(self, binary: str, host: str) -> list[str]:
-        """When a service last said that it lives, if ever, in UTC."""
+        """The time of a service's last heartbeat in UTC, if there was one."""
         return [service["updated_at"] for service in self.services(binary, host) if service["updated_at"]]
 
     def wait_ready(self, *services: tuple[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Where a cloud's volumes are: its part of cinder.conf, and the way to each volume past Cinder."""
+"""A cloud's volume backend: its section of cinder.conf, and direct access to each volume."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -8,7 +8,7 @@ from cloud.volumes import FileVolume, Volume
 
 
 class Backend(ABC):
-    """A volume backend; `name` is that of its section in cinder.conf."""
+    """A volume backend; `name` is the name of its section in cinder.conf."""
 
     name: str
 
@@ -18,15 +18,15 @@ class Backend(ABC):
 
     @abstractmethod
     def volume(self, id: str) -> Volume:
-        """What lies behind a volume."""
+        """Direct access to a volume's storage."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """What Cinder has made in it."""
+        """The names of everything that Cinder created in it."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Lets go of all volumes."""
+        """Releases all volumes."""
 
 
 class Loop(Backend):

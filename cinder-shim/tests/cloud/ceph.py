@@ -1,7 +1,7 @@
 """A real Ceph of one node as the volumes' storage, made by the script that the Rust tests use.
 
 If `SEPTET_CEPH` names the directory of a cluster that this script has started, the tests use that one: `check` starts
-one for all its steps. The volumes have a pool of their own in either case.
+one for all its steps. In both cases the volumes have a separate pool.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from cloud.volumes import MIB, Volume, data_pieces, run
 SCRIPT = Path(__file__).parents[3] / "tests" / "ceph"
 POOL, USER = "volumes", "cinder"
 OURS = "backup.septet.snap."
-# What Cinder's documentation grants.
+# The capabilities that Cinder's documentation grants.
 CAPABILITIES = ("mon", "profile rbd", "osd", "profile rbd")
 
 
 class Rbd(Backend):
-    """Images of Ceph, by Cinder's own driver."""
+    """Ceph images, through Cinder's own driver."""
 
     name = "ceph"
 
@@ -33,7 +33,7 @@ class Rbd(Backend):
         self.directory = directory / "ceph"
         self.directory.mkdir()
         self.conf = self.directory / "ceph.conf"
-        # Where os-brick looks for the key; no other cluster of this machine has this name.
+        # os-brick looks for the key here. No other cluster of this machine has this name.
         self.cluster = f"septet{os.getpid()}"
         self.keyring = Path(f"/etc/ceph/{self.cluster}.client.{USER}.keyring")
         shared = os.environ.get("SEPTET_CEPH")
@@ -46,7 +46,7 @@ class Rbd(Backend):
         return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:
-        """Returns when it can be used."""
+        """Waits until it can be used."""
         assert self.starting is None or self.starting.wait() == 0, "Ceph does not start"
         self.keyring.parent.mkdir(exist_ok=True)
         conf = (self.cluster_directory / "ceph.conf").read_text()
@@ -83,18 +83,18 @@ class Rbd(Backend):
 
 
 class Image(Volume):
-    """An image."""
+    """A volume that is a Ceph image."""
 
     def __init__(self, backend: Rbd, name: str) -> None:
         self.backend = backend
         self.name = name
 
     def open(self, **how: bool) -> rbd.Image:
-        """The image itself, as whoever uses the volume has it open."""
+        """Opens the image, as a user of the volume does."""
         return rbd.Image(self.backend.pool, self.name, **how)
 
     def snapshots(self) -> list[str]:
-        """The names of its snapshots that are Septet's."""
+        """The names of the snapshots that Septet made."""
         with self.open(read_only=True) as image:
             return [found["name"] for found in image.list_snaps() if found["name"].startswith(OURS)]
 

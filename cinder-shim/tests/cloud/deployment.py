@@ -1,4 +1,4 @@
-"""One cloud: its database, its queues, and its services, each with a configuration of its own."""
+"""One cloud: its database, its queues and its services. Each service has its own configuration."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ class Deployment:
         self.scheduler_log_lengths: dict[str, int] = {}
 
     def start_backup(self, host: str, wait: bool = True, **options: str | int | bool | Path) -> Service:
-        """Starts a backup service as that host, with more options."""
+        """Starts a backup service under this host name, with additional options."""
         conf = self.directory / f"{host}.conf"
         options = {"backup_driver": DRIVER, "host": host, **self.backup_options, **options}
         conf.write_text("[DEFAULT]\n" + "".join(f"{name}={value}\n" for name, value in options.items()))
         return self.restart_backup(host, wait)
 
     def restart_backup(self, host: str, wait: bool = True) -> Service:
-        """Starts a backup service again as it was."""
+        """Restarts a backup service with the same configuration."""
         self.scheduler_log_lengths[host] = len(self.services["scheduler"].log())
         self.backups[host] = self._start("backup", host, self.directory / f"{host}.conf")
         if wait:
@@ -54,7 +54,7 @@ class Deployment:
         return self.backups[host]
 
     def wait_ready(self) -> None:
-        """Waits until all services are up, and the backup services have begun their work."""
+        """Waits until all services are up and the backup services accept work."""
         backups = [("cinder-backup", host) for host in self.backups]
         self.api.wait_ready(("cinder-scheduler", "main"), ("cinder-volume", f"main@{self.backend.name}"), *backups)
         for host, service in self.backups.items():
@@ -62,7 +62,7 @@ class Deployment:
             self._wait_chosen(host)
 
     def _wait_working(self, host: str, since: str) -> None:
-        """Waits for two signs of life: the first may be its registration, after which it cleans up and checks."""
+        """Waits for two heartbeats: the first may be the registration, before cleaning up and checking."""
         signs: set[str] = set()
 
         def look() -> bool:
@@ -72,7 +72,7 @@ class Deployment:
         wait_until(look, f"the work of {host}")
 
     def _wait_chosen(self, host: str) -> None:
-        """Waits until the scheduler gives it work: Cinder's own manager says at first that the driver is not ready."""
+        """Waits until the scheduler gives it work: Cinder's own manager first reports that the driver is not ready."""
 
         def look() -> bool:
             heard = self.services["scheduler"].log()[self.scheduler_log_lengths[host] :]
@@ -82,19 +82,19 @@ class Deployment:
         wait_until(look, f"the scheduler's knowledge of {host}")
 
     def kill_backup(self, host: str) -> None:
-        """Ends a backup service at once, as the first half of a restart."""
+        """Kills a backup service, as the first half of a restart."""
         self.backups.pop(host).kill()
 
     def wait_down(self, host: str) -> None:
-        """Waits until Cinder takes a backup service to be down."""
+        """Waits until Cinder considers a backup service down."""
         wait_until(lambda: not self.api.service_is_up("cinder-backup", host), f"the end of {host}")
 
     def volume(self, id: str) -> Volume:
-        """What lies behind a volume."""
+        """Direct access to a volume's storage."""
         return self.backend.volume(id)
 
     def stop(self) -> None:
-        """Ends all services, and lets go of their volumes."""
+        """Stops all services and releases their volumes."""
         for service in [*self.services.values(), *self.backups.values()]:
             service.kill()
         self.backend.stop()
@@ -109,7 +109,7 @@ class Deployment:
         return Service(f"{binary}-{host}", [str(BIN / f"cinder-{binary}"), *files], self.directory, environment)
 
     def _write_bin(self) -> None:
-        """Puts a sudo into the path that grants everything at once: the tests are root already."""
+        """Puts a sudo into PATH that runs any command directly: the tests already run as root."""
         sudo = self.directory / "bin" / "sudo"
         sudo.parent.mkdir()
         sudo.write_text('#!/bin/sh\n[ "$1" = cinder-rootwrap ] && shift 2\nexec "$@"\n')
@@ -155,7 +155,7 @@ driver=log
 
 
 def sync(directory: Path, database: PostgreSQL) -> None:
-    """Makes the database that every cloud's begins as a copy of."""
+    """Creates the template of every cloud's database."""
     database.create(SYNCED)
     conf = directory / "sync.conf"
     conf.write_text(f"[DEFAULT]\nstate_path={directory}\n[database]\nconnection={database.url(SYNCED)}\n")

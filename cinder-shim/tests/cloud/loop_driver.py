@@ -1,4 +1,4 @@
-"""A Cinder volume driver whose volumes are sparse files, attached as loop devices: true block devices, anywhere."""
+"""A Cinder volume driver whose volumes are sparse files, attached as loop devices: real block devices on any host."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ cfg.CONF.register_opts(OPTIONS, group=configuration.SHARED_CONF_GROUP)
 
 
 def execute(*words: str) -> list[str]:
-    """Runs a command; the lines that it prints."""
+    """Runs a command. Returns the lines that it prints."""
     return processutils.execute(*words)[0].split("\n")[:-1]
 
 
@@ -32,10 +32,10 @@ class LoopDriver(driver.VolumeDriver):
         self.directory = Path(self.configuration.loop_directory)
 
     def do_setup(self, context: Any) -> None:
-        """Nothing to set up."""
+        """Does nothing: there is nothing to set up."""
 
     def check_for_setup_error(self) -> None:
-        """Nothing to check."""
+        """Does nothing: there is nothing to check."""
 
     def _copy(self, old: str, new: str, size_gb: int) -> None:
         execute("cp", "--sparse=always", str(self.directory / old), str(self.directory / new))
@@ -45,12 +45,12 @@ class LoopDriver(driver.VolumeDriver):
         (self.directory / name).unlink(missing_ok=True)
 
     def create_volume(self, volume: Any) -> None:
-        """Makes an empty file."""
+        """Creates a file of zeros."""
         with (self.directory / volume.name).open("wb") as file:
             file.truncate(volume.size * units.Gi)
 
     def create_cloned_volume(self, volume: Any, src_vref: Any) -> None:
-        """Copies a file: this is what a volume in use is backed up from."""
+        """Copies a file. A volume in use is backed up from such a copy."""
         self._copy(src_vref.name, volume.name, volume.size)
 
     def create_snapshot(self, snapshot: Any) -> None:
@@ -70,7 +70,7 @@ class LoopDriver(driver.VolumeDriver):
         self._delete(snapshot.name)
 
     def extend_volume(self, volume: Any, new_size: int) -> None:
-        """Makes the file longer."""
+        """Extends the file."""
         os.truncate(self.directory / volume.name, new_size * units.Gi)
 
     def initialize_connection(self, volume: Any, connector: Any) -> dict[str, Any]:
@@ -87,12 +87,12 @@ class LoopDriver(driver.VolumeDriver):
     terminate_connection_snapshot = terminate_connection
 
     def create_export(self, context: Any, volume: Any, connector: Any) -> None:
-        """Nothing is exported."""
+        """Does nothing: volumes are not exported."""
 
     ensure_export = remove_export = create_export_snapshot = remove_export_snapshot = lambda *_, **__: None
 
     def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
-        """Room for all that the tests make."""
+        """Reports enough space for all volumes of the tests."""
         room = {"total_capacity_gb": 1000, "free_capacity_gb": 900, "reserved_percentage": 0}
         name = self.configuration.safe_get("volume_backend_name")
         return {

@@ -1,4 +1,4 @@
-"""Processes: the services of the tests, and what they have started."""
+"""Processes: the services of the tests and their descendants."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ from cloud.volumes import Volume
 
 T = TypeVar("T")
 
-# Nothing takes nearly so long with small volumes, even on a busy machine.
+# Far more than any step takes with small volumes, even on a busy machine.
 time_limit_seconds = 120
-# A backup that has read so much, and a restore that has written so much, is in the middle of its work: the pools hold
-# less than the first, and the volumes have more.
+# A backup that has read this much, or a restore that has written this much, is neither starting nor ending: the pools
+# hold less than the first, and the volumes hold more.
 READ_BYTES, WRITTEN_BYTES = 64 << 20, 8 << 20
 
 
 def wait_until(look: Callable[[], T], what: str, seconds: float | None = None, pause_seconds: float = 0.1) -> T:
-    """The first thing that `look` sees; an error that names `what` if it sees nothing for too long."""
+    """Returns the first true result of `look`. After the time limit raises an error that names `what`."""
     seconds = seconds or time_limit_seconds
     until = time.monotonic() + seconds
     while not (seen := look()):
@@ -32,7 +32,7 @@ def wait_until(look: Callable[[], T], what: str, seconds: float | None = None, p
 
 
 class Service:
-    """A process that runs until it is stopped, in a session of its own; its output is in DIRECTORY/NAME.out."""
+    """A process that runs until it is stopped, in its own session. Its output is in DIRECTORY/NAME.out."""
 
     def __init__(self, name: str, line: list[str], directory: Path, environment: dict[str, str]) -> None:
         self.output = directory / f"{name}.out"
@@ -50,22 +50,22 @@ class Service:
         self.pid = self.process.pid
 
     def kill(self) -> None:
-        """Ends it and all that it has started at once."""
+        """Kills it and all its descendants."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
 
     def kill_alone(self) -> None:
-        """Ends it at once, and leaves what it has started to itself."""
+        """Kills it, but not its descendants."""
         self.process.kill()
         self.process.wait()
 
     def memory_peak_mib(self) -> int:
-        """The most memory that the process itself has had so far."""
+        """The peak memory of the process itself so far."""
         return int(status_of(self.pid)["VmHWM"].split()[0]) >> 10
 
     def log(self) -> str:
-        """What it has said so far."""
+        """Its output so far."""
         return self.output.read_text(errors="replace")
 
 
@@ -79,7 +79,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that the process has started."""
+    """The children of the process."""
     try:
         lines = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
     except (FileNotFoundError, ProcessLookupError):
@@ -88,7 +88,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """All processes that the process has started, directly or not, with their names."""
+    """All descendants of the process, with their names."""
     found: dict[int, str] = {}
     for child in children(pid):
         found |= {child: status_of(child).get("Name", ""), **descendants(child)}
@@ -96,21 +96,21 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that only waits to be reaped does not."""
+    """Whether the process runs. A zombie does not."""
     return status_of(pid).get("State", "Z")[0] not in "ZX"
 
 
 def bytes_read(pid: int) -> int:
-    """What the process has read so far, sockets included."""
+    """The bytes that the process has read so far, including sockets."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
 
 
 class Held:
-    """A run of septet in the middle of its work: the agent that has the volume is stopped, so that it can't end."""
+    """A run of septet that is held while it works: the agent that has the volume open is stopped."""
 
     def __init__(self, service: Service, agent: str, is_under_way: Callable[[int], bool]) -> None:
-        # The kernel keeps 15 characters of a name.
+        # The kernel keeps 15 characters of a process's name.
         name = f"septet-{agent}"[:15]
         self.agent = wait_until(
             lambda: next((pid for pid, called in descendants(service.pid).items() if called == name), None),
@@ -119,32 +119,32 @@ class Held:
         )
         wait_until(lambda: is_under_way(self.agent), f"work of {name}", pause_seconds=0.001)
         os.kill(self.agent, signal.SIGSTOP)
-        # The supervisor comes first: were an agent to die before it, it would clear up.
+        # The supervisor is killed first: if an agent died before it, it would clean up.
         septet = {pid: name for pid, name in descendants(service.pid).items() if name.startswith("septet")}
         self.processes = sorted(septet, key=lambda pid: septet[pid] != "septet")
         assert self.agent in self.processes, f"{name} was too fast: use larger volumes"
 
     @classmethod
     def backup(cls, service: Service) -> Self:
-        """A backup that has read a good part."""
+        """A held backup that has read a large part of the volume."""
         return cls(service, "reader", lambda agent: bytes_read(agent) > READ_BYTES)
 
     @classmethod
     def restore(cls, service: Service, target: Volume) -> Self:
-        """A restore that has written a good part of a volume that was empty."""
+        """A held restore that has written a large part of a volume that was empty."""
         return cls(service, "volumewriter", lambda _: target.stored_bytes() > WRITTEN_BYTES)
 
     def go_on(self) -> None:
-        """Lets it work on."""
+        """Lets it continue."""
         os.kill(self.agent, signal.SIGCONT)
 
     def kill_all(self) -> None:
-        """Ends all its processes at once, as the end of their machine would."""
+        """Kills all its processes, as a crash of the machine would."""
         for pid in self.processes:
-            # An agent may have ended with its supervisor, which came before it.
+            # An agent may have ended with its supervisor, which was killed first.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def wait_gone(self) -> None:
-        """Returns when none of its processes is left."""
+        """Waits until none of its processes is left."""
         wait_until(lambda: not any(map(is_alive, self.processes)), f"the end of septet {self.processes}")

@@ -16,13 +16,13 @@ IDENTITIES = f"""{{"identities": [{{"name": "owner", "actions": ["Admin", "Read"
 
 
 class Seaweed(Store):
-    """A repository in a bucket; the credentials come by the environment file."""
+    """A repository in a bucket. The credentials are in the environment file."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "seaweed"
         (self.directory / "data").mkdir(parents=True)
         (self.directory / "s3.json").write_text(IDENTITIES)
-        # SeaweedFS listens on each and 10,000 above.
+        # SeaweedFS listens on each of these ports and on the port 10,000 above it.
         self.ports = {name: free_port(and_above=10_000) for name in ("master", "volume", "filer", "s3")}
         endpoint = f"http://127.0.0.1:{self.ports['s3']}"
         self.repository = f"s3://{BUCKET}/{PREFIX}"
@@ -64,7 +64,7 @@ class Seaweed(Store):
             "ip.bind": "127.0.0.1",
             "dir": self.directory / "data",
             "s3.config": self.directory / "s3.json",
-            # Each bucket takes some volumes: with few, writes to new buckets fail.
+            # Each bucket needs several volumes: with too few, writes to new buckets fail.
             "volume.max": 300,
             "master.volumeSizeLimitMB": 64,
             "master.telemetry": "false",
@@ -80,5 +80,5 @@ class Seaweed(Store):
         self.server.kill()
 
     def _is_ready(self) -> bool:
-        """It answers, and its volumes have come."""
+        """Whether it answers and its volumes are registered."""
         return answers(self.ports["s3"]) and "the cluster has 1 filer" in self.server.log()

@@ -1,4 +1,4 @@
-"""What Cinder rests on: RabbitMQ and PostgreSQL, Debian's own, on the loopback and in a directory of the tests."""
+"""The servers that Cinder needs: Debian's RabbitMQ and PostgreSQL, on the loopback, in the tests' directory."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ PASSWORD = "guest"
 
 
 def free_port(*, and_above: int = 0) -> int:
-    """A port that nobody listens on, and so is the one so far above it.
+    """A free port; the port at this distance above it is free too.
 
-    Both are below those that the system gives to outgoing connections: nobody takes them meanwhile, or after a kill.
+    Both are below the ports of outgoing connections, so no other process takes them meanwhile, or after a kill.
     """
     while True:
         port = random.randrange(12_000, 22_000)
@@ -27,7 +27,7 @@ def free_port(*, and_above: int = 0) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port."""
+    """Whether the port is free to listen on."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,7 +38,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on the port."""
+    """Whether a server listens on the port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -77,21 +77,21 @@ class RabbitMQ:
         )
 
     def wait(self) -> None:
-        """Returns when it can be used."""
+        """Waits until it can be used."""
         wait_until(lambda: answers(self.port), "RabbitMQ")
 
     def url(self, virtual_host: str) -> str:
-        """What a cloud calls it."""
+        """The URL for a cloud."""
         return f"rabbit://guest:{PASSWORD}@127.0.0.1:{self.port}/{virtual_host}"
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops it."""
         self.server.kill()
         self.epmd.kill()
 
 
 def definitions(virtual_hosts: list[str]) -> dict:
-    """Users and virtual hosts, as RabbitMQ reads them at its start."""
+    """The definitions of users and virtual hosts that RabbitMQ reads when it starts."""
     salt = b"salt"
     digest = base64.b64encode(salt + hashlib.sha256(salt + PASSWORD.encode()).digest()).decode()
     access = {"user": "guest", "configure": ".*", "write": ".*", "read": ".*"}
@@ -115,7 +115,7 @@ class PostgreSQL:
             "listen_addresses": "",
             "unix_socket_directories": directory,
             "fsync": "off",
-            # In its directory, where nothing of it stays behind.
+            # Inside its directory, so that it is removed with it.
             "dynamic_shared_memory_type": "mmap",
             "max_connections": 300,
         }
@@ -125,25 +125,25 @@ class PostgreSQL:
         wait_until((directory / ".s.PGSQL.5432").exists, "PostgreSQL")
 
     def line(self, tool: str, *arguments: str) -> list[str]:
-        """The command line of one of its tools: it refuses to be run by root."""
+        """The command line of one of PostgreSQL's tools, as another user: they refuse to run as root."""
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
         return [*user, str(self.tools / tool), *arguments]
 
     def run(self, tool: str, *arguments: str) -> None:
-        """Runs one of its tools."""
+        """Runs one of PostgreSQL's tools."""
         environment = {**os.environ, "PGHOST": str(self.directory), "LC_ALL": "C.UTF-8"}
         subprocess.run(
             self.line(tool, *arguments), env=environment, cwd=self.directory, check=True, stdout=subprocess.DEVNULL
         )
 
     def create(self, database: str, template: str = "template1") -> None:
-        """Makes a database, maybe as a copy of another."""
+        """Creates a database, optionally as a copy of another."""
         self.run("createdb", "--template", template, database)
 
     def url(self, database: str) -> str:
-        """What Cinder calls a database."""
+        """The URL of a database for Cinder."""
         return f"postgresql+psycopg2://postgres@/{database}?host={self.directory}"
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops it."""
         self.server.kill()

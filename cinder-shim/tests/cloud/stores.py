@@ -1,23 +1,23 @@
-"""The storages that the tests run on: each can be taken away and come back."""
+"""The storages of the tests. Each can be made unavailable and available again."""
 
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-# For bytes.translate.
+# The table for bytes.translate.
 ANOTHER = bytes(byte ^ 1 for byte in range(256))
 
 
 def is_tombstone(key: str, read: Callable[[str], bytes]) -> bool:
-    """Whether this is what a deleted backup leaves for a day."""
+    """Whether this is the key of a tombstone, which a deleted backup leaves for a day."""
     return "/manifest-" in key and read(key).startswith(b'{"manifest":{"kind":"tombstone"')
 
 
 class Store(ABC):
-    """A storage, made for one run of the tests in a directory of theirs."""
+    """A storage for one run of the tests, in their directory."""
 
-    # What septet_repository is, and what its environment file holds.
+    # The values of septet_repository and of its environment file.
     repository: str
     environment: dict[str, str]
 
@@ -31,15 +31,15 @@ class Store(ABC):
 
     @abstractmethod
     def take_away(self) -> None:
-        """From now on nothing can be stored."""
+        """Makes the storage unavailable."""
 
     @abstractmethod
     def give_back(self) -> None:
-        """All is as before."""
+        """Makes the storage available again."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Ends it, in whatever state it is."""
+        """Stops it in any state."""
 
 
 class Directory(Store):

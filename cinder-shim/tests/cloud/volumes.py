@@ -1,4 +1,4 @@
-"""What is in the volumes: noise, real file systems, and whether two are the same."""
+"""The content of volumes: noise, real file systems, and comparisons."""
 
 import errno
 import os
@@ -12,26 +12,26 @@ MIB = 1 << 20
 
 
 class Volume(ABC):
-    """A volume, past Cinder: what lies behind it in its storage."""
+    """Direct access to a volume in its storage, without Cinder."""
 
     @abstractmethod
     def write(self, offset_mib: int, size_mib: int) -> None:
-        """Writes noise that no codec shortens, other noise each time, for certain and for all to see."""
+        """Writes incompressible noise, different each time. It is durable and visible to other readers on return."""
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Path]:
-        """What is in it now, as a file."""
+        """The current content as a file."""
 
     @abstractmethod
     def editing(self) -> AbstractContextManager[Path]:
-        """The same for tools; what they change in the file is in the volume afterwards."""
+        """The current content as a file. Changes of the file are written to the volume afterwards."""
 
     @abstractmethod
     def stored_bytes(self) -> int:
-        """How much of it takes room."""
+        """The bytes that the volume occupies."""
 
     def keep(self, to: Path) -> "FileVolume":
-        """Copies what is in it now."""
+        """Copies the current content."""
         with self.reading() as path:
             run("cp", "--sparse=always", path, to)
         return FileVolume(to)
@@ -65,7 +65,7 @@ class FileVolume(Volume):
 
 
 def make_file_system(volume: Volume, content: Path) -> None:
-    """Makes an ext4 file system with the files of a directory."""
+    """Creates an ext4 file system with the files of a directory."""
     with volume.editing() as path:
         run("mkfs.ext4", "-q", "-F", "-d", content, path)
 
@@ -77,13 +77,13 @@ def add_file(volume: Volume, file: Path) -> None:
 
 
 def check_file_system(volume: Volume) -> None:
-    """Asserts that the file system is whole."""
+    """Asserts that the file system is consistent."""
     with volume.reading() as path:
         run("e2fsck", "-f", "-n", path)
 
 
 def assert_same(volume: Volume, expected: Volume) -> None:
-    """Asserts that a volume has exactly this content; a larger one may have zeros behind it."""
+    """Asserts that a volume has exactly this content, followed only by zeros if the volume is larger."""
     with volume.reading() as left, expected.reading() as right, left.open("rb") as found, right.open("rb") as wanted:
         assert left.stat().st_size >= right.stat().st_size, f"{left} is too short"
         for piece in sorted({*data_pieces(found.fileno()), *data_pieces(wanted.fileno())}):
@@ -92,7 +92,7 @@ def assert_same(volume: Volume, expected: Volume) -> None:
 
 
 def data_pieces(descriptor: int) -> Iterator[int]:
-    """The MiB of a file that are not all hole."""
+    """The numbers of the file's MiB that are not entirely a hole."""
     end = 0
     while (start := seek(descriptor, end, os.SEEK_DATA)) is not None:
         end = seek(descriptor, start, os.SEEK_HOLE) or 0
@@ -100,7 +100,7 @@ def data_pieces(descriptor: int) -> Iterator[int]:
 
 
 def seek(descriptor: int, offset: int, whence: int) -> int | None:
-    """Where the next data or hole begins, if there is any."""
+    """The offset of the next data or hole, if there is one."""
     try:
         return os.lseek(descriptor, offset, whence)
     except OSError as error:
@@ -110,7 +110,7 @@ def seek(descriptor: int, offset: int, whence: int) -> int | None:
 
 
 def run(*words: str | Path) -> str:
-    """Runs one of the system's tools, which must succeed; what it printed."""
+    """Runs one of the system's tools, which must succeed. Returns its output."""
     done = subprocess.run([*map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -1,6 +1,6 @@
-"""Cinder's own tests of a backup driver, adapted to this one, and its promises beside them: with files as volumes.
+"""Cinder's own tests of a backup driver, adapted to this driver, and tests of its promises. Volumes are files.
 
-Cinder's test classes want its own runner: python3 -m testtools.run unit.driver_cases, with SEPTET in the environment.
+Cinder's test classes need their own runner: python3 -m testtools.run unit.driver_cases, with SEPTET in the environment.
 """
 
 import json
@@ -27,7 +27,7 @@ CONTENT = os.urandom(MIB) + bytes(MIB) + os.urandom(MIB)
 
 
 class SeptetDriverTestCase(BaseDriverTestCase):
-    """Inherits Cinder's tests of get_metadata and put_metadata, and replaces those of what a driver must change."""
+    """Inherits Cinder's tests of get_metadata and put_metadata, and replaces the tests that a driver must adapt."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -183,5 +183,5 @@ class SeptetDriverTestCase(BaseDriverTestCase):
         self.assertNotIn("posix", SERVICE)
 
 
-# Imported, it would be run as Cinder's own too.
+# Otherwise the runner would also run the imported class as a test.
 del BaseDriverTestCase

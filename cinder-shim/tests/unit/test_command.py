@@ -1,4 +1,4 @@
-"""How septet is run, with scripts in its place: what it says, how it ends, and how it is ended."""
+"""Tests of how septet is run, with scripts in its place: its output, its exit status and its interruption."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ Make = Callable[..., Command]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a command whose binary is a script."""
+    """Returns a command whose binary is a script."""
 
     def make(script: str, **options: str) -> Command:
         binary = tmp_path / "septet"
