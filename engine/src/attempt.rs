@@ -32,7 +32,7 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
             continue;
         }
         let left = conclude::give_up(repository, &marker, can_go_on(plan, &error))
-            .with_context(|| format!("{error}; and then clearing away what it left"))?;
+            .with_context(|| format!("{error}; and then removing its leftovers failed"))?;
         return Err(told(left, &marker, error, observer));
     }
 }
@@ -51,9 +51,9 @@ fn announce(
         Start::Over(previous) => pending::start_over(repository, previous, &marker, known)?,
         Start::GoOn(Interrupted { marker: previous, unchanged }) => {
             let parent = pending::resume(repository, previous, &marker, known)?;
-            let read = if *unchanged { "is not read again" } else { "is read again and compared" };
+            let read = if *unchanged { "are not read again" } else { "are read again and compared" };
             let backup = format!("{}/{}", marker.volume, marker.backup);
-            observer.note(&format!("going on with the interrupted backup {backup}: what is stored of it {read}"));
+            observer.note(&format!("resuming the interrupted backup {backup}: its stored blocks {read}"));
             parent
         }
     };
@@ -80,22 +80,22 @@ fn told(left: Left, marker: &Pending, error: RunError, observer: &mut dyn Observ
     let Pending { volume, backup, .. } = marker;
     let interrupted = match left {
         Left::Whole => {
-            observer.note(&format!("backup {volume}/{backup} was whole before that, and stays"));
-            "nothing half-made was left behind"
+            observer.note(&format!("backup {volume}/{backup} was complete before that and stays"));
+            "nothing incomplete was left behind"
         }
-        Left::Nothing => "nothing half-made was left behind",
+        Left::Nothing => "nothing incomplete was left behind",
         Left::TakenOver => {
-            observer.note(&format!("another run took this one for dead, and goes on with {volume}/{backup}"));
-            "another run goes on with it"
+            observer.note(&format!("another run considered this one dead and resumes {volume}/{backup}"));
+            "another run resumes it"
         }
         Left::Segments { count, bytes } => {
             observer.note(&format!(
-                "what was stored of {volume}/{backup} stays ({}, {}): the same command goes on with it, \
+                "the stored segments of {volume}/{backup} stay ({}, {}): the same command resumes the backup, \
                  septet clean removes it",
                 number_of(count as u64, "segment"),
                 size(bytes)
             ));
-            "the same command goes on with it"
+            "the same command resumes it"
         }
     };
     error.with_what_is_left(interrupted)

@@ -112,11 +112,11 @@ impl Engine<'_> {
     ) -> anyhow::Result<()> {
         let pools = self.runner.clear_up();
         if pools > 0 {
-            observer.note(&format!("removed {pools} shared-memory objects of runs that died"));
+            observer.note(&format!("removed {pools} shared-memory objects of crashed runs"));
         }
         let spared = interrupted.map(|interrupted| &interrupted.marker.backup);
         for backup in sweep::sweep(&self.repository, volume, view, spared)? {
-            observer.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
+            observer.note(&format!("removed the leftovers of the interrupted backup {volume}/{backup}"));
         }
         Ok(())
     }
@@ -136,7 +136,9 @@ fn snapshot(
     let Some(path) = source.path() else { return Some(source.to_string()) };
     let identity = request.snapshot.then(|| septet_volume::identity(path))?;
     if identity.is_none() {
-        observer.note(&format!("{source} has no name of its own: should this backup be interrupted, it is read again"));
+        observer.note(&format!(
+            "{source} cannot be identified: if this backup is interrupted, the next one reads it again"
+        ));
     }
     identity
 }
@@ -166,7 +168,7 @@ fn history(
 ) -> anyhow::Result<History> {
     let listing = &view.backups;
     for (backup, error) in &listing.damaged {
-        observer.note(&format!("backup {volume}/{backup} is damaged and was passed over: {error}"));
+        observer.note(&format!("backup {volume}/{backup} is damaged and was skipped: {error}"));
     }
     let id = match &request.id {
         Some(id) if listing.has(id) => {

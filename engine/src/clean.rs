@@ -36,7 +36,7 @@ impl CleanRequest {
             let cleaned = clean(repository, &volume)?;
             all.objects += cleaned.objects.len();
             for backup in cleaned.interrupted {
-                observer.note(&format!("removed what the interrupted backup {volume}/{backup} had left"));
+                observer.note(&format!("removed the leftovers of the interrupted backup {volume}/{backup}"));
                 all.interrupted.push((volume.clone(), backup));
             }
         }

@@ -47,7 +47,7 @@ fn write(request: &ExportDiffRequest, repository: &Repository) -> anyhow::Result
     let from = request.from.as_ref().map(|from| repository.find(from)).transpose()?;
     if let Some(from) = from.as_ref().filter(|from| from.volume != manifest.volume) {
         return Err(BadRequest(format!(
-            "{}/{} is of another volume than {}",
+            "{}/{} is not a backup of the volume {}",
             from.volume, from.backup, manifest.volume
         ))
         .into());
@@ -124,7 +124,7 @@ fn output(path: &Path) -> anyhow::Result<Box<dyn Write>> {
         return Ok(Box::new(std::io::stdout()));
     }
     let file = File::create_new(path)
-        .map_err(|error| anyhow::anyhow!("{}: a new file can't be made: {}", path.display(), words(&error)))?;
+        .map_err(|error| anyhow::anyhow!("{}: cannot create a new file: {}", path.display(), words(&error)))?;
     Ok(Box::new(file))
 }
 

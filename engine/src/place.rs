@@ -57,7 +57,7 @@ pub fn volume(path: &Path, ceph: &CephAccess) -> Result<VolumeUrl> {
 /// The value from the volume's name, or else from the option `name`. The two must not contradict each other.
 fn either(said: Option<String>, given: &Option<String>, text: &str, name: &str) -> Result<Option<String>, BadRequest> {
     if said.is_some() && given.is_some() && said != *given {
-        return Err(BadRequest(format!("{text} and {name} say different things: leave one out")));
+        return Err(BadRequest(format!("{text} and {name} contradict each other: leave one out")));
     }
     Ok(said.or_else(|| given.clone()))
 }
@@ -137,7 +137,7 @@ pub(super) fn check_exists(source: &VolumeUrl) -> anyhow::Result<()> {
     let Err(error) = std::fs::metadata(path) else { return Ok(()) };
     bail!(Failure::volume(match error.kind() {
         ErrorKind::NotFound => format!("{source} does not exist: check the path"),
-        _ => format!("{source}: the source can't be looked at: {}", words(&error)),
+        _ => format!("{source}: cannot inspect the source: {}", words(&error)),
     }))
 }
 

@@ -93,10 +93,12 @@ impl Attempt {
         match kind {
             FailureKind::Damaged if plan.may_be_full() && self.parent.is_some() => Some((
                 over(None),
-                format!("the newest backup can't be compared with ({error}): this one is full; see septet verify"),
+                format!(
+                    "the newest backup cannot be used for comparison ({error}): this backup is full; see septet verify"
+                ),
             )),
             FailureKind::Untrusted if trusting => {
-                Some((over(self.parent.clone()), format!("{cause}: all of it is read and compared now")))
+                Some((over(self.parent.clone()), format!("{cause}: the whole image is read and compared now")))
             }
             _ => None,
         }

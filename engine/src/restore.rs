@@ -113,11 +113,11 @@ fn given_up(request: &RestoreRequest, is_new: bool, error: RunError, observer: &
     // An unfinished new file has a name of its own, so it can't be mistaken for the volume.
     target.path().map(septet_volume::discard_abandoned);
     if request.create {
-        observer.note("what was restored may be left in an image IMAGE.septet-partial: the next restore removes it");
-        return error.with_what_is_left("no image of that name was made");
+        observer.note("an incomplete image IMAGE.septet-partial may remain: the next restore removes it");
+        return error.with_what_is_left("the image was not created");
     }
     if is_new {
-        return error.with_what_is_left("nothing half-made was left behind");
+        return error.with_what_is_left("nothing incomplete was left behind");
     }
     let left = format!("{target} is partly written: restore it again before it is used");
     if observer.at_work && !matches!(error, RunError::Interrupted) {
@@ -154,7 +154,7 @@ fn check_target(request: &RestoreRequest, repo: &str, manifest: &Manifest) -> an
     if let (Some(real), Ok(repository)) = (place::real_path(path), repository)
         && real.starts_with(repository)
     {
-        bail!("{target} is inside the repository: a restore there would destroy what it restores from");
+        bail!("{target} is inside the repository: name a target outside it");
     }
     if !request.overwrite && septet_volume::same_file(path, Path::new(&manifest.source.name)) {
         bail!("{target} is the volume that this backup was made from: add --overwrite to overwrite it");

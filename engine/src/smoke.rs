@@ -35,7 +35,7 @@ impl SmokeRequest {
         let scratch = tempfile::Builder::new().prefix("septet-smoke-").tempdir().map_err(|error| {
             let place = std::env::temp_dir();
             anyhow::anyhow!(
-                "no temporary directory can be made in {}: {}; set TMPDIR to another place",
+                "cannot create a temporary directory in {}: {}; set TMPDIR to another place",
                 place.display(),
                 words(&error)
             )
@@ -99,10 +99,10 @@ impl Test<'_> {
         step(observer, "compare", |_| compare(&restored, &content))?;
         step(observer, "delete the full backup", |observer| self.delete("full", observer))?;
         let again = self.scratch.join("again");
-        step(observer, "restore what is left", |observer| self.restore("incremental", &again, observer))?;
+        step(observer, "restore the incremental", |observer| self.restore("incremental", &again, observer))?;
         step(observer, "compare", |_| compare(&again, &content))?;
         step(observer, "delete the incremental", |observer| self.delete("incremental", observer))?;
-        step(observer, "find nothing left", |_| self.find_nothing())
+        step(observer, "check that nothing is left", |_| self.find_nothing())
     }
 
     fn back_up(&self, disk: &Path, id: &str, observer: &mut dyn Observer) -> anyhow::Result<String> {
@@ -134,7 +134,7 @@ impl Test<'_> {
         // The names of this test are never used again.
         reclaim::forget(&repository, &self.volume)?;
         let left = repository.objects_of(&self.volume)?;
-        ensure!(left.is_empty(), "{} objects were not deleted, {} among them", left.len(), left[0]);
+        ensure!(left.is_empty(), "{} objects were not deleted, for example {}", left.len(), left[0]);
         Ok("clean".to_owned())
     }
 

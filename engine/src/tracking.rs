@@ -27,7 +27,7 @@ pub(super) fn identify(
     let Some(companion) = companion.filter(|_| is_snapshot) else { return Ok(None) };
     match companion.ask(&Question::Identify, timeout).map_err(anyhow::Error::msg)? {
         Answer::Tracking(tracking) => Ok(Some(*tracking)),
-        answer => anyhow::bail!("{source}: asked what the snapshot is, its storage said {answer:?}"),
+        answer => anyhow::bail!("{source}: cannot identify the snapshot: unexpected answer {answer:?}"),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn tidy(
         .and_then(|keep| companion.ask(&Question::Tidy { repository, volume: volume.clone(), keep }, timeout));
     match result {
         Ok(Answer::Notes(notes)) => notes.iter().for_each(|text| observer.note(text)),
-        Ok(answer) => observer.note(&format!("snapshots of earlier backups may stay: their storage said {answer:?}")),
+        Ok(answer) => observer.note(&format!("snapshots of earlier backups may remain: unexpected answer {answer:?}")),
         // The backup's error already says this.
         Err(why) if failed.is_some_and(|error| error.to_string().contains(&why)) => {}
         Err(why) => observer.note(&format!("the next backup removes the snapshots of earlier ones: {why}")),

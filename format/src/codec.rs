@@ -62,9 +62,11 @@ impl TryFrom<u8> for Codec {
         match byte {
             0 => Ok(Self::Raw),
             1 => Ok(Self::Lz4),
-            byte if byte & SEALED != 0 => unsupported(WHAT, "the bytes are encrypted, which this septet does not know"),
-            ZSTD => unsupported(WHAT, "the bytes are compressed with zstd, which this septet does not know"),
-            _ => unsupported(WHAT, format!("codec {byte} is one that this septet does not know")),
+            byte if byte & SEALED != 0 => {
+                unsupported(WHAT, "the bytes are encrypted, which this septet does not support")
+            }
+            ZSTD => unsupported(WHAT, "the bytes are compressed with zstd, which this septet does not support"),
+            _ => unsupported(WHAT, format!("codec {byte} is not supported by this septet")),
         }
     }
 }

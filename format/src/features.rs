@@ -48,7 +48,7 @@ impl Features {
     /// Returns an error if the object `what` needs a feature that this version does not support.
     pub fn check(&self, what: &'static str) -> Result<()> {
         match self.names().find(|name| !SUPPORTED.contains(name)) {
-            Some(name) => unsupported(what, format!("needs {name:?}, which this septet does not know")),
+            Some(name) => unsupported(what, format!("needs {name:?}, which this septet does not support")),
             None => Ok(()),
         }
     }
@@ -82,7 +82,7 @@ mod tests {
         for name in [ZSTD, SEALED, SHARED, "colours"] {
             let error = parse(&[GENERATIONS, name]).unwrap().check("manifest").unwrap_err();
             assert!(!error.is_damage());
-            let text = format!("manifest: needs {name:?}, which this septet does not know: upgrade septet");
+            let text = format!("manifest: needs {name:?}, which this septet does not support: upgrade septet");
             assert_eq!(error.to_string(), text);
         }
     }

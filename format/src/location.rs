@@ -88,7 +88,7 @@ pub(crate) fn check_stored_bytes(
         Codec::Raw => stored_bytes == decoded_bytes,
         Codec::Lz4 => (1..=decoded_bytes).contains(&stored_bytes),
     };
-    ensure(fits, what, || format!("{stored_bytes} bytes ({codec:?}) cannot be stored for {decoded_bytes}"))
+    ensure(fits, what, || format!("{stored_bytes} stored bytes ({codec:?}) cannot decode to {decoded_bytes} bytes"))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl RepositoryInfo {
         json::check_format(WHAT, bytes, JSON_BYTES_MAX)?;
         let lists = json::parse::<Lists>(WHAT, bytes)?;
         if lists.needs_to_read.is_none() && lists.needs_to_write.is_none() {
-            let why = "made by a development version of Septet, before format 1 was fixed: make a new repository";
+            let why = "made by a development version of Septet, before format 1 was final: create a new repository";
             return Err(FormatError::Unsupported { what: WHAT, why: why.to_owned() });
         }
         json::decode_needing(WHAT, bytes, JSON_BYTES_MAX)
@@ -134,7 +134,7 @@ mod tests {
         assert!(!error.is_damage());
         assert_eq!(
             error.to_string(),
-            "septet.json: made by a development version of Septet, before format 1 was fixed: make a new repository"
+            "septet.json: made by a development version of Septet, before format 1 was final: create a new repository"
         );
     }
 

@@ -17,7 +17,7 @@ pub fn attend(url: &RbdUrl, questions: impl BufRead, mut answers: impl Write) ->
     let connected = connect(url);
     for line in questions.lines() {
         let answer = match (&connected, serde_json::from_str(&line?)) {
-            (_, Err(error)) => Answer::Failed(format!("the question is invalid: {error}")),
+            (_, Err(error)) => Answer::Failed(format!("the request is invalid: {error}")),
             (Err(failure), _) => Answer::Failed(failure.to_string()),
             (Ok(pool), Ok(Question::Identify)) => match source::identify(pool, url) {
                 Ok(tracking) => Answer::Tracking(Box::new(tracking)),

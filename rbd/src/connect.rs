@@ -28,7 +28,7 @@ pub(crate) fn connect(url: &RbdUrl) -> Result<Arc<Pool>, Failure> {
         let which = conf.unwrap_or_else(|| format!("of the cluster {cluster_name}"));
         failure(format!("the Ceph configuration {which} can't be read: {}; give --ceph-conf FILE", errno.words()))
     })?;
-    cluster.read_environment().map_err(|errno| errno.at(&name, "take the options in CEPH_ARGS"))?;
+    cluster.read_environment().map_err(|errno| errno.at(&name, "read the options in CEPH_ARGS"))?;
     let set = |option: &str, value: &str| {
         cluster.set(option, value).map_err(|errno| errno.at(&name, &format!("set {option} to {value}")))
     };
@@ -44,10 +44,10 @@ pub(crate) fn connect(url: &RbdUrl) -> Result<Arc<Pool>, Failure> {
     cluster.connect().map_err(|errno| match errno {
         Errno::NOENT => failure(format!("no key of {client} was found: check --ceph-user and its keyring")),
         Errno::PERM | Errno::ACCESS => {
-            failure(format!("the cluster does not take {client} with this key: check --ceph-user and its keyring"))
+            failure(format!("the cluster rejects {client} with this key: check --ceph-user and its keyring"))
         }
         Errno::TIMEDOUT => failure(format!(
-            "the monitors have not answered for {} s: check the network, and that they run; --timeout sets the limit",
+            "the monitors have not answered for {} s: check the network and that they run; --timeout sets the limit",
             timeout.unwrap_or(300)
         )),
         errno => errno.at(&name, "connect to the cluster"),

@@ -14,14 +14,12 @@ impl Errno {
                     "a daemon may be down, or the cluster full: see `ceph health detail`; --timeout sets the limit";
                 format!("Ceph has not answered in time ({hint})")
             }
-            Self::SHUTDOWN => {
-                "the cluster has shut this client out (blocklisted): see `ceph osd blocklist ls`".to_owned()
-            }
+            Self::SHUTDOWN => "the cluster has blocklisted this client: see `ceph osd blocklist ls`".to_owned(),
             Self::ROFS | Self::BUSY => "another client holds its lock: see `rbd lock ls` and `rbd status`".to_owned(),
             Self::NOSPC => "the cluster is full: see `ceph health detail`".to_owned(),
             Self::DQUOT => "the pool's quota is used up: see `ceph osd pool get-quota`".to_owned(),
             Self::PERM | Self::ACCESS => {
-                "the user may not do that: see `ceph auth get`; it needs the profiles rbd (osd and mon)".to_owned()
+                "permission denied: see `ceph auth get`; the user needs the profile rbd for mon and osd".to_owned()
             }
             Self(number) => {
                 let text = std::io::Error::from_raw_os_error(number).to_string();

@@ -45,8 +45,9 @@ fn as_agent(kind: AgentKind, agent: impl FnOnce() -> ExitCode) -> ExitCode {
     let own = env!("CARGO_PKG_VERSION");
     match std::env::var("SEPTET_VERSION") {
         Ok(other) if other != own => {
-            let mut failure =
-                Failure::protocol(format!("septet-rbd is version {own}, and septet {other}: install both alike"));
+            let mut failure = Failure::protocol(format!(
+                "septet-rbd has version {own} and septet {other}: install the same version of both"
+            ));
             failure.agent = Some(kind);
             Event::Failed(failure).emit();
             ExitCode::FAILURE

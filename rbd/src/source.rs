@@ -53,7 +53,7 @@ struct Opened {
 impl Opened {
     fn new(pool: &Arc<Pool>, url: &RbdUrl, wanted: &str) -> Result<Self, Failure> {
         let name = url.name();
-        let wrong = |errno: Errno| errno.at(&name, "look at it");
+        let wrong = |errno: Errno| errno.at(&name, "inspect it");
         let opened = Image::open_read_only(pool, &url.image, Some(wanted));
         let image = opened.map_err(|errno| not_open(errno, url, "snapshot"))?;
         let all = image.snapshots().map_err(wrong)?;
@@ -96,10 +96,12 @@ impl RbdSource {
         }
         let base = job.base.as_ref().and_then(|base| {
             find_base(base, &tracking, &snapshot, &all, job.block_bytes)
-                .inspect_err(|why| note(AgentKind::Reader, format!("{name}: {why}: all of it is read and compared")))
+                .inspect_err(|why| {
+                    note(AgentKind::Reader, format!("{name}: {why}: the whole image is read and compared"))
+                })
                 .ok()
         });
-        let fast_diff = image.has_fast_diff().map_err(|errno| errno.at(&name, "look at it"))?;
+        let fast_diff = image.has_fast_diff().map_err(|errno| errno.at(&name, "inspect it"))?;
         let object_bytes = 1 << layout.order.min(22);
         job.source_identity = VolumeUrl::Image(url.clone()).origin(Some(&tracking.source_id)).identity;
         job.tracking = Some(Box::new(tracking));
@@ -166,7 +168,7 @@ impl Source for RbdSource {
         if window.as_ref().is_none_or(|window| !window.contains(offset_bytes)) {
             let start = offset_bytes - offset_bytes % WINDOW_BYTES;
             let range = start..start.saturating_add(WINDOW_BYTES).min(self.snapshot.bytes);
-            let looked = self.look(range).map_err(|errno| errno.io(&self.name, "find out what is in it"))?;
+            let looked = self.look(range).map_err(|errno| errno.io(&self.name, "list its allocated ranges"))?;
             *window = Some(looked);
         }
         let extent = window.as_ref().map(|window| window.extent(offset_bytes, end_bytes));
@@ -194,7 +196,7 @@ impl Source for RbdSource {
         let all = match opened.and_then(|image| image.snapshots()) {
             Ok(all) => all,
             Err(Errno::NOENT) => return Err(gone(&self.name, &self.snapshot.name)),
-            Err(errno) => return Err(errno.io(&self.name, "see whether its snapshot is still there")),
+            Err(errno) => return Err(errno.io(&self.name, "check whether its snapshot still exists")),
         };
         if all.iter().any(|snapshot| snapshot.id == self.snapshot.id) {
             return Ok(None);
@@ -204,15 +206,15 @@ impl Source for RbdSource {
 }
 
 fn gone(volume: &str, snapshot: &str) -> VolumeError {
-    let reason = format!("its snapshot {snapshot} was removed meanwhile: back it up again");
-    VolumeError::Io { volume: volume.to_owned(), action: "trust what was read", reason }
+    let reason = format!("its snapshot {snapshot} was removed while it was read: back it up again");
+    VolumeError::Io { volume: volume.to_owned(), action: "use the data that was read", reason }
 }
 
 /// The error for an image that can't be opened.
 pub(crate) fn not_open(errno: Errno, url: &RbdUrl, what: &str) -> Failure {
     let name = url.name();
     match errno {
-        Errno::NOENT => Failure::volume(format!("{name}: there is no such {what}: see `rbd ls` and `rbd snap ls`")),
+        Errno::NOENT => Failure::volume(format!("{name}: this {what} does not exist: see `rbd ls` and `rbd snap ls`")),
         errno => errno.at(&name, "open it"),
     }
 }
@@ -243,7 +245,7 @@ fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closi
         Err(Errno::EXIST) => image.remove_snapshot(snapshot).and_then(|()| image.make_snapshot(snapshot)),
         made => made,
     };
-    made.map_err(|errno| errno.at(&url.name(), "make a snapshot of it"))?;
+    made.map_err(|errno| errno.at(&url.name(), "create a snapshot of it"))?;
     Ok(Closing::new(image))
 }
 
@@ -251,7 +253,7 @@ fn make_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<Closi
 fn find_snapshot(pool: &Arc<Pool>, url: &RbdUrl, snapshot: &str) -> Result<(), Failure> {
     let image = Image::open_read_only(pool, &url.image, None).map_err(|errno| not_open(errno, url, "image"))?;
     let all = image.snapshots().map_err(|errno| errno.at(&url.name(), "list its snapshots"))?;
-    let why = || format!("{}: the snapshot that the interrupted run read is gone", url.name());
+    let why = || format!("{}: the snapshot that the interrupted run read no longer exists", url.name());
     let found = all.iter().any(|known| known.name == snapshot);
     found.then_some(()).ok_or_else(|| Failure::new(FailureKind::Untrusted, why()))
 }
@@ -265,14 +267,15 @@ fn find_base(
     block_bytes: u32,
 ) -> Result<Base, String> {
     if parent.kind != KIND || parent.source_id != tracking.source_id {
-        return Err("it was made anew since the last backup".to_owned());
+        return Err("it was created again after the last backup".to_owned());
     }
     let is_parent =
         |snapshot: &&Snapshot| snapshot.id.to_string() == parent.snapshot_id && snapshot.name == parent.snapshot;
     let found = all.iter().find(is_parent);
-    let snapshot = found.ok_or_else(|| format!("the last backup's snapshot {} has gone", parent.snapshot))?.clone();
+    let snapshot =
+        found.ok_or_else(|| format!("the last backup's snapshot {} no longer exists", parent.snapshot))?.clone();
     if snapshot.id > read.id {
-        return Err("it is older than the last backup".to_owned());
+        return Err("this snapshot is older than the last backup".to_owned());
     }
     let bytes = read.bytes;
     let same_end = snapshot.bytes.min(bytes);

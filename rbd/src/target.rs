@@ -37,7 +37,7 @@ impl RbdTarget {
         let url: RbdUrl = job.target.parse().map_err(Failure::volume)?;
         let name = url.name();
         if url.snapshot.is_some() {
-            return Err(Failure::volume(format!("{name} is a snapshot, which nobody can write: name an image")));
+            return Err(Failure::volume(format!("{name} is a snapshot, which is read-only: name an image")));
         }
         let pool = connect(&url)?;
         if job.create {
@@ -50,7 +50,7 @@ impl RbdTarget {
             return Err(Failure::volume(VolumeError::Exists { volume: name }));
         }
         let image = Image::open(&pool, &url.image).map_err(|errno| missing(errno, &url))?;
-        let bytes = image.bytes().map_err(|errno| errno.at(&name, "look at it"))?;
+        let bytes = image.bytes().map_err(|errno| errno.at(&name, "inspect it"))?;
         if bytes < job.volume_bytes {
             return Err(Failure::volume(format!(
                 "{name} is too small: it has {bytes} bytes and the volume has {}; enlarge it (rbd resize) or name another",
@@ -65,16 +65,16 @@ impl RbdTarget {
         let name = url.name();
         match Image::open_read_only(pool, &url.image, None) {
             Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno.at(&name, "look whether it is there")),
+            Err(errno) => return Err(errno.at(&name, "check whether it exists")),
             Ok(_) => return Err(Failure::volume(format!("{name} exists: leave --create out and add --overwrite"))),
         }
         let partial = format!("{}{PARTIAL_SUFFIX}", url.image);
         discard_abandoned(pool, &partial, &name)?;
         pool.create(&partial, bytes, shape.as_ref()).map_err(|errno| match &shape {
-            Some(Shape { data_pool: Some(pool), .. }) if errno == Errno::NOENT => {
-                Failure::volume(format!("{name} can't be made: its data was in the pool {pool}, which is not here"))
-            }
-            _ => errno.at(&name, "make it"),
+            Some(Shape { data_pool: Some(pool), .. }) if errno == Errno::NOENT => Failure::volume(format!(
+                "{name} cannot be created: its data was in the pool {pool}, which does not exist here"
+            )),
+            _ => errno.at(&name, "create it"),
         })?;
         let image = Image::open(pool, &partial).map_err(|errno| errno.at(&name, "open the new image"))?;
         claim(&image, &name)?;
@@ -111,7 +111,7 @@ impl Target for RbdTarget {
         while at < end {
             let bytes = (end - at).min(ZERO_BYTES_MAX);
             let bytes_now = usize::try_from(bytes).unwrap_or(usize::MAX);
-            self.image.write_zeroes(at, bytes_now).map_err(|errno| errno.io(&self.name, "zero a part of it"))?;
+            self.image.write_zeroes(at, bytes_now).map_err(|errno| errno.io(&self.name, "write zeros to it"))?;
             at += bytes;
         }
         Ok(())
@@ -123,14 +123,14 @@ impl Target for RbdTarget {
         let Some((partial, name)) = unfinished else { return Ok(()) };
         self.image.pool().rename(&partial, &name).map_err(|errno| match errno {
             Errno::EXIST => VolumeError::Exists { volume: self.name.clone() },
-            errno => errno.io(&self.name, "give the new image its name"),
+            errno => errno.io(&self.name, "rename the new image"),
         })
     }
 }
 
 fn missing(errno: Errno, url: &RbdUrl) -> Failure {
     match errno {
-        Errno::NOENT => Failure::volume(format!("{} does not exist: add --create to make it", url.name())),
+        Errno::NOENT => Failure::volume(format!("{} does not exist: add --create to create it", url.name())),
         errno => not_open(errno, url, "image"),
     }
 }
@@ -140,25 +140,26 @@ fn discard_abandoned(pool: &Arc<Pool>, partial: &str, name: &str) -> Result<(), 
     match pool.remove(partial) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(Errno::BUSY) => {
-            let cause = "is being made by another restore, or one that died less than 30 s ago: try again later";
+            let cause =
+                "is being created by another restore, or by one that crashed less than 30 s ago: try again later";
             Err(Failure::volume(format!("{name} {cause}")))
         }
-        Err(errno) => Err(errno.at(name, "remove what an interrupted restore has left")),
+        Err(errno) => Err(errno.at(name, "remove the leftover of an interrupted restore")),
     }
 }
 
 /// Makes sure that no other client has the image open now, and that none can write to it until it is closed.
 fn claim(image: &Image, name: &str) -> Result<(), Failure> {
     let own = image.pool().cluster().instance();
-    let watchers = image.watchers().map_err(|errno| errno.at(name, "see who has it open"))?;
+    let watchers = image.watchers().map_err(|errno| errno.at(name, "list the clients that have it open"))?;
     if let Some((client, address)) = watchers.iter().find(|(client, _)| *client != own) {
         return Err(Failure::volume(VolumeError::InUse {
             volume: name.to_owned(),
             by: format!("client.{client} at {address} has it open"),
-            advice: "see `rbd status` (one that died is forgotten after 30 s), or name another image",
+            advice: "see `rbd status` (a crashed client disappears after 30 s), or name another image",
         }));
     }
-    let locks = image.locks().map_err(|errno| errno.at(name, "see who has locked it"))?;
+    let locks = image.locks().map_err(|errno| errno.at(name, "list its locks"))?;
     if let Some((client, lock)) = locks.iter().find(|(_, lock)| !lock.starts_with(MANAGED_LOCK)) {
         return Err(Failure::volume(VolumeError::InUse {
             volume: name.to_owned(),
@@ -166,7 +167,7 @@ fn claim(image: &Image, name: &str) -> Result<(), Failure> {
             advice: "see `rbd lock ls` and `rbd lock rm`, or name another image",
         }));
     }
-    match image.features().map_err(|errno| errno.at(name, "look at it"))? & feature::EXCLUSIVE_LOCK {
+    match image.features().map_err(|errno| errno.at(name, "inspect it"))? & feature::EXCLUSIVE_LOCK {
         0 => Ok(()),
         _ => image.lock().map_err(|errno| errno.at(name, "lock it")),
     }

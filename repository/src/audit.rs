@@ -67,7 +67,7 @@ pub fn damaged_ranges(
             audit.check_row(here, &Row { key, segment, index, damaged: damaged.of(&id) });
         }
     }
-    audit.fail_all(blocks, "its map names a segment that its manifest does not");
+    audit.fail_all(blocks, "its map names a segment that its manifest does not contain");
     Ok(audit.ranges())
 }
 

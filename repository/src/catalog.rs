@@ -163,7 +163,7 @@ impl Repository {
         self.ensure(owner == self.id(), &key, "manifest", || format!("it belongs to the repository {owner}"))?;
         let name = record.name();
         self.ensure(name == (volume, backup, generation), &key, "manifest", || {
-            format!("it is that of {}", keys::manifest(name.0, name.1, name.2))
+            format!("it belongs to {}", keys::manifest(name.0, name.1, name.2))
         })?;
         Ok(Some(record))
     }

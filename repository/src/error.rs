@@ -31,7 +31,7 @@ pub enum RepositoryError {
     #[error("{0}")]
     InvalidName(String),
     /// No backup has this name.
-    #[error("there is no backup {name} in {url}: `septet list` shows those that there are")]
+    #[error("there is no backup {name} in {url}: `septet list` shows the existing ones")]
     UnknownBackup {
         /// The name as it was requested.
         name: String,
@@ -39,7 +39,7 @@ pub enum RepositoryError {
         url: String,
     },
     /// Several volumes have a backup of this id.
-    #[error("several volumes have a backup {backup}: say which one by VOLUME/ID ({})", join(.volumes, backup))]
+    #[error("several volumes have a backup {backup}: choose one by VOLUME/ID ({})", join(.volumes, backup))]
     Ambiguous {
         /// The id.
         backup: BackupId,
@@ -79,7 +79,7 @@ pub enum RepositoryError {
         parent: BackupId,
     },
     /// The interrupted backup that was to be resumed no longer exists as such.
-    #[error("what was left of backup {volume}/{backup} has just been cleared away, or finished: start again")]
+    #[error("the interrupted backup {volume}/{backup} has just been removed or completed: start again")]
     Withdrawn {
         /// The volume.
         volume: VolumeName,
@@ -95,7 +95,7 @@ pub enum RepositoryError {
         backup: BackupId,
     },
     /// Another run considered this one dead and took its backup over.
-    #[error("process {pid} on {host} took this run for dead, and goes on with backup {volume}/{backup}")]
+    #[error("process {pid} on {host} considered this run dead and resumes backup {volume}/{backup}")]
     TakenOver {
         /// The volume.
         volume: VolumeName,
@@ -107,7 +107,7 @@ pub enum RepositoryError {
         pid: u32,
     },
     /// The backup has reached the maximum number of attempts or generations.
-    #[error("backup {volume}/{backup} has no room for another attempt: make a new one")]
+    #[error("backup {volume}/{backup} has reached the maximum number of attempts: make a new backup")]
     TooManyAttempts {
         /// The volume.
         volume: VolumeName,
@@ -115,7 +115,7 @@ pub enum RepositoryError {
         backup: BackupId,
     },
     /// The objects under the backup's id changed between all looks at them.
-    #[error("others keep changing backup {volume}/{backup}: try again later")]
+    #[error("other runs keep changing backup {volume}/{backup}: try again later")]
     Busy {
         /// The volume.
         volume: VolumeName,

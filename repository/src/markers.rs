@@ -52,7 +52,7 @@ pub(crate) fn read_one(
     let marker = Pending::decode(&bytes).map_err(|cause| repository.object_error(&key, cause))?;
     let names = (marker.repository, &marker.volume, &marker.backup, marker.attempt);
     let ours = names == (repository.id(), volume, backup, attempt);
-    repository.ensure(ours, &key, "marker", || "it is that of another backup".to_owned())?;
+    repository.ensure(ours, &key, "marker", || "it belongs to another backup".to_owned())?;
     Ok(Some(marker))
 }
 

@@ -28,7 +28,9 @@ impl Repository {
             });
         };
         let key = manifest.key();
-        self.ensure(manifest.reference() == *backup, &key, "manifest", || "it names other tables".to_owned())?;
+        self.ensure(manifest.reference() == *backup, &key, "manifest", || {
+            "it names other tables than expected".to_owned()
+        })?;
         let table = |kind, front: Result<Vec<u8>>| Table::with_front(self, &manifest, kind, front?);
         let (checksums, map) = both(|| table(TableKind::Checksums, checksums), || table(TableKind::Map, map));
         Ok(OpenedBackup { repository: self.clone(), manifest, checksums, map })

@@ -148,7 +148,7 @@ fn check_unused(repository: &Repository, marker: &Pending) -> Result<()> {
 fn taken(Pending { volume, backup, .. }: &Pending, exists: bool) -> RepositoryError {
     let why = match exists {
         true => "exists already",
-        false => "was deleted, or never finished, and parts of it are still there",
+        false => "was deleted or never completed, and parts of it still exist",
     };
     RepositoryError::BackupExists { volume: volume.clone(), backup: backup.clone(), why }
 }

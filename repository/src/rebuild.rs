@@ -192,8 +192,8 @@ impl<'a> Tables<'a> {
         }
         let mut why = match (blocks, self.lost) {
             (0, Rebuilt { map: true, checksums: true }) => {
-                "what the segments hold does not match the manifest: without both, blocks that have become zeros \
-                 cannot be told from those that are stored"
+                "the content of the segments does not match the manifest: without both tables, blocks that have \
+                 become zeros cannot be distinguished from stored blocks"
                     .to_owned()
             }
             (0, _) => format!(

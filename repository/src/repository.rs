@@ -61,7 +61,7 @@ impl Repository {
         }
         let info = read_info(&*store)?.ok_or_else(|| RepositoryError::NotARepository {
             url: store.url(),
-            why: "it is not empty and has no septet.json; give an empty directory or a new one",
+            why: "it is not empty and has no septet.json; name an empty or a new directory",
         })?;
         Self::to_write(store, &info)
     }
@@ -95,7 +95,7 @@ impl Repository {
     pub(crate) fn inner_object_error(&self, key: &str, cause: FormatError) -> RepositoryError {
         match cause {
             FormatError::NewerVersion { what, found } => {
-                self.damaged(key, what, format!("it claims format {found}, and the repository has another"))
+                self.damaged(key, what, format!("it has format {found}, and the repository has another"))
             }
             cause => self.object_error(key, cause),
         }
@@ -116,7 +116,7 @@ fn open_existing(url: &str) -> Result<Arc<dyn Store>> {
     septet_store::open(url, Access::Existing).map_err(|error| match error.kind() {
         StoreErrorKind::NotFound => RepositoryError::NotARepository {
             url: url.to_owned(),
-            why: "there is nothing at this place; the first backup makes one",
+            why: "nothing exists there; the first backup creates a repository",
         },
         _ => error.into(),
     })
@@ -125,7 +125,7 @@ fn open_existing(url: &str) -> Result<Arc<dyn Store>> {
 fn existing_info(store: &dyn Store) -> Result<RepositoryInfo> {
     read_info(store)?.ok_or_else(|| RepositoryError::NotARepository {
         url: store.url(),
-        why: "it has no septet.json; the first backup makes one in an empty directory",
+        why: "it has no septet.json; the first backup creates a repository in an empty directory",
     })
 }
 

@@ -44,7 +44,7 @@ impl Repository {
         let key = keys::segment(volume, backup, number);
         let mut tail = vec![0; usize::try_from(bytes.min(TAIL_BYTES)).unwrap_or(0)];
         self.store().read_at(&key, bytes - tail.len() as u64, &mut tail)?;
-        let footer = tail.last_chunk().ok_or_else(|| self.damaged(&key, "segment", "it is cut short"))?;
+        let footer = tail.last_chunk().ok_or_else(|| self.damaged(&key, "segment", "it is truncated"))?;
         let footer = Footer::decode(footer, bytes).map_err(|cause| self.inner_object_error(&key, cause))?;
         if let Some(why) = refuse(&footer) {
             return Err(self.damaged(&key, "segment", why));
@@ -58,7 +58,7 @@ impl Repository {
         let names = (&index.volume, &index.backup, index.number);
         let ours = index.repository == *repository && names == (volume, backup, number);
         self.ensure(ours, &key, "segment", || {
-            format!("it is {} of {}", keys::segment(names.0, names.1, names.2), index.repository)
+            format!("it belongs to {} of the repository {}", keys::segment(names.0, names.1, names.2), index.repository)
         })?;
         Ok((index, footer))
     }

@@ -92,7 +92,7 @@ impl Table {
         let key = kind.key(&manifest.volume, &manifest.backup, generation);
         let wrong = |cause| repository.inner_object_error(&key, cause);
         let entries = manifest.geometry().map_err(wrong)?.blocks();
-        let header = front.first_chunk().ok_or_else(|| repository.damaged(&key, "table", "it is cut short"))?;
+        let header = front.first_chunk().ok_or_else(|| repository.damaged(&key, "table", "it is truncated"))?;
         let header = TableHeader::decode(header, kind.entry_bytes(), entries, bytes).map_err(wrong)?;
         // Bounded: the header's numbers have been checked against the manifest and the object's length.
         let end = TABLE_HEADER_BYTES + length(header.directory_bytes());

@@ -81,7 +81,11 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        Err(self.damaged(&tombstone.key(), "tombstone", "the key is taken, and nothing is there"))
+        Err(self.damaged(
+            &tombstone.key(),
+            "tombstone",
+            "the store refuses the key as taken, but finds no object there",
+        ))
     }
 }
 

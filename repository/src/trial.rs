@@ -88,7 +88,7 @@ fn steps(
     step("ranged get", &|| {
         let mut part = [0; 5];
         store.read_at(small, 7, &mut part)?;
-        ensure(part == body[7..12], || "bytes 7..12 are not those that were put".to_owned())?;
+        ensure(part == body[7..12], || "bytes 7..12 are not those that were written".to_owned())?;
         Ok("5 bytes".to_owned())
     })?;
     step("multipart", &|| multipart(store, large))?;
@@ -96,7 +96,7 @@ fn steps(
     step("list", &|| {
         let found: Vec<String> = store.list(prefix)?.into_iter().map(|object| object.key).collect();
         let right = found == [large, small];
-        ensure(right, || format!("the list shows {found:?} instead of the two objects that were put"))?;
+        ensure(right, || format!("the list shows {found:?} instead of the two objects that were written"))?;
         Ok(format!("{} objects", found.len()))
     })?;
     step("delete", &|| {
@@ -107,7 +107,7 @@ fn steps(
         ensure(unfinished == 0, || format!("{unfinished} unfinished uploads were left"))?;
         Ok("2 objects".to_owned())
     })?;
-    let note = store.note().map_err(|error| FailedTrial { step: "how uploads are guarded", cause: error.into() })?;
+    let note = store.note().map_err(|error| FailedTrial { step: "how uploads are protected", cause: error.into() })?;
     note.iter().for_each(|note| tell(Trial::Note(note)));
     Ok(())
 }
@@ -121,7 +121,7 @@ fn multipart(store: &dyn Store, key: &str) -> Tried {
     upload.put_part(0, 0, vec![Bytes::copy_from_slice(first)])?;
     upload.finish()?;
     let read = store.get(key, content.len() as u64)?;
-    ensure(read == content, || "an object of two parts does not read as it was written".to_owned())?;
+    ensure(read == content, || "an object of two parts differs from what was written".to_owned())?;
     Ok("2 parts, the last one first".to_owned())
 }
 
@@ -133,14 +133,14 @@ fn conditional(store: &dyn Store, taken: &str, body: &Bytes) -> Tried {
         Err(error) => return Err(error.into()),
         Ok(()) => {
             return wrong(
-                "the server ignores If-None-Match: of two runs that write one backup the later would win unnoticed; \
-                 upgrade the server, or never let two runs have one --id",
+                "the server ignores If-None-Match: if two runs write the same backup, the later one overwrites the \
+                 earlier one unnoticed; upgrade the server, or never use the same --id in two runs",
             );
         }
     }
     let read = store.get(taken, 1000)?;
     if read != body[..] {
-        return wrong("a put that was refused has changed the object");
+        return wrong("a refused put changed the object");
     }
     Ok("the second writer is refused".to_owned())
 }

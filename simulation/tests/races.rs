@@ -48,11 +48,11 @@ fn may_fail(act: Act, other: Act) -> &'static [&'static str] {
         (OneId, OneId) => &["is being made by", "exists already"],
         // If two runs resume one backup, exactly one succeeds. A backup that was removed can't be resumed.
         (Resume, Resume | Incremental | OneId | Clean) => {
-            &["is being made by", "has just been cleared away, or finished: start again"]
+            &["is being made by", "has just been removed or completed: start again"]
         }
         (OneId, Force) => &[
             "was deleted while it was being made",
-            "was deleted, or never finished",
+            "was deleted or never completed",
             "the upload was finished or aborted",
         ],
         // A backup that is deleted while it is read no longer exists.

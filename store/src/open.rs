@@ -25,7 +25,7 @@ pub(crate) fn place(url: &str) -> Result<Place, String> {
         #[cfg(any(test, feature = "simulation"))]
         Some(("memory", name)) => Place::Memory(name.to_owned()),
         Some((scheme, _)) if is_scheme(scheme) => {
-            return Err(format!("unknown scheme {scheme:?}: known are a plain path, file:// and s3://"));
+            return Err(format!("unknown scheme {scheme:?}: use a path, file:// or s3://"));
         }
         Some(_) => Place::Directory(PathBuf::from(url)),
     })
@@ -40,7 +40,7 @@ pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
         #[cfg(feature = "s3")]
         Place::S3 => Ok(Arc::new(crate::S3::open(url)?)),
         #[cfg(not(feature = "s3"))]
-        Place::S3 => Err(refused("this was built without S3".to_owned())),
+        Place::S3 => Err(refused("this septet was built without S3".to_owned())),
         #[cfg(any(test, feature = "simulation"))]
         Place::Memory(name) => {
             let store = crate::Memory::named(&name).ok_or_else(|| refused("there is none of that name".to_owned()))?;
@@ -62,7 +62,7 @@ fn file_url_path(rest: &str) -> Result<PathBuf, &'static str> {
     }
     let escape = |piece: &str| piece.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     let decoded = percent_decode_str(path).decode_utf8().ok().filter(|_| path.split('%').skip(1).all(escape));
-    decoded.map(|path| PathBuf::from(path.into_owned())).ok_or("the URL has a bad percent escape in it")
+    decoded.map(|path| PathBuf::from(path.into_owned())).ok_or("the URL contains an invalid percent escape")
 }
 
 #[cfg(test)]
@@ -85,10 +85,10 @@ mod tests {
     fn what_cannot_be_opened_says_why() {
         let said = |url: &str| open(url, Access::Existing).err().unwrap().to_string();
         assert!(said("s3://").contains("s3://BUCKET/PREFIX"));
-        assert!(said("gopher://host/").contains("known are a plain path, file:// and s3://"));
+        assert!(said("gopher://host/").contains("use a path, file:// or s3://"));
         assert!(said("file://host/path").contains("file:///path"));
-        assert!(said("file:///a%zz").contains("bad percent escape"));
-        assert!(said("file:///a%").contains("bad percent escape"));
+        assert!(said("file:///a%zz").contains("invalid percent escape"));
+        assert!(said("file:///a%").contains("invalid percent escape"));
         assert!(said("/does/not/exist").contains("/does/not/exist"));
         assert!(said("").contains("open"));
     }

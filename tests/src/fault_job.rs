@@ -147,7 +147,7 @@ pub fn at_random_moments(
 /// Asserts that a run which failed after its commit says so in a note.
 fn check_notes(site: &Site, outcome: &Outcome) {
     if outcome.line.contains(" backup ") && outcome.signal.is_none() {
-        let said = notes(outcome).contains("was whole before that, and stays");
+        let said = notes(outcome).contains("was complete before that and stays");
         assert_eq!(said, !site.later().is_empty(), "{}", outcome.stderr);
     }
 }

@@ -12,7 +12,7 @@ fn what_a_killed_backup_has_left() {
     run.signal(Signal::KILL);
     run.wait();
     let cleaned = site.repo.septet(["clean", "--json"]).ok();
-    assert!(notes(&cleaned).contains("removed what the interrupted backup vol/"), "{cleaned:?}");
+    assert!(notes(&cleaned).contains("removed the leftovers of the interrupted backup vol/"), "{cleaned:?}");
     assert_eq!(cleaned.summary()["interrupted"].as_array().map(Vec::len), Some(1));
     site.assert_as_before();
 }

@@ -114,7 +114,7 @@ fn a_deleted_id_is_not_used_again_for_two_days() {
     // The first day is for late writes, and the second for late deletions.
     for tombstone in ["vol/b3/manifest-1.json", "vol/b3/manifest-4095.json"] {
         assert_eq!(repo.tombstones(), [tombstone]);
-        again().fails(1, "vol/b3 was deleted, or never finished");
+        again().fails(1, "vol/b3 was deleted or never completed");
         let day = std::time::Duration::from_secs(25 * 60 * 60);
         let file = std::fs::File::options().write(true).open(repo.path().join(tombstone)).expect("a tombstone");
         file.set_modified(std::time::SystemTime::now() - day).expect("an older tombstone");

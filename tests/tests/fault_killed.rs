@@ -41,7 +41,7 @@ fn the_user_interrupts() {
             at_random_moments(job, &[], &["septet"], signal, 1, |_, outcome| {
                 assert_eq!(outcome.status, Some(130), "{outcome:?}");
                 let said = reason(outcome);
-                let known = ["interrupted; nothing ", "interrupted; the same command goes on with it"];
+                let known = ["interrupted; nothing ", "interrupted; the same command resumes it"];
                 assert!(known.iter().any(|text| said.starts_with(text)), "{outcome:?}");
             });
         }
@@ -91,7 +91,7 @@ fn the_supervisor_is_killed_and_the_next_run_clears_up() {
         site.repo.septet(["list"]).ok();
         let next = site.repo.septet(site.backup(&[])).ok();
         let said = notes(&next);
-        assert!(said.contains(&format!("removed what the interrupted backup {half_made} had left")), "{said}");
+        assert!(said.contains(&format!("removed the leftovers of the interrupted backup {half_made}")), "{said}");
         site.settle();
     }
     site.assert_earlier_restores();

@@ -75,17 +75,13 @@ fn what_is_no_repository_is_refused_and_left_alone() {
     let (other, missing, file) = (Repo::at(other), Repo::at(missing), Repo::at(file));
     for words in READING {
         assert_fails(&other.septet(words).run(), 1, "is not a Septet repository: it has no septet.json");
-        assert_fails(
-            &missing.septet(words).run(),
-            1,
-            "missing is not a Septet repository: there is nothing at this place",
-        );
+        assert_fails(&missing.septet(words).run(), 1, "missing is not a Septet repository: nothing exists there");
         assert_fails(&file.septet(words).run(), 1, "file: there is a file where a directory is needed: move it away");
     }
     assert_fails(
         &other.backup_command(&source).run(),
         1,
-        "it is not empty and has no septet.json; give an empty directory or a new one",
+        "it is not empty and has no septet.json; name an empty or a new directory",
     );
     assert_fails(
         &file.backup_command(&source).run(),

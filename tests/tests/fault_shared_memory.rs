@@ -59,19 +59,19 @@ impl Elsewhere {
 fn too_small_for_any_pool() {
     Elsewhere::new().assert_each_fails(
         &small(1),
-        "no room in /dev/shm for 32 MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
+        "no space in /dev/shm for 32 MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
     );
 }
 
 #[test]
 fn too_small_for_the_second_pool() {
-    Elsewhere::new().assert_each_fails(&small(40), "no room in /dev/shm for");
+    Elsewhere::new().assert_each_fails(&small(40), "no space in /dev/shm for");
 }
 
 #[test]
 fn full_of_something_else() {
     let fill = "mount -t tmpfs -o size=64m tmpfs /dev/shm; head -c 64M /dev/zero 2>/dev/null >/dev/shm/full || true";
-    Elsewhere::new().assert_each_fails(&format!("{fill}; {RUN}"), "no room in /dev/shm for 32 MiB");
+    Elsewhere::new().assert_each_fails(&format!("{fill}; {RUN}"), "no space in /dev/shm for 32 MiB");
 }
 
 #[test]

@@ -173,7 +173,14 @@ fn what_comes_first_must_be_begin() {
             ("{\"pool\":{\"name\":\"reader_1\",\"unit_bytes\":4096,\"units\":1}}\n", "without its file descriptor"),
             ("{\"offset\":0,\"size\":65536}\n", before_begin),
             ("{\"segment_done\":", "the stream ended in the middle of a line"),
-            ("", if agent == "master" { "the ring broke" } else { "the previous agent went away without `end`" }),
+            (
+                "",
+                if agent == "master" {
+                    "the connection to the agents closed"
+                } else {
+                    "the previous agent closed the connection without `end`"
+                },
+            ),
         ] {
             let mut alone = Alone::start(agent);
             alone.tell(line.as_bytes());
@@ -199,8 +206,8 @@ fn nonsense_after_begin_is_refused() {
     for agent in &AGENTS[1..] {
         for (lines, why) in [
             (&[json!({ "offset": 0, "size": BLOCK_BYTES, "shm_id": "reader_1_0" })][..], "reader_1"),
-            (&[json!({ "release": ["reader_1_0"] })], "a release came from upstream"),
-            (&[bench.begin(agent, &Value::Null)], "a second `begin`"),
+            (&[json!({ "release": ["reader_1_0"] })], "a release was received from upstream"),
+            (&[bench.begin(agent, &Value::Null)], "`begin` was received twice"),
             (&[json!({ "table": { "kind": "checksums", "entries": 1 } })], "without its file descriptor"),
             (&[json!({ "error": { "kind": "store", "cause": "no space" } })], "an earlier agent failed"),
             (&[json!("garbage")], "not a valid line"),
@@ -213,7 +220,7 @@ fn nonsense_after_begin_is_refused() {
         let mut alone = Alone::start(agent);
         alone.tell_line(&bench.begin(agent, &Value::Null));
         let _ = alone.downstream.write_all(b"{\"end\":true}\n");
-        alone.fails("a command from downstream", "something else than a release came from downstream");
+        alone.fails("a command from downstream", "a message other than a release was received from downstream");
         bench.assert_clean();
     }
 }

@@ -101,7 +101,7 @@ fn lines_that_are_no_messages_end_it() {
 fn a_stream_that_is_cut_off_ends_it() {
     for (line, kind, cause) in [
         (r#"{"end":tr"#, "protocol", "in the middle of a line"),
-        ("", "peer", "the previous agent went away without `end`"),
+        ("", "peer", "the previous agent closed the connection without `end`"),
     ] {
         let mut agent = Scripted::start("checksum");
         agent.up.write_all(line.as_bytes()).expect("it listens");
@@ -113,8 +113,8 @@ fn a_stream_that_is_cut_off_ends_it() {
 #[test]
 fn messages_at_the_wrong_time_end_it() {
     Scripted::start("checksum").hears(r#"{"offset":0,"size":1}"#).fails("protocol", "a command came before `begin`");
-    Scripted::start("checksum").hears(BEGIN).hears(BEGIN).fails("protocol", "a second `begin`");
-    Scripted::start("diff").hears(BEGIN).fails("protocol", "diff has a place in a backup only");
+    Scripted::start("checksum").hears(BEGIN).hears(BEGIN).fails("protocol", "`begin` was received twice");
+    Scripted::start("diff").hears(BEGIN).fails("protocol", "diff runs only in a backup");
     let pool = r#"{"pool":{"name":"reader_1","unit_bytes":4096,"units":1}}"#;
     Scripted::start("checksum").hears(pool).fails("protocol", "without its file descriptor");
 }
@@ -123,11 +123,11 @@ fn messages_at_the_wrong_time_end_it() {
 fn messages_from_the_wrong_side_end_it() {
     Scripted::start("checksum")
         .hears(r#"{"release":["reader_1_0"]}"#)
-        .fails("protocol", "a release came from upstream");
+        .fails("protocol", "a release was received from upstream");
     Scripted::start("checksum")
         .hears(BEGIN)
         .hears_from_downstream(r#"{"end":true}"#)
-        .fails("protocol", "something else than a release");
+        .fails("protocol", "a message other than a release");
 }
 
 #[test]

@@ -158,8 +158,8 @@ fn what_can_t_be_imported_or_exported_is_said_in_one_line() {
     }
     let export = |words: &[&str], status, text: &str| repo.septet(["export-diff"]).args(words).fails(status, text);
     export(&["nothing"], 1, "nothing");
-    export(&["a", "--from", "x"], 2, "is of another volume");
-    export(&["a", file.to_str().unwrap()], 1, "a new file can't be made");
+    export(&["a", "--from", "x"], 2, "is not a backup of the volume");
+    export(&["a", file.to_str().unwrap()], 1, "cannot create a new file");
     let import = |stream: &[u8], args: &[&str], text: &str| {
         let file = scratch.file("stream", stream);
         repo.septet(["import-diff", "--volume", "vol"]).arg(file).args(args).fails(1, text);

@@ -223,7 +223,7 @@ fn an_image_whose_snapshot_goes_meanwhile_is_no_backup() {
     let run = site.reading("purged", &[]);
     site.image.purge();
     let outcome = run.wait().exits(1);
-    assert!(outcome.error_line().contains("was removed meanwhile"), "{}", outcome.stderr);
+    assert!(outcome.error_line().contains("was removed while it was read"), "{}", outcome.stderr);
     site.settle();
     slow(&ceph, &site.image);
     let run = site.reading("removed", &[]);

@@ -116,7 +116,7 @@ fn without_a_base_all_is_read_and_the_reason_is_said() {
     site.backup("full", &[]);
     site.image.purge();
     let (backed, notes) = site.backup("gone", &[]);
-    assert!(notes.contains("snapshot") && notes.contains("has gone"), "{notes}");
+    assert!(notes.contains("snapshot") && notes.contains("no longer exists"), "{notes}");
     assert_eq!((backed.bytes_read, backed.blocks.unchanged), (8 * MIB, 128));
     // The same name, and even the same snapshot's name, but another image.
     let snapshot = own_snapshots(&site.image).remove(0);
@@ -126,7 +126,7 @@ fn without_a_base_all_is_read_and_the_reason_is_said() {
     site.image.change(&[Change::Write(0, noise(2, 8 << 20))]);
     site.image.snapshot(&snapshot);
     let (backed, notes) = site.backup("anew", &[]);
-    assert!(notes.contains("made anew"), "{notes}");
+    assert!(notes.contains("created again"), "{notes}");
     assert_eq!(backed.blocks.data, 128, "{backed:?}");
     site.assert_restores("anew");
     // The same image, and a snapshot of the name, but not the one that was backed up.
@@ -135,11 +135,11 @@ fn without_a_base_all_is_read_and_the_reason_is_said() {
     site.image.change(&[Change::Write(0, noise(3, 1 << 20))]);
     site.image.snapshot(&snapshot);
     let (backed, notes) = site.backup("forged", &[]);
-    assert!(notes.contains("has gone"), "{notes}");
+    assert!(notes.contains("no longer exists"), "{notes}");
     assert_eq!(backed.blocks.data, 16, "{backed:?}");
     site.assert_restores("forged");
     let (backed, notes) = site.backup("older", &["--parent", "full"]);
-    assert!(notes.contains("made anew") && backed.bytes_read == 8 * MIB, "{notes}");
+    assert!(notes.contains("created again") && backed.bytes_read == 8 * MIB, "{notes}");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_audit_that_fails_has_everything_read() {
     let put = ["-c", conf.to_str().unwrap(), "-p", "rbd", "put", &object, file.to_str().unwrap()];
     septet_tests::command("rados", put);
     let (backed, notes) = site.backup("inc", &["--audit", "100"]);
-    assert!(notes.contains("said to be unchanged") && notes.contains("all of it is read"), "{notes}");
+    assert!(notes.contains("reported as unchanged") && notes.contains("the whole image is read"), "{notes}");
     assert_eq!((backed.bytes_read, backed.blocks.data, backed.blocks.unchanged), (8 * MIB, 64, 64), "{backed:?}");
     site.assert_restores("inc");
     assert_eq!(own_snapshots(&site.image).len(), 1);
@@ -238,7 +238,7 @@ fn ten_incrementals(seed: u64, args: &[&str]) {
         let id = format!("b{number}");
         // Every other one trusts Ceph alone, so that what is read for the audit hides nothing.
         let (backed, notes) = site.backup(&id, &["--audit", if number % 2 == 0 { "0" } else { "10" }]);
-        assert!(!notes.contains("all of it is read"), "seed {seed}, {id}: {notes}");
+        assert!(!notes.contains("the whole image is read"), "seed {seed}, {id}: {notes}");
         assert_eq!(backed.bytes_volume, bytes);
         site.assert_restores(&id);
         assert_eq!(own_snapshots(&site.image).len(), 1);

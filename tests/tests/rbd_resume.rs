@@ -62,7 +62,7 @@ impl<'a> Site<'a> {
     /// Starts it again.
     fn resume(&self, at: &str) -> Value {
         let outcome = self.backup(at).ok();
-        assert!(notes(&outcome).contains("going on with the interrupted backup vol/one"), "{outcome:?}");
+        assert!(notes(&outcome).contains("resuming the interrupted backup vol/one"), "{outcome:?}");
         outcome.summary()
     }
 }

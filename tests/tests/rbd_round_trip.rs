@@ -178,11 +178,11 @@ fn what_can_t_be_is_said_in_one_line() {
     let image = ceph.image(MIB, &[]);
     let backup = |source: &str| ceph.known_to(repo.backup_command(Path::new(source)));
     backup("rbd:rbd").fails(2, "does not name a pool and an image");
-    backup("rbd:rbd/nowhere").fails(1, "rbd:rbd/nowhere: there is no such image");
+    backup("rbd:rbd/nowhere").fails(1, "rbd:rbd/nowhere: this image does not exist");
     backup("rbd:nowhere/image").fails(1, "there is no pool nowhere");
     let url = image.url();
     let url = url.to_str().unwrap();
-    backup(&format!("{url}@nowhere")).fails(1, "there is no such snapshot");
+    backup(&format!("{url}@nowhere")).fails(1, "this snapshot does not exist");
     backup(url).args(["--ceph-user", "nobody"]).fails(1, "does not take client.nobody");
     backup(&format!("{url}?keyring=/nowhere")).fails(1, "check --ceph-user and");
     backup(url).args(["--ceph-conf", "/nowhere"]).fails(1, "the Ceph configuration /nowhere can't be read");
@@ -191,8 +191,8 @@ fn what_can_t_be_is_said_in_one_line() {
     let restore = |target: &str| ceph.known_to(repo.restore_command("b", Path::new(target)));
     restore(url).arg("--overwrite").fails(1, "is too small");
     restore(url).arg("--create").fails(1, "exists: leave --create out");
-    restore("rbd:rbd/nowhere").fails(1, "add --create to make it");
-    restore("rbd:rbd/nowhere@snap").fails(1, "is a snapshot, which nobody can write");
+    restore("rbd:rbd/nowhere").fails(1, "add --create to create it");
+    restore("rbd:rbd/nowhere@snap").fails(1, "is a snapshot, which is read-only");
     restore("/nowhere").arg("--create").fails(2, "--create is for rbd:POOL/IMAGE");
 }
 

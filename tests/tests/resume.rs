@@ -80,7 +80,7 @@ impl Site {
     fn resume(&self, args: &[&str], before: &[String]) -> Value {
         let taken_over = self.bytes(before);
         let outcome = self.backup(args).ok();
-        assert!(notes(&outcome).contains("going on with the interrupted backup vol/"), "{outcome:?}");
+        assert!(notes(&outcome).contains("resuming the interrupted backup vol/"), "{outcome:?}");
         let summary = outcome.summary();
         assert_eq!(summary["bytes_taken_over"], taken_over);
         assert!(before.iter().all(|key| key.starts_with(&format!("vol/{}/", summary["backup"].as_str().unwrap()))));
@@ -150,7 +150,7 @@ fn a_snapshot_that_is_another_is_read() {
 fn a_run_that_fails_leaves_what_it_stored_and_is_gone_on_with() {
     let site = Site::new();
     let (outcome, before) = site.interrupt(&[], |run| signal_agent(run, "septet-reader", Signal::KILL));
-    assert!(notes(&outcome).contains("the same command goes on with it"), "{outcome:?}");
+    assert!(notes(&outcome).contains("the same command resumes it"), "{outcome:?}");
     site.resume(&[], &before);
 }
 
@@ -164,7 +164,7 @@ fn an_interruption_says_that_it_can_be_gone_on_with_and_clean_removes_it() {
     };
     let (outcome, _) = site.interrupt(&["--id", "one"], terminate);
     assert_eq!(outcome.status, Some(130));
-    assert!(outcome.stderr.contains("interrupted; the same command goes on with it"), "{outcome:?}");
+    assert!(outcome.stderr.contains("interrupted; the same command resumes it"), "{outcome:?}");
     site.repo.septet(["clean"]).ok();
     assert_eq!(site.repo.objects(), ["septet.json"]);
 }
@@ -175,7 +175,7 @@ fn under_another_id_it_begins_anew() {
     let site = Site::new();
     site.kill(&["--id", "one"]);
     let outcome = site.backup(&["--id", "two"]).ok();
-    assert!(notes(&outcome).contains("removed what the interrupted backup vol/one had left"), "{outcome:?}");
+    assert!(notes(&outcome).contains("removed the leftovers of the interrupted backup vol/one"), "{outcome:?}");
     assert_eq!(outcome.summary()["bytes_taken_over"], 0);
     site.check(&outcome.summary());
 }

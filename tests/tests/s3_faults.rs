@@ -214,7 +214,7 @@ fn what_does_not_pass_is_told() {
 #[test]
 fn a_server_that_is_silent_or_gone_is_told() {
     fails(Fault::Stall, Times::FromThenOn, "no progress");
-    fails(Fault::ResetRequest, Times::FromThenOn, "can be reached");
+    fails(Fault::ResetRequest, Times::FromThenOn, "is healthy and reachable");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn each_wrong_set_up_is_told_in_one_line() {
     drop(closed);
     assert_fails(&Server { endpoint: endpoint.clone(), ..good.clone() }, bucket, "put", &["refused", &endpoint]);
     let nowhere = Server { endpoint: "http://no-such-host.invalid".to_owned(), ..good.clone() };
-    assert_fails(&nowhere, bucket, "put", &["no-such-host.invalid", "can be reached"]);
+    assert_fails(&nowhere, bucket, "put", &["no-such-host.invalid", "is healthy and reachable"]);
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn a_restore_that_keeps_going_does_without_a_table() {
                     let target = sample.scratch.path("restored");
                     sample.repo.restore_command(backup, &target).fails(1, "`septet rebuild` may help");
                     let outcome = sample.repo.restore_command(backup, &target).arg("--keep-going").ok();
-                    assert!(notes(&outcome).contains("put together from the segments"), "{outcome:?}");
+                    assert!(notes(&outcome).contains("reconstructed from the indexes of the segments"), "{outcome:?}");
                     assert!(fs::read(&target).unwrap() == *content, "{key}, damaged in way {way}");
                     fs::remove_file(target).unwrap();
                 });

@@ -101,7 +101,8 @@ impl Fetched {
     ) -> Result<(), Failure> {
         let mut rest = Some(self);
         for block in run {
-            let fetched = rest.take().ok_or_else(|| Failure::protocol("a run that is shorter than its blocks"))?;
+            let fetched =
+                rest.take().ok_or_else(|| Failure::protocol("a read is shorter than the blocks it must hold"))?;
             let (slot, next) = fetched.cut(&block)?;
             rest = next;
             take(block, slot)?;
@@ -111,7 +112,7 @@ impl Fetched {
 
     /// Cuts off the next block of the run.
     fn cut(mut self, block: &Wanted) -> Result<(NewSlot, Option<Self>), Failure> {
-        let beyond = || Failure::protocol("a run that is shorter than its blocks");
+        let beyond = || Failure::protocol("a read is shorter than the blocks it must hold");
         let gap = usize::try_from(block.offset_bytes - self.start_bytes).map_err(Failure::protocol)?;
         if gap > 0 {
             self.slot = self.slot.split_off(gap).ok_or_else(beyond)?;

@@ -42,7 +42,7 @@ impl Agent for Backupreader {
         let (task, streams) = match begin {
             Begin::Restore(job) => (Task::Restore(Box::new(Restore::begin(job, context)?)), job.streams),
             Begin::Verify(job) => (Task::Verify(Box::new(Verify::begin(job, context)?)), job.streams),
-            _ => return Err(Failure::protocol("backupreader has a place in restore and verify only")),
+            _ => return Err(Failure::protocol("backupreader runs only in a restore or a verification")),
         };
         Ok(Self { task, streams: streams.clamp(1, 64) as usize })
     }
@@ -55,7 +55,9 @@ impl Agent for Backupreader {
         match (&self.task, work.command.state) {
             (Task::Restore(restore), State::Map) => restore.map(&work.command, worker),
             (Task::Restore(restore), _) => restore.read(&work.command, worker),
-            (Task::Verify(_), _) => Err(Failure::protocol("a verification reads segments, not extents")),
+            (Task::Verify(_), _) => {
+                Err(Failure::protocol("a verification accepts commands for segments, not for extents"))
+            }
         }
     }
 

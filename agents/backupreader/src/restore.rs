@@ -37,7 +37,7 @@ impl Restore {
         while offset < command.end() {
             let block = geometry.block_at(offset);
             let extent = self.tables.ask(|index| index.next_extent(block))?.map_err(|error| failure(&error))?;
-            let extent = extent.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
+            let extent = extent.ok_or_else(|| Failure::protocol("the command goes beyond the volume's end"))?;
             let end = end_bytes(geometry, extent.blocks.end).min(command.end());
             let state = if extent.stored { State::Present } else { State::Hole };
             worker.send(Work::new(offset, end - offset, state))?;
@@ -84,7 +84,8 @@ impl Restore {
         let row = run.first().map_or(0, |block| block.segment);
         let index = self.tables.index();
         let segment = index.segment(row).zip(index.segment_bytes(row));
-        let segment = segment.ok_or_else(|| Failure::damaged("the map names a segment that the manifest lacks"))?;
+        let segment =
+            segment.ok_or_else(|| Failure::damaged("the map names a segment that the manifest does not contain"))?;
         match fetch(&self.repository, &self.pool, segment, &run, worker)? {
             Ok(fetched) => {
                 fetched.each(run, |block, slot| {

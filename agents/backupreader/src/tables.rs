@@ -79,7 +79,7 @@ impl Tables {
 fn mend(repository: &Repository, manifest: Manifest, error: &RepositoryError) -> Result<BlockIndex, Failure> {
     let mended = BlockIndex::open_mended(repository, manifest);
     let (index, what) = mended.map_err(|cause| Failure::damaged(format!("{error}; {cause}")))?;
-    note(AgentKind::Backupreader, format!("{error}: its {what} was put together from the segments' own indexes"));
+    note(AgentKind::Backupreader, format!("{error}: its {what} was reconstructed from the indexes of the segments"));
     Ok(index)
 }
 

@@ -46,7 +46,7 @@ impl Agent for Compressor {
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
-            return Err(Failure::protocol("compressor has a place in a backup only"));
+            return Err(Failure::protocol("compressor runs only in a backup"));
         };
         let room = match job.compression {
             Compression::Lz4 => {

@@ -65,7 +65,8 @@ struct OpenSegment {
 
 impl Gather {
     pub(crate) fn new(job: &BackupJob, part_bytes: u64, objects_max: Option<u64>) -> Result<Self, Failure> {
-        let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
+        let volume_bytes =
+            job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` does not give the volume's size"))?;
         let least_bytes = objects_max.map_or(0, |objects| volume_bytes.div_ceil(objects.max(1)));
         Ok(Self {
             repository: job.repository,
@@ -77,7 +78,7 @@ impl Gather {
             // Every attempt numbers its segments in its own range, so it never overwrites what another attempt still
             // writes.
             next_number: septet_format::keys::first_segment(job.attempt)
-                .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?,
+                .ok_or_else(|| Failure::protocol("the number of this attempt at the backup is too large"))?,
             open: None,
             fed: Instant::now(),
         })
@@ -145,7 +146,7 @@ impl Gather {
 
     /// The block's index entry, still without its place.
     fn entry(&self, command: &Command) -> Result<IndexEntry, Failure> {
-        let missing = |what: &str| Failure::protocol(format!("a block to be stored came without its {what}"));
+        let missing = |what: &str| Failure::protocol(format!("the command for a block to store has no {what}"));
         let stored_bytes = u32::try_from(command.stored_bytes()).map_err(Failure::protocol)?;
         let hash = command.hash.ok_or_else(|| missing("hash"))?;
         let codec = command.codec.ok_or_else(|| missing("codec"))?;
@@ -185,7 +186,7 @@ impl Gather {
 impl OpenSegment {
     fn add(&mut self, mut entry: IndexEntry, work: Work) -> Result<Command, Failure> {
         let Work { mut command, slot } = work;
-        let slot = slot.ok_or_else(|| Failure::protocol("a block to be stored came without its bytes"))?;
+        let slot = slot.ok_or_else(|| Failure::protocol("the command for a block to store has no bytes"))?;
         entry.offset_bytes = self.end_bytes;
         command.segment = Some(self.segment.number);
         command.segment_offset = Some(self.end_bytes);

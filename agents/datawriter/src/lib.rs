@@ -48,7 +48,7 @@ impl Agent for Datawriter {
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
-            return Err(Failure::protocol("datawriter has a place in a backup only"));
+            return Err(Failure::protocol("datawriter runs only in a backup"));
         };
         let segments = SegmentSink::open(&job.repo).map_err(Failure::store)?;
         let rules = segments.part_rules();

@@ -183,7 +183,7 @@ fn a_block_of_which_something_is_not_known_is_refused_and_its_slot_is_free() {
     for spoil in spoils {
         let mut work = backup.block(0, 100);
         spoil(&mut work);
-        assert!(backup.handled(work).unwrap_err().cause.contains("came without its"));
+        assert!(backup.handled(work).unwrap_err().cause.contains("for a block to store has no"));
         assert_eq!(backup.pool.taken(), 0);
     }
 }

@@ -38,7 +38,7 @@ impl Agent for Decompressor {
             Begin::Restore(job) if job.keep_going => (job.block_bytes, job.pool_bytes, OnDamage::Report, true),
             Begin::Restore(job) => (job.block_bytes, job.pool_bytes, OnDamage::Fail, true),
             Begin::Verify(job) => (job.block_bytes, job.pool_bytes, OnDamage::Report, false),
-            _ => return Err(Failure::protocol("decompressor has a place in restore and verify only")),
+            _ => return Err(Failure::protocol("decompressor runs only in a restore or a verification")),
         };
         let least = u64::from(block_bytes) * (cores() as u64 + 1);
         // Decoded blocks leave at once, so this pool need not hold what a distant store needs in flight.
@@ -92,7 +92,10 @@ impl Decompressor {
         worker: &Worker<'_>,
     ) -> Result<Result<Slot, String>, Failure> {
         if work.command.size > self.block_bytes {
-            return Err(Failure::protocol(format!("a block of {} bytes", work.command.size)));
+            return Err(Failure::protocol(format!(
+                "a block of {} bytes is larger than the block size",
+                work.command.size
+            )));
         }
         let len = usize::try_from(work.command.size).map_err(Failure::protocol)?;
         let mut slot = worker.take(&self.pool, len)?;
@@ -106,7 +109,8 @@ impl Decompressor {
         let command = &mut work.command;
         if self.on_damage == OnDamage::Fail {
             return Err(Failure::damaged(format!(
-                "volume bytes {}..{} are damaged in the repository: {reason}; --keep-going restores all the rest",
+                "volume bytes {}..{} are damaged in the repository: {reason}; \
+                 --keep-going skips damaged blocks and restores the rest",
                 command.offset,
                 command.end()
             )));

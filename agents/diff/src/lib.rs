@@ -24,10 +24,10 @@ impl Agent for Diff {
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
-            return Err(Failure::protocol("diff has a place in a backup only"));
+            return Err(Failure::protocol("diff runs only in a backup"));
         };
         if job.block_bytes == 0 {
-            return Err(Failure::protocol("a block size of 0"));
+            return Err(Failure::protocol("the block size is 0"));
         }
         Ok(Self { block_bytes: u64::from(job.block_bytes), checksums: OnceLock::new() })
     }
@@ -36,7 +36,7 @@ impl Agent for Diff {
         if table.kind() != TableKind::Checksums {
             return Ok(Some(table));
         }
-        self.checksums.set(table).map_err(|_| Failure::protocol("a second table of checksums"))?;
+        self.checksums.set(table).map_err(|_| Failure::protocol("the table of checksums was announced twice"))?;
         Ok(None)
     }
 

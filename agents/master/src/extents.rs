@@ -113,15 +113,18 @@ impl ExtentPlan {
 
     fn take(&mut self, command: &Command) -> Result<(), Failure> {
         if command.offset < self.range.start || command.end() > self.range.end {
-            return Err(Failure::protocol(format!("what was never asked for came back, at byte {}", command.offset)));
+            return Err(Failure::protocol(format!(
+                "an answer is outside the requested range, at byte {}",
+                command.offset
+            )));
         }
         let answered = match command.state {
-            State::Map => return Err(Failure::protocol("a question came back as it was")),
+            State::Map => return Err(Failure::protocol("a `map` request came back unanswered")),
             State::Present | State::Hole | State::Kept => &mut self.mapping,
             State::Zero | State::Unchanged | State::Data | State::Damaged => &mut self.under_way,
         };
         *answered = answered.checked_sub(command.size).ok_or_else(|| {
-            Failure::protocol(format!("more came back than was asked for, at byte {}", command.offset))
+            Failure::protocol(format!("more bytes were answered than requested, at byte {}", command.offset))
         })?;
         if command.state == State::Present {
             self.waiting.push_back(command.offset..command.end());
@@ -159,7 +162,7 @@ impl Plan for ExtentPlan {
 
     fn on(&mut self, message: Message) -> Result<Step, Failure> {
         let Message::Command(command) = message else {
-            return Err(Failure::protocol("the master of extents was sent something else"));
+            return Err(Failure::protocol("the master received a message that does not belong to a backup or restore"));
         };
         self.take(&command)?;
         Ok(Step { commands: self.hand_out(), damage: damage(*command).into_iter().collect() })

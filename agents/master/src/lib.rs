@@ -24,7 +24,7 @@ pub fn plan(begin: &Begin) -> Result<Box<dyn Plan>, Failure> {
     Ok(match begin {
         Begin::Backup(job) => {
             let volume_bytes =
-                job.volume_bytes.ok_or_else(|| Failure::protocol("the reader did not say the volume's size"))?;
+                job.volume_bytes.ok_or_else(|| Failure::protocol("the reader did not report the volume's size"))?;
             Box::new(ExtentPlan::new(
                 0..volume_bytes,
                 volume_bytes,

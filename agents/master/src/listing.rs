@@ -54,8 +54,10 @@ impl ListingPlan {
     }
 
     fn finished_one(&mut self) -> Result<(), Failure> {
-        self.under_way =
-            self.under_way.checked_sub(1).ok_or_else(|| Failure::protocol("more came back than was handed out"))?;
+        self.under_way = self
+            .under_way
+            .checked_sub(1)
+            .ok_or_else(|| Failure::protocol("more answers came back than commands were sent"))?;
         Ok(())
     }
 
@@ -109,7 +111,7 @@ impl Plan for ListingPlan {
                 self.finished_one()?;
                 self.progress.objects += keys.len() as u64;
             }
-            other => return Err(Failure::protocol(format!("the master was sent {other:?}"))),
+            other => return Err(Failure::protocol(format!("the master received an unexpected message: {other:?}"))),
         }
         Ok(Step { commands: self.hand_out(), damage: damage.into_iter().collect() })
     }

@@ -98,7 +98,9 @@ impl Ring {
         loop {
             while !self.downstream.flush_now()? && !self.upstream.is_ready_before(&self.downstream)? {}
             match self.upstream.receive()? {
-                None => return Err(Failure::new(FailureKind::Peer, "the ring broke without `end`")),
+                None => {
+                    return Err(Failure::new(FailureKind::Peer, "the connection to the agents closed before `end`"));
+                }
                 Some((Message::Table(line), Some(fd))) => {
                     self.downstream.send_with_fd(&Message::Table(line), fd.as_fd())?;
                 }

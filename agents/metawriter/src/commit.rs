@@ -42,7 +42,7 @@ pub(crate) fn commit(agent: Commit<'_>, counted: Counted, worker: &Worker<'_>) -
     let manifest = thread::scope(|scope| {
         let current = scope.spawn(|| pending::check_current(agent.repository, volume, backup, *attempt));
         let manifest = write_tables(agent, counted, worker);
-        let current = current.join().map_err(|_| Failure::protocol("looking at the backup's markers ended badly"))?;
+        let current = current.join().map_err(|_| Failure::protocol("the check of the backup's markers panicked"))?;
         current.map_err(not_stored)?;
         manifest
     })?;

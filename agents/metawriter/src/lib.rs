@@ -44,9 +44,10 @@ impl Agent for Metawriter {
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
-            return Err(Failure::protocol("metawriter has a place in a backup only"));
+            return Err(Failure::protocol("metawriter runs only in a backup"));
         };
-        let volume_bytes = job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` without the volume's size"))?;
+        let volume_bytes =
+            job.volume_bytes.ok_or_else(|| Failure::protocol("`begin` does not give the volume's size"))?;
         let geometry = Geometry::for_writing(volume_bytes, job.block_bytes).map_err(Failure::protocol)?;
         let repository = Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?;
         let (tables, segments) = Tables::new(&repository, job, geometry, context)?;

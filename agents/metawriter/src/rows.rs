@@ -32,7 +32,7 @@ impl Rows {
                 if let Some(location) = Location::decode(entry).map_err(Failure::damaged)? {
                     let live = live_bytes.get_mut(location.segment as usize);
                     *live.ok_or_else(|| {
-                        Failure::damaged("the parent's map names a segment that its manifest lacks")
+                        Failure::damaged("the parent's map names a segment that its manifest does not contain")
                     })? += padded(location.stored_bytes);
                 }
             }

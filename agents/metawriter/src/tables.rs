@@ -42,7 +42,7 @@ impl Tables {
         let parent = job.parent.as_ref().map(|parent| repository.open_backup(&job.volume, parent)).transpose();
         let parent = parent.map_err(|error| Failed::from(error).0)?;
         let first_segment = keys::first_segment(job.attempt)
-            .ok_or_else(|| Failure::protocol("there are not so many attempts at a backup"))?;
+            .ok_or_else(|| Failure::protocol("the number of this attempt at the backup is too large"))?;
         let mut tables = Self {
             checksums,
             map,
@@ -134,7 +134,7 @@ impl Tables {
         let taken_over = self.taken_over(first, blocks)?;
         if taken_over > 0 && self.resume.is_none_or(|resume| !resume.unchanged) {
             return Err(Failure::protocol(format!(
-                "block {first} or one behind it was stored, and not looked at since"
+                "block {first} or a later one was stored by the interrupted run and not checked since"
             )));
         }
         let end = first.saturating_add(blocks);
@@ -143,7 +143,7 @@ impl Tables {
             return Ok(taken_over);
         }
         Err(Failure::protocol(format!(
-            "block {first} and those behind it are said to be unchanged, but the parent has none like them"
+            "block {first} and the following ones are reported as unchanged, but the parent does not have them"
         )))
     }
 
@@ -169,7 +169,7 @@ impl Tables {
 
     /// Records a stored block.
     pub(crate) fn set(&self, block: u64, command: &Command) -> Result<(), Failure> {
-        let missing = || Failure::protocol("a stored block came without its place or hash");
+        let missing = || Failure::protocol("the command for a stored block has no location or no hash");
         let hash = command.hash.ok_or_else(missing)?;
         let number = command.segment.ok_or_else(missing)?;
         let row = number.checked_sub(self.first_segment).and_then(|at| self.first_row.checked_add(at));
@@ -189,7 +189,7 @@ impl Tables {
 }
 
 fn too_many() -> Failure {
-    Failure::store("the segments' numbers are not this attempt's, or there are too many")
+    Failure::store("segment numbers do not belong to this attempt, or there are too many segments")
 }
 
 /// A failure from either side of the copy.

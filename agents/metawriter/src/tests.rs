@@ -213,7 +213,7 @@ fn an_attempt_that_was_taken_over_does_not_commit_and_its_successor_does() {
         tell(agent, number);
     }
     let error = results(|worker| before.end(worker)).unwrap_err().to_string();
-    assert!(error.contains("took this run for dead"), "{error}");
+    assert!(error.contains("considered this run dead"), "{error}");
     results(|worker| next.end(worker)).unwrap();
     let manifest = place.manifest("b");
     assert_eq!((manifest.generation, manifest.map.generation, manifest.rows()), (1, 1, 1));

@@ -82,7 +82,8 @@ impl Audit {
             return Ok(());
         }
         let checksums = self.checksums.get();
-        let checksums = checksums.ok_or_else(|| Failure::protocol("no checksums came to compare a block with"))?;
+        let checksums = checksums
+            .ok_or_else(|| Failure::protocol("a block cannot be compared: no table of checksums was received"))?;
         let mut expected = [0; ENTRY_BYTES];
         checksums.read(block, &mut expected)?;
         let expected = BlockHash::from(expected);
@@ -94,7 +95,9 @@ impl Audit {
         let (volume, end) = (source.describe(), offset + content.len() as u64);
         Err(Failure::new(
             FailureKind::Untrusted,
-            format!("{volume}: bytes {offset}..{end} are said to be unchanged since the last backup, and are not"),
+            format!(
+                "{volume}: bytes {offset}..{end} are reported as unchanged since the last backup, but they changed"
+            ),
         ))
     }
 

@@ -30,7 +30,7 @@ impl Known {
         if table.kind() != TableKind::Known {
             return Ok(Some(table));
         }
-        let once = || Failure::protocol("a second table of known blocks");
+        let once = || Failure::protocol("the table of known blocks was announced twice");
         self.blocks.set(table).map(|()| None).map_err(|_| once())
     }
 

@@ -73,7 +73,7 @@ impl<O: OpenSource> Agent for Reader<O> {
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {
         let Begin::Backup(job) = begin else {
-            return Err(Failure::protocol("reader has a place in a backup only"));
+            return Err(Failure::protocol("reader runs only in a backup"));
         };
         let source = O::open(job)?;
         let geometry = Geometry::for_writing(source.bytes(), job.block_bytes).map_err(Failure::volume)?;

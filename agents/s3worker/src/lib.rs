@@ -30,7 +30,7 @@ impl Agent for S3worker {
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Delete(job) = begin else {
-            return Err(Failure::protocol("s3worker has a place in a deletion only"));
+            return Err(Failure::protocol("s3worker runs only in a deletion"));
         };
         Ok(Self { repository: Repository::of_id(&job.repo, job.repository).map_err(Failure::store)?, job: job.clone() })
     }
@@ -40,7 +40,7 @@ impl Agent for S3worker {
     }
 
     fn handle(&self, _: Work, _: &Worker<'_>) -> Result<(), Failure> {
-        Err(Failure::protocol("s3worker has nothing to do with extents"))
+        Err(Failure::protocol("s3worker accepts no commands for extents"))
     }
 
     fn message(&self, message: Message, worker: &Worker<'_>) -> Result<(), Failure> {

@@ -63,10 +63,10 @@ impl<O: OpenTarget> Agent for Volumewriter<O> {
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {
         let Begin::Restore(job) = begin else {
-            return Err(Failure::protocol("volumewriter has a place in a restore only"));
+            return Err(Failure::protocol("volumewriter runs only in a restore"));
         };
         let end = job.offset_bytes.checked_add(job.length_bytes).filter(|&end| end <= job.volume_bytes);
-        let end = end.ok_or_else(|| Failure::protocol("a part beyond the volume's end"))?;
+        let end = end.ok_or_else(|| Failure::protocol("the command goes beyond the volume's end"))?;
         let target = O::open(job)?;
         let streams = job.streams.clamp(1, 64) as usize;
         Ok(Self { target, part: job.offset_bytes..end, zeroed: job.zeroed, streams, opened_by: PhantomData })
@@ -113,7 +113,7 @@ impl<O: OpenTarget> Volumewriter<O> {
         let from = usize::try_from(range.start - work.command.offset).map_err(Failure::protocol)?;
         let len = usize::try_from(range.end - range.start).map_err(Failure::protocol)?;
         let part = from.checked_add(len).and_then(|to| bytes.get(from..to));
-        let part = part.ok_or_else(|| Failure::protocol("a block whose slot is shorter than it says"))?;
+        let part = part.ok_or_else(|| Failure::protocol("the slot is shorter than the block that it should hold"))?;
         worker.outside(|| self.target.write_at(range.start, part)).map_err(Failure::volume)
     }
 

@@ -137,7 +137,7 @@ fn a_part_is_cut_to_the_byte() {
 fn a_slot_that_is_shorter_than_its_extent_is_refused() {
     let restore = Restore::start(0..VOLUME);
     let failure = restore.handled(restore.block(0, 1, BLOCK as usize - 1)).unwrap_err();
-    assert!(failure.cause.contains("shorter than it says"), "{failure}");
+    assert!(failure.cause.contains("shorter than the block that it should hold"), "{failure}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ class Command:
                 raise
             status = process.wait()
         if status:
-            LOG.error("%s ended with status %s and said:\n%s", line, status, "\n".join(output.text))
+            LOG.error("%s ended with status %s and printed:\n%s", line, status, "\n".join(output.text))
             raise CommandError(output.error or how_it_ended(self.binary, status))
         if output.summary.get("event"):
             # The agents' statistics are for septet's developers.
@@ -118,7 +118,7 @@ class Command:
         try:
             process.wait(self.timeout_seconds + CLEAN_UP_SECONDS)
         except subprocess.TimeoutExpired:
-            LOG.error("septet, process %s, did not stop when it was told to, and is killed", process.pid)
+            LOG.error("septet, process %s, did not stop after its standard input was closed: killing it", process.pid)
             process.kill()
 
 
@@ -175,4 +175,4 @@ def how_it_ended(binary: str, status: int) -> str:
     """The error for a run that printed no reason."""
     if status < 0:
         return f"{binary} was killed by {signal.Signals(-status).name}"
-    return f"{binary} ended with status {status} and said nothing"
+    return f"{binary} ended with status {status} and printed no error"

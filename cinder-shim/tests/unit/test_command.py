@@ -39,7 +39,7 @@ def test_the_error_is_septets_own_sentence(make: Make) -> None:
 
 
 def test_an_end_without_a_word_has_a_sentence_too(make: Make) -> None:
-    with pytest.raises(CommandError, match="status 7 and said nothing"):
+    with pytest.raises(CommandError, match="status 7 and printed no error"):
         make("exit 7").run([])
     with pytest.raises(CommandError, match="killed by SIGKILL"):
         make("kill -9 $$").run([])

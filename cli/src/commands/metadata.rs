@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     let length = length.map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
     if length > METADATA_BYTES_MAX {
         let (length, most) = (size(length), size(METADATA_BYTES_MAX));
-        return Err(BadRequest(format!("--metadata {name}: {length} are more than {most}")).into());
+        return Err(BadRequest(format!("--metadata {name}: the file has {length}; at most {most} are allowed")).into());
     }
     let text = fs::read(path).map_err(|error| anyhow::anyhow!("--metadata {name}: {}", words(&error)))?;
     match serde_json::from_slice(&text) {

@@ -58,7 +58,7 @@ fn summary(verified: &Verified, sample: Option<Sample>) -> Value {
 fn line(verified: &Verified, sample: Option<Sample>) -> String {
     let part = sample
         .map_or_else(String::new, |Sample { ppm, round }| format!(" ({} %, round {round})", f64::from(ppm) / 10_000.0));
-    let verdict = if verified.damaged.is_empty() { "all whole" } else { "damage found" };
+    let verdict = if verified.damaged.is_empty() { "no damage" } else { "damage found" };
     format!(
         "verified {}, {}, {}{part}: {verdict}",
         number_of(verified.backups, "backup"),

@@ -71,7 +71,7 @@ pub(crate) fn check_alive(members: &mut [Member], timeout: Duration) {
         fail(
             member,
             format!(
-                "has been at one command for more than {} s: its disk or server does not answer",
+                "has worked on one command for more than {} s: its disk or server does not answer",
                 timeout.as_secs()
             ),
         );
@@ -108,7 +108,11 @@ mod tests {
     fn the_agent_that_was_killed_is_the_cause_and_not_those_that_felt_it() {
         let half_a_line = Failure::protocol("the stream ended in the middle of a line");
         let members = [
-            ended(AgentKind::Reader, "exit 1", Some(Failure::new(FailureKind::Peer, "the next agent has gone"))),
+            ended(
+                AgentKind::Reader,
+                "exit 1",
+                Some(Failure::new(FailureKind::Peer, "the next agent has closed the connection")),
+            ),
             ended(AgentKind::Checksum, "kill -9 $$", None),
             ended(AgentKind::Diff, "exit 1", Some(half_a_line)),
         ];
@@ -122,7 +126,11 @@ mod tests {
     #[test]
     fn a_reason_of_ones_own_is_the_cause_and_not_the_loss_of_a_peer() {
         let members = [
-            ended(AgentKind::Reader, "exit 1", Some(Failure::new(FailureKind::Peer, "the next agent has gone"))),
+            ended(
+                AgentKind::Reader,
+                "exit 1",
+                Some(Failure::new(FailureKind::Peer, "the next agent has closed the connection")),
+            ),
             ended(AgentKind::Checksum, "exit 3", None),
             ended(AgentKind::Datawriter, "exit 1", Some(Failure::store("no space left"))),
         ];

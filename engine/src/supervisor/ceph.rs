@@ -56,7 +56,7 @@ pub(crate) fn not_started(error: &std::io::Error) -> std::io::Error {
 pub(crate) fn missing_library(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.contains("error while loading shared libraries"))?;
     let library = line.split(": ").find(|part| part.contains(".so")).unwrap_or("a library");
-    Some(format!("{NAME} needs {library}, which is not here: {INSTALL}"))
+    Some(format!("{NAME} needs {library}, which is not installed: {INSTALL}"))
 }
 
 #[cfg(test)]

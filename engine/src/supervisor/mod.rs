@@ -184,8 +184,9 @@ impl Run<'_> {
             return Ok(());
         }
         let seconds = self.timeout.as_secs();
-        let cause =
-            format!("all agents wait for one another for more than {seconds} s: a defect in Septet, please report it");
+        let cause = format!(
+            "all agents have waited for one another for more than {seconds} s: a defect in Septet, please report it"
+        );
         Err(RunError::Failed(Failure::protocol(cause)))
     }
 

@@ -26,7 +26,7 @@ impl Manifest {
         for (name, table) in [("checksums", self.checksums), ("map", self.map)] {
             check_generation(WHAT, name, table.generation)?;
             let whole = table.bytes >= table_header::BYTES as u64;
-            ensure(whole, WHAT, || format!("{name} of {} bytes", table.bytes))?;
+            ensure(whole, WHAT, || format!("{name} has only {} bytes", table.bytes))?;
         }
         self.check_sources()
     }
@@ -38,12 +38,12 @@ impl Manifest {
         for source in &self.sources {
             self.check_source(source)?;
             ensure(seen.insert((&source.volume, &source.backup)), WHAT, || {
-                format!("source backup {} comes twice", source.backup)
+                format!("source backup {} is listed twice", source.backup)
             })?;
         }
         let is_own = |source: &SourceBackup| (&source.volume, &source.backup) == (&self.volume, &self.backup);
         let own = self.sources.iter().position(is_own);
-        ensure(own.is_none_or(|at| at + 1 == self.sources.len()), WHAT, || "its own segments do not come last")
+        ensure(own.is_none_or(|at| at + 1 == self.sources.len()), WHAT, || "its own segments are not listed last")
     }
 
     fn check_source(&self, source: &SourceBackup) -> Result<()> {
@@ -51,12 +51,12 @@ impl Manifest {
         // A backup that uses segments of another volume needs the feature `shared`. That is unsupported, so such a
         // backup was rejected before this check: deletion reads the manifests of only one volume.
         ensure(source.volume == self.volume, WHAT, || {
-            format!("source backup {backup} is of another volume: {}", source.volume)
+            format!("source backup {backup} belongs to another volume: {}", source.volume)
         })?;
         let mut seen = HashSet::new();
         for segment in &source.segments {
             let number = segment.number;
-            ensure(seen.insert(number), WHAT, || format!("segment {number} of {backup} comes twice"))?;
+            ensure(seen.insert(number), WHAT, || format!("segment {number} of {backup} is listed twice"))?;
             ensure(has_possible_size(segment), WHAT, || {
                 let SegmentRef { bytes, live_bytes, .. } = segment;
                 format!("segment {number} of {backup} has {live_bytes} live of {bytes} bytes")

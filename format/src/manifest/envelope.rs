@@ -54,7 +54,7 @@ impl Record {
     /// flipped bit is reported as damage, and only bytes with a correct hash are reported as unsupported.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let Some((inner, hash)) = open(bytes) else {
-            return damaged(WHAT, "this is no manifest, or it is cut short");
+            return damaged(WHAT, "this is not a manifest, or it is truncated");
         };
         ensure(agrees(BlockHash::of(inner).to_string().as_bytes(), hash), WHAT, || "it does not match its hash")?;
         json::check_needs(WHAT, inner, MANIFEST_BYTES_MAX)?;
@@ -69,7 +69,7 @@ impl Record {
                 tombstone.check()?;
                 Ok(Self::Tombstone(tombstone))
             }
-            kind => unsupported(WHAT, format!("it is of a kind that this septet does not know, {kind:?}")),
+            kind => unsupported(WHAT, format!("its kind is not supported by this septet: {kind:?}")),
         }
     }
 

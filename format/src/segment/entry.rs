@@ -45,7 +45,7 @@ impl IndexEntry {
     pub fn check_stored(&self, bytes: &[u8]) -> Result<()> {
         let split = usize::try_from(self.stored_bytes).ok();
         let Some((stored, padding)) = split.and_then(|at| bytes.split_at_checked(at)) else {
-            return crate::error::damaged(WHAT, format!("block {} is cut short", self.block));
+            return crate::error::damaged(WHAT, format!("block {} is truncated", self.block));
         };
         ensure(self.codec == Codec::Raw || agrees(crc32(stored), self.crc32), WHAT, || {
             format!("the stored bytes of block {} do not match their CRC-32", self.block)
@@ -81,7 +81,7 @@ impl IndexEntry {
         };
         let Self { block, offset_bytes, stored_bytes, codec, .. } = entry;
         ensure(block < geometry.blocks(), WHAT, || {
-            format!("block {block} of a volume of {} blocks", geometry.blocks())
+            format!("block {block} is beyond the volume's {} blocks", geometry.blocks())
         })?;
         ensure(codec != Codec::Raw || entry.crc32 == 0, WHAT, || format!("raw block {block} has a CRC-32"))?;
         ensure(!entry.hash.is_zero(), WHAT, || format!("block {block} has no hash"))?;

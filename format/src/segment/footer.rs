@@ -36,7 +36,7 @@ impl Footer {
 
     /// Unpacks the last 64 bytes of a segment that is `object_bytes` long.
     pub fn decode(bytes: &[u8; at::BYTES], object_bytes: u64) -> Result<Self> {
-        ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is no segment, or its end is missing")?;
+        ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is not a segment, or its end is missing")?;
         check_version(WHAT, u32_at(bytes, at::VERSION))?;
         ensure(u32_at(bytes, at::RESERVED) == 0, WHAT, || "reserved bytes are not zero")?;
         let footer = Self {
@@ -52,14 +52,14 @@ impl Footer {
         let Self { index_offset_bytes, index_bytes, .. } = *self;
         let aligned = index_offset_bytes.is_multiple_of(READ_ALIGN);
         ensure(aligned && index_offset_bytes <= SEGMENT_BYTES_MAX, WHAT, || {
-            format!("no index can start at {index_offset_bytes}")
+            format!("an index cannot start at {index_offset_bytes}")
         })?;
         let entries_bytes = index_bytes.checked_sub(index_header::BYTES as u64);
         let entry_bytes = index_entry::BYTES as u64;
         // Each block takes at least READ_ALIGN bytes, so the segment's length bounds its index.
         let most = index_offset_bytes / READ_ALIGN * entry_bytes;
         let whole = entries_bytes.is_some_and(|n| n.is_multiple_of(entry_bytes) && n <= most);
-        ensure(whole, WHAT, || format!("no index is {index_bytes} bytes long"))?;
+        ensure(whole, WHAT, || format!("an index cannot be {index_bytes} bytes long"))?;
         // The end is padded to the next multiple of the alignment that the segment's writer used.
         let end = index_offset_bytes + index_bytes + at::BYTES as u64;
         let ends = end.next_multiple_of(READ_ALIGN)..=end.next_multiple_of(STORE_ALIGN);

@@ -92,24 +92,27 @@ impl SegmentIndex {
     /// Unpacks the index that `footer` names. Checks its hash, then every field and entry.
     pub fn decode(index: &[u8], footer: &Footer) -> Result<Self> {
         let whole = index.len() as u64 == footer.index_bytes && index.len() >= at::BYTES;
-        ensure(whole, WHAT, || format!("{} bytes, not {}", index.len(), footer.index_bytes))?;
+        ensure(whole, WHAT, || format!("it has {} bytes, not {}", index.len(), footer.index_bytes))?;
         ensure(agrees(BlockHash::of(index), footer.hash), WHAT, || "it does not match its hash")?;
         let (header, packed) = index.split_at(at::BYTES);
-        ensure(header[at::MAGIC] == *MAGIC, WHAT, || "this is no segment index")?;
+        ensure(header[at::MAGIC] == *MAGIC, WHAT, || "this is not a segment index")?;
         check_version(WHAT, u32_at(header, at::VERSION))?;
         // The hash is correct, so unknown bytes were written by a later version.
         if header[at::RESERVED].iter().any(|byte| *byte != 0) {
-            return unsupported(WHAT, "it uses bytes that this septet does not know");
+            return unsupported(WHAT, "it uses reserved bytes, which this septet does not support");
         }
         let entry_bytes = u32_at(header, at::ENTRY_BYTES);
         if u64::from(entry_bytes) != index_entry::BYTES as u64 {
-            return unsupported(WHAT, format!("its entries have {entry_bytes} bytes, which this septet does not know"));
+            return unsupported(
+                WHAT,
+                format!("its entries have {entry_bytes} bytes, which this septet does not support"),
+            );
         }
         let (volume_bytes, block_bytes) = (u64_at(header, at::VOLUME_BYTES), u32_at(header, at::BLOCK_BYTES));
         let geometry = Geometry::new(volume_bytes, block_bytes).or_else(as_damage)?;
         let count = u64::from(u32_at(header, at::ENTRIES));
         ensure(count * index_entry::BYTES as u64 == packed.len() as u64, WHAT, || {
-            format!("{count} entries in {} bytes", packed.len())
+            format!("{count} entries do not take {} bytes", packed.len())
         })?;
         let entries = decode_entries(packed, &geometry, footer.index_offset_bytes)?;
         Ok(Self {
@@ -127,14 +130,14 @@ impl SegmentIndex {
     /// that must find every flipped byte.
     pub fn decode_tail(tail: &[u8], object_bytes: u64) -> Result<(Self, Footer)> {
         let Some((front, footer)) = tail.split_last_chunk::<FOOTER_BYTES>() else {
-            return damaged(WHAT, "it is cut short");
+            return damaged(WHAT, "it is truncated");
         };
         let footer = Footer::decode(footer, object_bytes)?;
         let starts_right = footer.index_offset_bytes.checked_add(tail.len() as u64);
-        ensure(starts_right == Some(object_bytes), WHAT, || "it starts elsewhere")?;
+        ensure(starts_right == Some(object_bytes), WHAT, || "it starts at another offset")?;
         let split = usize::try_from(footer.index_bytes).ok();
         let Some((index, padding)) = split.and_then(|at| front.split_at_checked(at)) else {
-            return damaged(WHAT, "it is cut short");
+            return damaged(WHAT, "it is truncated");
         };
         ensure(padding.iter().all(|b| *b == 0), WHAT, || "the padding after it is not zero")?;
         Ok((Self::decode(index, &footer)?, footer))

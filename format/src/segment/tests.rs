@@ -149,7 +149,7 @@ fn a_hostile_header_is_refused_though_its_hash_is_right() {
         let found = why(change);
         assert!(found.contains(text), "{found:?} instead of {text:?}");
     };
-    refused("no segment index", &|i| i[0] ^= 1);
+    refused("not a segment index", &|i| i[0] ^= 1);
     refused("power of two", &|i| put(i, index_header::BLOCK_BYTES, 7u32));
     refused("choose a larger", &|i| put(i, index_header::VOLUME_BYTES, u64::MAX));
     refused("4294967295 entries", &|i| put(i, index_header::ENTRIES, u32::MAX));
@@ -170,7 +170,7 @@ fn what_only_a_later_version_knows_is_unsupported_and_no_damage() {
         assert!(!error.is_damage() && error.to_string().contains(text), "{error}");
         assert!(error.to_string().ends_with("upgrade septet"), "{error}");
     };
-    said("bytes that this septet", &|i| i[index_header::RESERVED.start] = 1);
+    said("reserved bytes, which this septet", &|i| i[index_header::RESERVED.start] = 1);
     said("entries have 64 bytes", &|i| put(i, index_header::ENTRY_BYTES, 64u32));
     said("zstd", &|i| put(i, entry_at(0, &index_entry::CODEC), 2u32));
     said("encrypted", &|i| put(i, entry_at(0, &index_entry::CODEC), 0x81u32));
@@ -204,13 +204,13 @@ fn a_hostile_entry_is_refused_though_its_hash_is_right() {
         assert!(found.contains(text), "{found:?} instead of {text:?}");
     };
     refused("block 16777216 of", 0, index_entry::BLOCK, 1 << 24);
-    refused("of a volume", 0, index_entry::BLOCK, u64::MAX);
+    refused("beyond the volume's", 0, index_entry::BLOCK, u64::MAX);
     refused("overlaps", 0, index_entry::OFFSET, u64::from(u32::MAX) & !7);
     refused("overlaps", 1, index_entry::OFFSET, 0);
     refused("overlaps", 0, index_entry::STORED_BYTES, 4097);
-    refused("cannot be stored", 0, index_entry::STORED_BYTES, 0);
-    refused("cannot be stored", 0, index_entry::STORED_BYTES, (1 << 16) + 1);
-    refused("cannot be stored", 1, index_entry::STORED_BYTES, (1 << 16) - 1);
+    refused("cannot decode to", 0, index_entry::STORED_BYTES, 0);
+    refused("cannot decode to", 0, index_entry::STORED_BYTES, (1 << 16) + 1);
+    refused("cannot decode to", 1, index_entry::STORED_BYTES, (1 << 16) - 1);
     refused("has a CRC-32", 1, index_entry::CRC32, 1);
     refused("has 1 bytes, not 65536", 2, index_entry::CONTENT_BYTES, 1);
     let found = forge(|index| index[entry_at(1, &index_entry::HASH)].fill(0)).to_string();

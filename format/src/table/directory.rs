@@ -62,7 +62,7 @@ impl TableDirectory {
     /// directory have this root. Chunks must follow each other without gaps up to the object's end.
     pub fn decode(header: TableHeader, directory: &[u8], root: BlockHash) -> Result<Self> {
         let whole = directory.len() as u64 == header.directory_bytes();
-        ensure(whole, WHAT, || "its directory is cut short")?;
+        ensure(whole, WHAT, || "its directory is truncated")?;
         ensure(
             agrees(header.hash_with(directory), header.hash()),
             WHAT,
@@ -92,13 +92,13 @@ impl TableDirectory {
     /// Unpacks a whole object in memory. For small tables and tests.
     pub fn decode_object(object: &[u8], entry_bytes: u32, entries: u64, root: BlockHash) -> Result<Self> {
         let Some((front, rest)) = object.split_first_chunk() else {
-            return damaged(WHAT, "it is cut short");
+            return damaged(WHAT, "it is truncated");
         };
         let header = TableHeader::decode(front, entry_bytes, entries, object.len() as u64)?;
         let split = usize::try_from(header.directory_bytes()).ok();
         match split.and_then(|at| rest.split_at_checked(at)) {
             Some((directory, _)) => Self::decode(header, directory, root),
-            None => damaged(WHAT, "it is cut short"),
+            None => damaged(WHAT, "it is truncated"),
         }
     }
 
@@ -145,14 +145,14 @@ impl TableDirectory {
     pub fn decode_chunk_into(&self, number: u64, stored: &[u8], entries: &mut [u8]) -> Result<()> {
         let fail = |why: &str| damaged(WHAT, format!("chunk {number}: {why}"));
         if entries.len() != self.chunk_bytes(number) {
-            return fail("the memory for it has another length");
+            return fail("the buffer for it has the wrong length");
         }
         let Some(chunk) = self.chunk(number) else {
             entries.fill(0);
             return if stored.is_empty() { Ok(()) } else { fail("it is absent") };
         };
         if stored.len() != chunk.stored_bytes as usize {
-            return fail("it is cut short");
+            return fail("it is truncated");
         }
         if !agrees(crc32(stored), chunk.crc32) {
             return fail("the stored bytes do not match their CRC-32");

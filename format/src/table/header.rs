@@ -25,7 +25,7 @@ impl TableHeader {
     /// The header of a table to be written. Its hash and length are set at the end.
     pub(super) fn new(entry_bytes: u32, entries: u64) -> Result<Self> {
         if !(1..=ENTRY_BYTES_MAX).contains(&entry_bytes) || entries > BLOCKS_MAX {
-            let why = format!("a table of {entries} entries of {entry_bytes} bytes");
+            let why = format!("a table cannot have {entries} entries of {entry_bytes} bytes");
             return Err(FormatError::InvalidGeometry { why });
         }
         let chunk_entries = TABLE_CHUNK_ENTRIES;
@@ -41,23 +41,25 @@ impl TableHeader {
     /// `entry_bytes` each: the caller takes these numbers from the manifest, not from the object. The number of entries
     /// in a chunk is taken from the object and checked against bounds.
     pub fn decode(bytes: &[u8; TABLE_HEADER_BYTES], entry_bytes: u32, entries: u64, object_bytes: u64) -> Result<Self> {
-        ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is no table")?;
+        ensure(bytes[at::MAGIC] == *MAGIC, WHAT, || "this is not a table")?;
         check_version(WHAT, u32_at(bytes, at::VERSION))?;
         let hash = BlockHash::from(array_at(bytes, at::HASH));
         let chunk_entries = u32_at(bytes, at::CHUNK_ENTRIES);
         let header = Self { chunk_entries, object_bytes, hash, ..Self::new(entry_bytes, entries)? };
         let possible = TABLE_CHUNK_ENTRIES_MIN..=TABLE_CHUNK_ENTRIES_MAX;
         ensure(chunk_entries.is_power_of_two() && possible.contains(&chunk_entries), WHAT, || {
-            format!("chunks of {chunk_entries} entries")
+            format!("a chunk cannot have {chunk_entries} entries")
         })?;
         let found = (u32_at(bytes, at::ENTRY_BYTES), u64_at(bytes, at::ENTRIES));
         ensure(found == (entry_bytes, entries), WHAT, || {
             let (bytes, count) = found;
-            format!("{count} entries of {bytes} bytes, not {entries} of {entry_bytes}")
+            format!("it has {count} entries of {bytes} bytes, not {entries} of {entry_bytes}")
         })?;
         let chunks = u64_at(bytes, at::CHUNKS);
-        ensure(chunks == header.chunks(), WHAT, || format!("{chunks} chunks of {chunk_entries} entries"))?;
-        ensure(header.data_offset_bytes() <= object_bytes, WHAT, || "it is cut short")?;
+        ensure(chunks == header.chunks(), WHAT, || {
+            format!("it cannot have {chunks} chunks of {chunk_entries} entries")
+        })?;
+        ensure(header.data_offset_bytes() <= object_bytes, WHAT, || "it is truncated")?;
         Ok(header)
     }
 

@@ -160,10 +160,10 @@ fn a_hostile_directory_is_refused_though_its_hash_is_right() {
     };
     refused("not where", table_chunk::OFFSET, 0);
     refused("not where", table_chunk::OFFSET, u64::MAX);
-    refused("cannot be stored", table_chunk::STORED_BYTES, 481);
-    refused("cannot be stored", table_chunk::STORED_BYTES, 0);
+    refused("cannot decode to", table_chunk::STORED_BYTES, 481);
+    refused("cannot decode to", table_chunk::STORED_BYTES, 0);
     refused("should be", table_chunk::STORED_BYTES, 20);
-    refused("cannot be stored", table_chunk::CODEC, 0);
+    refused("cannot decode to", table_chunk::CODEC, 0);
     for (codec, said) in [(9, "codec 9 "), (2, "zstd"), (0x81, "encrypted")] {
         let error = forge(table_chunk::CODEC, codec);
         assert!(!error.is_damage() && error.to_string().contains(said), "{error}");

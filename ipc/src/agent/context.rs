@@ -48,7 +48,9 @@ impl Context {
     fn blank(&self) -> Result<Blank, Failure> {
         let Some(blanks) = &self.blanks else { return Ok(Blank::new(&self.kind.to_string())) };
         let blank = blanks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        blank.ok_or_else(|| Failure::shared_memory(format!("{} makes more than it said it would", self.kind)))
+        blank.ok_or_else(|| {
+            Failure::shared_memory(format!("{} creates more shared memory than it announced", self.kind))
+        })
     }
 
     /// Creates a pool that this agent owns, and announces it downstream. The pool starts with the lower bound of

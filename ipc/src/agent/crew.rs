@@ -128,8 +128,8 @@ impl<A: Agent> Hands<A> {
                 let slot = id.map(|id| self.shared.attached.slot(id, command.stored_bytes())).transpose()?;
                 Ok(Some(Job::Work(Work { command: *command, slot })))
             }
-            (Message::Begin(_), _) => Err(Failure::protocol("a second `begin`")),
-            (Message::Release(_), _) => Err(Failure::protocol("a release came from upstream")),
+            (Message::Begin(_), _) => Err(Failure::protocol("`begin` was received twice")),
+            (Message::Release(_), _) => Err(Failure::protocol("a release was received from upstream")),
             (Message::Table(line), Some(fd)) => {
                 let table = self.agent.table(Table::attach(line, fd)?)?;
                 table.map_or(Ok(()), |table| self.shared.announce(&table)).map(|()| None)

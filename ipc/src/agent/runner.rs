@@ -76,7 +76,7 @@ fn wait_for_begin(shared: &Shared, upstream: &mut Receiver) -> Result<Box<Begin>
             Message::Begin(begin) => return begin.check().map(|()| begin),
             Message::Pool(_) | Message::Error(_) => shared.pass(message, fd)?,
             Message::End => return Err(Failure::protocol("`end` came before `begin`")),
-            Message::Release(_) => return Err(Failure::protocol("a release came from upstream")),
+            Message::Release(_) => return Err(Failure::protocol("a release was received from upstream")),
             _ => return Err(Failure::protocol("a command came before `begin`")),
         }
     }
@@ -107,7 +107,7 @@ fn spawn_releases(shared: &Arc<Shared>, mut downstream: Receiver) -> Result<(), 
         let mut pass = || -> Result<(), Failure> {
             while let Some((message, _)) = downstream.receive_or(|| shared.releases.flush().map(|()| None))? {
                 let Message::Release(ids) = message else {
-                    return Err(Failure::protocol("something else than a release came from downstream"));
+                    return Err(Failure::protocol("a message other than a release was received from downstream"));
                 };
                 shared.release(&ids)?;
             }

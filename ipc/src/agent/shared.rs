@@ -192,5 +192,5 @@ impl Output for Shared {
 
 /// The failure to report when the upstream socket closes without `end`.
 pub(super) fn went_away() -> Failure {
-    Failure::new(FailureKind::Peer, "the previous agent went away without `end`")
+    Failure::new(FailureKind::Peer, "the previous agent closed the connection without `end`")
 }

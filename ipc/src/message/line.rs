@@ -334,7 +334,7 @@ impl Message {
             line.end = None;
             Self::End
         } else {
-            return Err(BadLine::Shape("it is none of the messages"));
+            return Err(BadLine::Shape("it is not a known message"));
         };
         if line == Line::default() { Ok(message) } else { Err(BadLine::Shape("it has the fields of two messages")) }
     }

@@ -98,7 +98,7 @@ impl Receiver {
         self.searched = self.start;
         let fd = if message.carries_fd() {
             let fd = self.fds.pop_front();
-            Some(fd.ok_or_else(|| Failure::protocol("a pool or table came without its file descriptor"))?)
+            Some(fd.ok_or_else(|| Failure::protocol("a pool or table was received without its file descriptor"))?)
         } else {
             None
         };
@@ -337,7 +337,7 @@ fn wait_failure(errno: Errno) -> Failure {
 
 fn write_failure(errno: Errno) -> Failure {
     match errno {
-        Errno::PIPE | Errno::CONNRESET => Failure::new(FailureKind::Peer, "the next agent has gone"),
+        Errno::PIPE | Errno::CONNRESET => Failure::new(FailureKind::Peer, "the next agent has closed the connection"),
         Errno::NOTSOCK => {
             Failure::protocol("standard output is not a socket: PROTOCOL.md shows how to run an agent by hand")
         }

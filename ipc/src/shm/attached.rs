@@ -42,7 +42,7 @@ impl Attached {
             .map_err(|_| wrong("its shared memory is smaller than announced, or can't be mapped"))?;
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
         if pools.len() >= POOLS_MAX || pools.contains_key(&line.name) {
-            return Err(wrong("announced twice, or one pool too many"));
+            return Err(wrong("it was announced twice, or there are too many pools"));
         }
         pools.insert(line.name, (line.clone(), mapping));
         Ok(())

@@ -92,7 +92,7 @@ pub(super) fn release(object: BorrowedFd<'_>, range: Range<usize>) -> Result<(),
 pub(super) fn failure(name: &str, bytes: u64, errno: Errno) -> Failure {
     let cause = match errno {
         Errno::NOSPC => format!(
-            "no room in /dev/shm for {} MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
+            "no space in /dev/shm for {} MiB: enlarge it (mount -o remount,size=512M /dev/shm)",
             bytes.div_ceil(1 << 20)
         ),
         Errno::ACCESS => "permission denied on /dev/shm: it must be writable by this user (mode 1777)".to_owned(),

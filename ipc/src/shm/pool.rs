@@ -76,7 +76,7 @@ impl Pool {
     ) -> Result<Arc<Self>, Failure> {
         let (first, most) = bytes.into_inner();
         let unreasonable =
-            || Failure::shared_memory(format!("a pool of {most} bytes in units of {unit_bytes} can't be"));
+            || Failure::shared_memory(format!("a pool cannot have {most} bytes in units of {unit_bytes}"));
         if unit_bytes == 0 || !(unit_bytes as usize).is_multiple_of(ALIGN_BYTES) {
             return Err(unreasonable());
         }
@@ -290,7 +290,7 @@ impl Pool {
 
     fn slot(self: &Arc<Self>, start: u32, units: u32) -> Result<NewSlot, Failure> {
         let region = Region::new(&self.mapping, self.range(&(start..start + units)))
-            .ok_or_else(|| Failure::shared_memory("a slot beyond its pool"))?;
+            .ok_or_else(|| Failure::shared_memory("the slot ends beyond its pool"))?;
         let id = SlotId { pool: self.line.name, unit: start };
         Ok(NewSlot::new(id, region, Arc::clone(self) as Arc<dyn Home>))
     }
@@ -381,7 +381,7 @@ mod tests {
         let pool = pool(Blank::huge(object_on_tmpfs("size", "2m").expect("the right to make a tmpfs")));
         let _slots = take(&pool, 2);
         let failure = pool.take(1 << 20).unwrap_err();
-        assert!(failure.to_string().contains("no room in /dev/shm for 4 MiB"), "{failure}");
+        assert!(failure.to_string().contains("no space in /dev/shm for 4 MiB"), "{failure}");
     }
 
     #[test]

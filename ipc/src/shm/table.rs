@@ -34,7 +34,7 @@ impl Table {
         let bytes = u64::from(kind.entry_bytes())
             .checked_mul(entries)
             .filter(|&bytes| bytes < 1 << 62)
-            .ok_or_else(|| Failure::shared_memory(format!("a table of {entries} entries can't be")))?;
+            .ok_or_else(|| Failure::shared_memory(format!("a table cannot have {entries} entries")))?;
         let object = blank.sparse(bytes)?;
         Ok(Self { line: TableLine { kind, entries }, object })
     }
@@ -144,7 +144,7 @@ impl Table {
 
     fn failure(&self, doing: &str, errno: Errno) -> Failure {
         let cause = match errno {
-            Errno::NOSPC => "no room in /dev/shm: enlarge it (mount -o remount,size=512M /dev/shm)".to_owned(),
+            Errno::NOSPC => "no space in /dev/shm: enlarge it (mount -o remount,size=512M /dev/shm)".to_owned(),
             other => other.to_string(),
         };
         Failure::shared_memory(cause).doing(format!("{doing} the table {}", self.line.kind))

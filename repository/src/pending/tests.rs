@@ -50,7 +50,7 @@ fn a_backup_begins_only_on_a_parent_that_is_there_and_under_an_id_that_is_free()
     assert!(refused(&of(&sample, "b1", None)).to_string().contains("vol/b1 exists already"));
     sample.delete("b1");
     let error = refused(&of(&sample, "b1", None));
-    assert!(error.to_string().contains("parts of it are still there"), "{error}");
+    assert!(error.to_string().contains("parts of it still exist"), "{error}");
     let markers = list(&sample.repository, &sample.volume).unwrap().pending;
     assert_eq!(markers.len(), 1, "those refused have left none: {markers:?}");
 }

@@ -73,7 +73,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
                 let status = context.raw().status().as_u16();
                 let mut fault = answer(status, "", "", "");
                 if fault.retry == Retry::Never {
-                    fault = Self::transient(format!("an answer of {status} that can't be read"));
+                    fault = Self::transient(format!("a response with status {status} that cannot be parsed"));
                 }
                 Self { status, ..fault }
             }

@@ -211,8 +211,8 @@ fn choose(wish: Wish, known: Check, tls: bool) -> Result<Check, String> {
         }
         // An MD5 costs more than the rest of an upload. With TLS it is used only on request.
         (_, Check::Md5 | Check::None) if tls => Ok(Check::None),
-        (_, Check::None) => Err("over plain HTTP nothing would notice a flipped bit, since this server checks no \
-            sums: use https, or --upload-check none to go without"
+        (_, Check::None) => Err("over plain HTTP a flipped bit would go unnoticed, because this server verifies no \
+            checksums: use https, or --upload-check none to upload without a check"
             .to_owned()),
         (_, known) => Ok(known),
     }

@@ -85,7 +85,7 @@ async fn fill(
 ) -> Result<(), Fault> {
     while *filled < buf.len() {
         let next = output.body.try_next().await.map_err(|error| Fault::transient(root_cause(&error)))?;
-        let Some(chunk) = next else { return Err(Fault::transient("the answer is cut short")) };
+        let Some(chunk) = next else { return Err(Fault::transient("the response is truncated")) };
         progress.step();
         let room = &mut buf[*filled..];
         let bytes = chunk.len().min(room.len());

@@ -88,7 +88,7 @@ impl Server {
             StoreErrorKind::Unavailable => {
                 let at = if self.endpoint.is_empty() { "AWS".to_owned() } else { self.endpoint.clone() };
                 let text =
-                    format!("{} ({at}): see that the server is healthy and can be reached, then try again", fault.text);
+                    format!("{} ({at}): check that the server is healthy and reachable, then try again", fault.text);
                 StoreError::explained(fault.kind, url, key, doing, text)
             }
             kind => StoreError::explained(kind, url, key, doing, fault.text),
@@ -111,7 +111,8 @@ impl Server {
                 .get_or_insert_with(|| Instant::now().checked_sub(progress.idle()).unwrap_or_else(Instant::now));
             if !self.try_again(&fault, since) {
                 if attempts > 1 && fault.retry != Retry::Never {
-                    fault.text = format!("{}, at {attempts} attempts in {} s", fault.text, since.elapsed().as_secs());
+                    fault.text =
+                        format!("{}, after {attempts} attempts in {} s", fault.text, since.elapsed().as_secs());
                 }
                 return Err(fault);
             }

@@ -92,7 +92,7 @@ impl S3Upload {
     fn length(&self, state: &State) -> Result<u64, StoreError> {
         state.parts.values().try_fold(0, |end, part| match part.offset_bytes {
             start if start == end => Ok(end + part.bytes),
-            start => Err(self.refuse(&format!("a part starts at {start} where the one before it ends at {end}"))),
+            start => Err(self.refuse(&format!("a part starts at {start}, but the one before it ends at {end}"))),
         })
     }
 

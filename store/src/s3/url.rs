@@ -52,7 +52,8 @@ const CONNECTIONS: usize = 14;
 /// The option that passes a check from one process to another.
 const KNOWN_CHECK: &str = "known-check";
 
-const OPTIONS: &str = "known are endpoint, region, path-style, upload-check, part-size, connections and time-limit";
+const OPTIONS: &str =
+    "the options are endpoint, region, path-style, upload-check, part-size, connections and time-limit";
 
 impl Location {
     /// Parses a URL. The error says what is wrong, and never repeats a possible secret.
@@ -138,7 +139,7 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
             Err("an endpoint must not hold credentials: use the environment or a profile".to_owned())
         }
         Some(host) if !host.is_empty() => Ok(text.to_owned()),
-        _ => Err("an endpoint is http://HOST or https://HOST, with a port if need be".to_owned()),
+        _ => Err("an endpoint is http://HOST or https://HOST, optionally with a port".to_owned()),
     }
 }
 

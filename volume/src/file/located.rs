@@ -35,7 +35,7 @@ impl Located {
         let path_fd = match open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
             Ok(path_fd) => path_fd,
             Err(Errno::NOENT) if path.is_symlink() => {
-                return Err(VolumeError::NotAVolume { volume, what: "a link to nothing" });
+                return Err(VolumeError::NotAVolume { volume, what: "a broken link" });
             }
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(open_error(volume, errno)),

@@ -101,7 +101,7 @@ impl FileTarget {
             return Err(open_error(volume, Errno::ACCESS));
         }
         let handle = match Handle::open(located, OFlags::WRONLY | OFlags::EXCL) {
-            Err(Errno::BUSY) => return Err(in_use("another program has claimed it".to_owned())),
+            Err(Errno::BUSY) => return Err(in_use("another program has opened it exclusively".to_owned())),
             opened => opened.map_err(|errno| open_error(volume.clone(), errno))?,
         };
         let bytes = handle.size_bytes()?;

@@ -111,7 +111,7 @@ fn a_device_that_another_program_claimed_is_refused() {
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
     let claim = open(device.path(), flags, Mode::empty()).expect("a claim");
     let error = open_target(device.path(), 10, true).expect_err("claimed");
-    let by = "another program has claimed it".to_owned();
+    let by = "another program has opened it exclusively".to_owned();
     assert!(matches!(&error, VolumeError::InUse { by: found, .. } if *found == by), "{error}");
     drop(claim);
     let first = open_target(device.path(), 10, true).expect("free now");

@@ -32,7 +32,7 @@ fn what_is_no_volume_is_named() {
         (directory.path().to_path_buf(), "a directory"),
         (at("fifo"), "a FIFO"),
         (at("socket"), "a socket"),
-        (at("link"), "a link to nothing"),
+        (at("link"), "a broken link"),
         ("/dev/null".into(), "a character device"),
     ];
     for (path, what) in cases {
