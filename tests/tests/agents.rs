@@ -1,4 +1,4 @@
-//! The agents are processes of their own, and a signal ends them all in good order.
+//! Every agent is a separate process, and a signal stops all of them cleanly.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const BACKUP_AGENTS: [&str; 7] = [
 const RESTORE_AGENTS: [&str; 4] =
     ["septet-master", "septet-backupreader", "septet-decompressor", "septet-volumewriter"];
 
-/// Every agent that was seen as the run went on. Whoever lives as long as the run can't be missed.
+/// Every agent that was seen during the run. An agent that lives as long as the run is always seen.
 fn agents_of(run: Septet) -> BTreeSet<String> {
     let mut running = run.spawn();
     let mut seen = BTreeSet::new();

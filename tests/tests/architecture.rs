@@ -1,4 +1,4 @@
-//! Which crate may use which, as ARCHITECTURE.md draws it.
+//! Checks which crate uses which, against the picture in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use septet_tests::circles::circles;
 use septet_tests::workspace_dir;
 use serde_json::Value;
 
-/// A crate, and those of ours that it may use. Those that run agents may use [`TO_RUN_AGENTS`], too.
+/// A crate and the crates of the workspace that it may use. Crates that run agents may also use [`TO_RUN_AGENTS`].
 const ARROWS: [(&str, &[&str]); 23] = [
     ("septet-sandbox", &[]),
     ("septet-format", &[]),
@@ -34,16 +34,16 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("septet-simulation", &["septet-store"]),
     ("septet-bench", &["septet-format", "septet-ipc"]),
 ];
-/// An agent that needs nothing but its sockets and shared memory.
+/// An agent that needs only its sockets and shared memory.
 const PURE: [&str; 2] = ["septet-format", "septet-ipc"];
 const OF_IMAGES: [&str; 5] =
     ["septet-agent-reader", "septet-agent-volumewriter", "septet-format", "septet-ipc", "septet-volume"];
 const OF_REPOSITORIES: [&str; 3] = ["septet-format", "septet-ipc", "septet-repository"];
 const BELOW_THE_ENGINE: [&str; 5] =
     ["septet-format", "septet-ipc", "septet-repository", "septet-sandbox", "septet-volume"];
-/// The binary is each of the agents, by name. The simulation runs each of them in one process.
+/// The binary contains all agents and selects one by name. The simulation runs all of them in one process.
 const RUN_AGENTS: [&str; 2] = ["septet", "septet-simulation"];
-/// What these two may use beside what their own arrows say.
+/// The crates that these two may use in addition to their own list.
 const TO_RUN_AGENTS: [&str; 15] = [
     "septet-agent-backupreader",
     "septet-agent-checksum",
@@ -61,10 +61,10 @@ const TO_RUN_AGENTS: [&str; 15] = [
     "septet-ipc",
     "septet-repository",
 ];
-/// No agent that touches only slots brings in code that could open a socket or a store.
+/// An agent that needs only slots depends on no crate that can open a socket or a store.
 const NETWORK: [&str; 4] = ["tokio", "hyper", "aws-sdk-s3", "rustls"];
 
-/// What each crate may use.
+/// The allowed dependencies of each crate.
 fn arrows() -> BTreeMap<&'static str, Vec<&'static str>> {
     let all = |(name, own): (&'static str, &[&'static str])| {
         let more: &[_] = if RUN_AGENTS.contains(&name) { &TO_RUN_AGENTS } else { &[] };
@@ -88,7 +88,7 @@ fn packages() -> Vec<Value> {
     metadata()["packages"].as_array().expect("packages").clone()
 }
 
-/// What a crate uses in its own code, or in its tests, too.
+/// The dependencies of a crate's code, and optionally of its tests.
 fn uses(package: &Value, with_tests: bool) -> BTreeSet<String> {
     let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
     let counted = dependencies.filter(|dependency| with_tests || dependency["kind"].is_null());
@@ -107,7 +107,7 @@ fn no_arrow_but_those_drawn() {
             allowed.get(name(&package)).unwrap_or_else(|| panic!("{} is new: draw its arrows here", name(&package)));
         let ours = uses(&package, true).into_iter().filter(|used| used.starts_with("septet"));
         let drawn: BTreeSet<_> = allowed.iter().map(|&used| used.to_owned()).collect();
-        // A crate may test itself with its own features.
+        // A crate's tests may enable features of the crate itself.
         let more: Vec<_> = ours.filter(|used| !drawn.contains(used) && used != name(&package)).collect();
         assert!(more.is_empty(), "{} uses {more:?}, which ARCHITECTURE.md does not draw", name(&package));
     }
@@ -117,7 +117,7 @@ fn no_arrow_but_those_drawn() {
 fn every_arrow_drawn_is_there() {
     let packages: BTreeMap<_, _> = packages().into_iter().map(|package| (name(&package).to_owned(), package)).collect();
     for (crate_name, drawn) in arrows() {
-        // bench/ is not in the workspace of every build.
+        // Some builds have a workspace without bench/.
         let Some(package) = packages.get(crate_name) else { continue };
         let used = uses(package, false);
         for needed in drawn {
@@ -134,7 +134,7 @@ fn every_arrow_drawn_is_there() {
     }
 }
 
-/// Whether the name of a crate is in one of the sources.
+/// Whether one of the sources contains the crate's name.
 fn mentions(source: &Path, crate_name: &str) -> bool {
     if source.is_dir() {
         return std::fs::read_dir(source).unwrap().any(|entry| mentions(&entry.unwrap().path(), crate_name));

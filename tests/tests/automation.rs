@@ -1,5 +1,5 @@
-//! What programs that run septet rest on: a run ends with whoever started it, a forced deletion leaves
-//! nothing whatever became of the backup, and what was given along with a backup comes back.
+//! The promises to programs that run septet: a run ends with its caller, a forced deletion leaves nothing of a
+//! backup in any state, and the metadata of a backup is returned.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -96,7 +96,7 @@ fn a_backup_that_is_deleted_by_force_while_it_is_made_fails_and_leaves_nothing()
     let backup = repo.backup_command(&volume).args(["--volume", "vol", "--id", "b1"]);
     let mut run = backup.spawn();
     run.wait_until(|run| (run.agents().len() == 7).then_some(())).expect("the agents");
-    // The agents go on without it, up to the manifest.
+    // Without it the agents continue until they write the manifest.
     run.signal(Signal::STOP);
     let manifest = repo.path().join("vol/b1/manifest-0.json");
     run.wait_until(|_| manifest.exists().then_some(())).expect("the manifest");
@@ -113,7 +113,7 @@ fn zeros_are_not_written_to_a_target_that_has_them() {
     let (data, zeros) = (noise(1, BLOCK), vec![0; BLOCK]);
     let repo = scratch.repo();
     repo.backup_as("b1", &scratch.file("volume", &[&data[..], &zeros].concat()), &[]);
-    // That it isn't zero shows that nothing was written.
+    // The content is not zero, so nothing was written.
     let target = scratch.file("target", &vec![0xff; 2 * BLOCK]);
     repo.restore("vol/b1", &target, &["--overwrite", "--zeroed"]);
     assert_bytes(&target, &[data, vec![0xff; BLOCK]].concat());

@@ -1,4 +1,4 @@
-//! `septet clean` takes back what nobody needs, says so, and leaves everything else.
+//! `septet clean` removes data that no backup needs, reports it, and leaves everything else.
 
 use rustix::process::Signal;
 use septet_tests::fault::{Site, notes};

@@ -1,4 +1,4 @@
-//! The command line that others call: its summaries, its exit statuses, its names.
+//! The command line as an interface for programs: summaries, exit statuses and names.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ fn small(scratch: &Scratch) -> Repo {
     repo
 }
 
-/// Asserts that a JSON object has fields of those types: `s`tring, `n`umber (not negative), `a`rray,
+/// Asserts that a JSON object has fields of these types: `s`tring, `n`umber (not negative), `a`rray,
 /// `o`bject, `-` null.
 fn assert_fields(object: &Value, fields: &[(&str, char)]) {
     for (name, kind) in fields {
@@ -79,7 +79,7 @@ fn what_a_run_costs_is_plausible() {
     let scratch = Scratch::in_memory();
     let repo = scratch.repo();
     let backed = repo.backup(&scratch.file("volume", &noise(2, 64 << 20)), &["--id", "b1"]);
-    // Seven processes and three pools at the least; and no more than is promised.
+    // At least seven processes and three pools; at most the promised memory.
     assert!((16 << 20..200 << 20).contains(&backed.memory_peak_bytes), "{} bytes", backed.memory_peak_bytes);
     assert!(backed.cpu_seconds > 0.01 && backed.seconds > 0.0, "{backed:?}");
     let summary = repo.restore("b1", &scratch.path("restored"), &[]).summary();
@@ -151,7 +151,7 @@ fn names_that_are_refused() {
             let outcome = repo.backup_command(&scratch.path("volume")).arg(option).arg(name).run().exits(2);
             assert!(!outcome.stderr.is_empty());
         }
-        // As a BACKUP it is a volume and an id, both of which might be there.
+        // As a BACKUP this means a volume and an id, and both might exist.
         let status = if name == "a/b" { 1 } else { 2 };
         repo.septet(["restore"]).arg(name).arg(scratch.path("restored")).run().exits(status);
         repo.septet(["delete"]).arg(name).run().exits(status);
@@ -184,7 +184,7 @@ fn the_repository_from_the_environment() {
     let lines = septet(["list"]).env("SEPTET_REPO", scratch.path("repo")).ok().stdout;
     assert!(lines.contains("vol/b1"), "{lines}");
     septet(["list"]).run().exits(2);
-    // The option wins, a relative path counts from here, and a URL is a path, too.
+    // The option takes precedence, a relative path starts at the working directory, and a URL may name a path.
     septet(["list", "--repo", "repo"]).env("SEPTET_REPO", "/nowhere").current_dir(scratch.dir()).ok();
     septet(["list", "--repo", &format!("file://{}", scratch.path("repo").display())]).ok();
     septet(["list", "--repo", ""]).run().exits(2);
@@ -265,7 +265,7 @@ fn a_failure_is_told_in_one_line_and_in_json() {
 fn a_reader_that_goes_away_is_no_failure() {
     let scratch = Scratch::in_memory();
     let repo = small(&scratch);
-    // head ends at once; the status is septet's.
+    // head ends at once. The exit status is septet's.
     let line = format!(
         "'{}' list --repo '{}' | head -c 0; exit ${{PIPESTATUS[0]}}",
         binary().display(),

@@ -1,4 +1,4 @@
-//! Any backup can be deleted, in any order; the others stay whole, and what nobody needs goes.
+//! Any backup can be deleted, in any order. The others stay complete, and data that no backup needs is removed.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn chain(scratch: &Scratch) -> Repo {
     repo
 }
 
-/// Exactly what the backups that are left need.
+/// Exactly the objects that the remaining backups need.
 fn needed(left: &BTreeSet<usize>) -> Vec<String> {
     let mut objects = BTreeSet::from(["septet.json".to_owned()]);
     for &backup in left {
@@ -52,7 +52,7 @@ fn check(repo: &Repo, left: &BTreeSet<usize>, why: &str) {
     assert_eq!(listed, left.iter().map(|&backup| id(backup)).collect::<Vec<_>>(), "{why}");
 }
 
-/// Deletes each of those that are left, from a copy, and goes on with the rest: every order there is.
+/// Deletes each of the remaining backups from a copy and repeats this on the copy: tries every order.
 fn delete_each(repo: &Repo, left: &BTreeSet<usize>, done: &str) {
     for &doomed in left {
         let scratch = Scratch::in_memory();
@@ -81,7 +81,7 @@ fn several_at_once() {
     let scratch = Scratch::in_memory();
     let repo = chain(&scratch);
     let summary = repo.delete(&["b0", "vol/b2"]).summary();
-    // Two tables of each; their segments are needed.
+    // Two tables of each are removed. Their segments are needed.
     assert_eq!((&summary["event"], summary["objects"].as_u64()), (&"summary".into(), Some(4)), "{summary}");
     check(&repo, &BTreeSet::from([1, 3]), "b0 and b2 at once");
     repo.delete(&["vol@latest"]);
@@ -102,7 +102,7 @@ fn an_incremental_goes_on_where_its_parent_was_deleted() {
     repo.assert_restores("b4", &content(3));
 }
 
-/// What a server carries out late of the deleted backup must not become a part of another one.
+/// A late write of the deleted backup must not become a part of another backup.
 #[test]
 fn a_deleted_id_is_not_used_again_for_two_days() {
     let scratch = Scratch::in_memory();
@@ -127,8 +127,8 @@ fn a_deleted_id_is_not_used_again_for_two_days() {
     repo.assert_restores("b3", &content(0));
 }
 
-/// Segments that another backup needs lie under the deleted id: a new backup of that id must not
-/// write over them.
+/// Segments that another backup needs are stored under the deleted id. A new backup of that id must not
+/// overwrite them.
 #[test]
 fn an_id_whose_segments_are_still_needed() {
     let scratch = Scratch::in_memory();

@@ -1,5 +1,5 @@
-//! Each agent killed at random moments, and the supervisor itself: the run ends with one line that
-//! names the agent, nothing half-made stays, and what was there before is whole.
+//! Each agent and the supervisor are killed at random moments. The run ends with one line that names the agent,
+//! nothing incomplete stays, and earlier data are unchanged.
 
 use rustix::process::Signal;
 use septet_tests::fault::{Site, assert_no_shared_memory, notes, reason};
@@ -57,7 +57,7 @@ fn the_user_interrupts_twice() {
     run.signal(Signal::INT);
     run.wait().exits(130);
     assert_gone(&agents);
-    // It may not have had the time to clear up; then the next run does.
+    // It may not have had the time to clean up. Then the next run does.
     site.repo.septet(site.backup(&["--id", "next"])).ok();
     site.settle();
     site.assert_earlier_restores();

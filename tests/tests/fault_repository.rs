@@ -1,4 +1,4 @@
-//! Repositories that can't be written, are full, or are none: one clear line, and what they held stays.
+//! Repositories that cannot be written, are full, or are not repositories: one clear line, and their content stays.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ fn a_full_repository_fails_the_backup_and_keeps_the_earlier_ones() {
         assert_fails(&outcome, 1, "free some space, delete old backups or use another repository");
         assert_eq!((repo.objects(), repo.empty_directories()), (before.clone(), Vec::new()));
     }
-    // Room for a marker, and for no segment.
+    // Enough space for a marker, but not for a segment.
     let filler = std::fs::File::create(mount.path("filler")).expect("a file");
     while std::io::Write::write_all(&mut &filler, &[0; 4096]).is_ok() {}
     filler.set_len(filler.metadata().expect("a length").len() - (1 << 20)).expect("some room");
@@ -119,7 +119,7 @@ fn a_repository_of_a_newer_format_is_not_touched() {
     site.assert_as_before();
 }
 
-/// What every refusal of a newer format says.
+/// The text of every refusal of a newer format.
 const NEWER: &str = "newer";
 
 #[test]
@@ -145,7 +145,7 @@ fn a_backup_of_a_newer_format_is_not_touched_and_the_others_go_on() {
     site.repo.assert_restores("vol/next", &site.content);
     site.assert_earlier_restores();
     site.repo.delete(&["vol/next"]);
-    // Its own segments may be what a newer Septet needs: nothing of the volume was reclaimed.
+    // A newer Septet may need its segments, so nothing of the volume was reclaimed.
     assert!(site.repo.objects().contains(&"vol/future/segments/000000".to_owned()));
     site.assert_earlier_restores();
 }

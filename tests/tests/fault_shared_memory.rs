@@ -1,19 +1,19 @@
-//! Shared memory where no huge pages are to be had (they need a right that these runs lack), and a
-//! `/dev/shm` that is full, too small, read-only, not ours or missing: one line that says how to mend it.
+//! Shared memory without huge pages (these runs lack the privilege for them), and a `/dev/shm` that is full, too
+//! small, read-only, not accessible or missing: one line that says how to fix it.
 
 use septet_tests::fault::{Site, assert_fails, in_namespace};
 
 const MIB: usize = 1 << 20;
 
-/// The run itself, without the right to huge pages.
+/// The run itself, without the privilege for huge pages.
 const RUN: &str = "exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin \"$@\"";
 
-/// A `/dev/shm` of that many MiB in place of the real one, where the repository stays reachable.
+/// Replaces `/dev/shm` with one of this many MiB. The repository stays accessible.
 fn small(mebibytes: u32) -> String {
     format!("mount -t tmpfs -o size={mebibytes}m tmpfs /dev/shm; {RUN}")
 }
 
-/// A site that does not lie in `/dev/shm`.
+/// A site outside `/dev/shm`.
 struct Elsewhere {
     disk: septet_tests::Scratch,
     repo: septet_tests::Repo,
@@ -106,7 +106,7 @@ fn with_huge_pages_a_small_one_suffices() {
 #[test]
 fn what_the_dead_have_left_is_removed_and_told() {
     let site = Site::new(MIB);
-    // No process has this number: the kernel gives none above 4194304.
+    // No process has this number: the kernel assigns none above 4194304.
     let left = std::path::Path::new("/dev/shm/septet_reader_4194999");
     std::fs::write(left, b"x").expect("a leftover");
     let next = site.repo.septet(site.backup(&[])).ok();

@@ -1,5 +1,5 @@
-//! What a broken or hostile neighbour may send an agent: whatever it is, the agent says in one event
-//! what is wrong and ends with status 1. It never panics, never hangs and never believes it.
+//! Input from a broken or hostile neighbour. For any such input the agent reports the error in one event and ends
+//! with status 1. It never panics, hangs or accepts the input.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -27,10 +27,10 @@ const AGENTS: [&str; 11] = [
 ];
 const BLOCK_BYTES: u64 = 65536;
 const VOLUME_BYTES: u64 = 1 << 20;
-/// An agent that needs longer hangs.
+/// An agent that needs longer is considered hung.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// An agent that runs by hand between two sockets.
+/// An agent that the test runs between two sockets.
 struct Alone {
     name: String,
     child: Child,
@@ -49,7 +49,7 @@ impl Alone {
         Self { name: name.to_owned(), child, upstream, downstream }
     }
 
-    /// Writes to its upstream socket; that it may have ended by then is no error of the test.
+    /// Writes to its upstream socket. The agent may already have ended; that does not fail the test.
     fn tell(&mut self, bytes: &[u8]) {
         let _ = self.upstream.write_all(bytes);
     }
@@ -58,7 +58,7 @@ impl Alone {
         self.tell(format!("{line}\n").as_bytes());
     }
 
-    /// Its end: it must say why, once, with `text` in it.
+    /// Waits for its end. It must report the error once, with `text` in it.
     fn fails(mut self, case: &str, text: &str) {
         let case = format!("{}: {case}", self.name);
         let until = Instant::now() + TIME_LIMIT;
@@ -79,7 +79,7 @@ impl Alone {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{case}: {error}: {line}")));
         let failed: Vec<Value> = events.filter(|event: &Value| event["event"] == "failed").collect();
-        // A worker and the thread that reads may each meet something, at the same time.
+        // A worker and the reading thread may each find an error at the same time.
         assert!(
             (1..=2).contains(&failed.len()) && failed.iter().all(|event| event["agent"] == *self.name),
             "{case}:\n{said}"
@@ -92,7 +92,7 @@ impl Alone {
     }
 }
 
-/// A repository with one backup, and the jobs that agents are begun with.
+/// A repository with one backup, and the jobs with which agents are started.
 struct Bench {
     scratch: Scratch,
     repo: Repo,
@@ -107,7 +107,7 @@ impl Bench {
         Self { scratch, repo }
     }
 
-    /// The job of the pipeline that the agent belongs to; `change` is merged into it.
+    /// The job of the agent's pipeline, with `change` merged into it.
     fn begin(&self, agent: &str, change: &Value) -> Value {
         let id = &self.object("septet.json")["id"];
         let (kind, mut job) = match agent {
@@ -151,7 +151,7 @@ impl Bench {
         })
     }
 
-    /// Asserts that the agents have left nothing.
+    /// Asserts that the agents left nothing.
     fn assert_clean(&self) {
         let begun = self.repo.objects().into_iter().filter(|object| object.starts_with("vol/new/")).collect::<Vec<_>>();
         assert_eq!(begun, [""; 0]);
@@ -194,7 +194,7 @@ fn what_comes_first_must_be_begin() {
 fn a_line_without_end_is_refused() {
     for agent in AGENTS {
         let mut alone = Alone::start(agent);
-        // More than any line may have, and no newline.
+        // Longer than any line may be, and without a newline.
         alone.tell(&vec![b'x'; 2 << 20]);
         alone.fails("an oversized line", "a line of more than 1048576 bytes");
     }
@@ -277,7 +277,7 @@ fn hostile_jobs_end_in_good_order() {
             }
             alone.tell_line(&json!({ "offset": 0, "size": BLOCK_BYTES, "state": "data" }));
             let _ = alone.upstream.shutdown(Shutdown::Write);
-            // Where it can live with the job, it fails for want of an `end`.
+            // If it accepts the job, it fails because `end` is missing.
             alone.fails(&change.to_string(), "");
         }
         if !matches!(agent, "master" | "reader" | "checksum" | "diff" | "compressor" | "datawriter" | "metawriter") {

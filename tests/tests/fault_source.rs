@@ -1,5 +1,5 @@
-//! Sources that can't be backed up, and sources that change or fail under the reader: one clear line,
-//! and nothing of the backup stays.
+//! Sources that cannot be backed up, and sources that change or fail while they are read: one clear line, and
+//! nothing of the backup stays.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -107,8 +107,8 @@ fn ids_that_are_taken_and_ids_that_are_not_there_are_named() {
     site.assert_as_before();
 }
 
-/// A backup whose reader stands still after it has begun to read the source, and long before the
-/// source's end: the rest of the pipeline takes seconds for what is left.
+/// A backup whose reader is stopped after it began to read the source and long before the end of the source: the
+/// rest of the pipeline needs seconds for the remaining data.
 fn held(site: &Site, source: &Path, args: &[&str]) -> (Running, septet_tests::Process) {
     let mut run = site.repo.backup_command(source).args(["--volume", "vol", "--id", "new"]).args(args).spawn();
     let reader = run.agent("reader").expect("a reader");

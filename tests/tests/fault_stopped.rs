@@ -1,5 +1,5 @@
-//! Each agent stopped (SIGSTOP) at a random moment: within the time limit that the user sets, the run
-//! ends with one line that names it. A stopped supervisor is no failure.
+//! Each agent is stopped (SIGSTOP) at a random moment. The run ends within the user's time limit, with one line that
+//! names the agent. A stopped supervisor is not a failure.
 
 use std::time::Duration;
 

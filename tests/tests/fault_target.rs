@@ -1,5 +1,5 @@
-//! Targets that a restore must refuse, and targets that fail under it: one clear line, no half file
-//! under the target's name, and nothing of what was there before is touched.
+//! Targets that a restore must refuse, and targets that fail during a restore: one clear line, no partial file under
+//! the target's name, and earlier data are untouched.
 
 use std::path::Path;
 

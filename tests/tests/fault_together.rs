@@ -1,4 +1,4 @@
-//! Runs that meet: two backups of one volume, one id for two, a backup whose parent is deleted.
+//! Concurrent runs: two backups of one volume, two backups with one id, a backup whose parent is deleted.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn two_backups_of_one_volume_both_succeed() {
 fn of_two_backups_with_one_id_one_wins_and_the_other_says_why() {
     let site = Site::new(8 * MIB);
     for round in 0..4 {
-        // One that was deleted is not used again for a day.
+        // The id of a deleted backup cannot be reused for a day.
         let id = format!("one-{round}");
         let runs = [(); 2].map(|()| site.repo.septet(site.backup(&["--id", &id])).spawn());
         let mut outcomes = runs.map(Running::wait);
@@ -75,7 +75,7 @@ fn a_backup_while_its_parent_is_deleted_ends_well_or_says_why() {
         }
         site.repo.septet(["verify"]).ok();
         assert_no_shared_memory();
-        // What the child needs of its parent is there, and goes with it.
+        // The objects that the child needs of its parent exist, and are deleted with the child.
         site.repo.backup_as(&format!("next-{seed}"), &site.source, &[]);
         site.settle();
     }

@@ -1,4 +1,4 @@
-//! Incremental backups store what changed and nothing else, and restore as if they were full.
+//! Incremental backups store only changes, and restore like full backups.
 
 use septet_tests::content::{Rng, noise, text};
 use septet_tests::{Blocks, Repo, Scratch};
@@ -9,7 +9,7 @@ fn blocks(data: u64, zero: u64, hole: u64, unchanged: u64) -> Blocks {
     Blocks { data, zero, hole, unchanged }
 }
 
-/// A repository with the full backup `b0` of that content.
+/// A repository with the full backup `b0` of this content.
 fn full(scratch: &Scratch, content: &[u8]) -> Repo {
     let repo = scratch.repo();
     repo.backup_as("b0", &scratch.file("volume", content), &[]);
@@ -86,7 +86,7 @@ fn a_volume_that_grew() {
     let backed = repo.backup_as("b1", &scratch.file("volume", &content), &[]);
     assert_eq!(backed.blocks, blocks(3, 0, 0, 3), "the short last block grew too");
     repo.assert_restores("b1", &content);
-    // Nothing but a hole is new.
+    // Only a hole is new.
     content.resize(20 * BLOCK, 0);
     let path = scratch.path("volume");
     std::fs::File::options().write(true).open(&path).unwrap().set_len(20 * BLOCK as u64).unwrap();
@@ -180,7 +180,7 @@ fn a_parent_that_is_damaged_is_not_compared_with() {
     repo.assert_restores("b1", &content);
 }
 
-/// No chain is replayed: each block is read once, whichever backup it is from.
+/// No chain is replayed: each block is read once, from any backup.
 #[test]
 fn the_last_of_a_hundred_costs_what_a_full_costs() {
     let scratch = Scratch::in_memory();
@@ -199,7 +199,7 @@ fn the_last_of_a_hundred_costs_what_a_full_costs() {
     septet_tests::assert_bytes(&scratch.path("last"), &content);
 }
 
-/// A step of a volume's life.
+/// A change of a volume.
 fn live(rng: &mut Rng, content: &mut Vec<u8>, past: &[Vec<u8>]) {
     let at = rng.below(content.len().max(1));
     let range = at.min(content.len())..(at + 1 + rng.below(3 * BLOCK)).min(content.len());

@@ -1,11 +1,11 @@
-//! PROTOCOL.md's program runs an agent by hand and prints what the document says.
+//! The program in PROTOCOL.md runs an agent by hand and prints the output that the document shows.
 
 use std::fs;
 use std::process::Command;
 
 use septet_tests::{Scratch, binary, workspace_dir};
 
-/// What stands in the document's only block of `language`.
+/// The content of the document's only code block in `language`.
 fn block<'a>(document: &'a str, language: &str) -> &'a str {
     let fence = format!("```{language}\n");
     let mut blocks = document.split(&fence).skip(1);

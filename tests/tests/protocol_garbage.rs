@@ -1,5 +1,5 @@
-//! An agent between two neighbours that don't keep to PROTOCOL.md: it says what is wrong, downstream
-//! and on standard error, and ends with status 1.
+//! An agent between two neighbours that violate PROTOCOL.md. It reports the error downstream and on standard error,
+//! and ends with status 1.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use serde_json::Value;
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const BEGIN: &str = r#"{"begin":{"verify":{"repo":"/nowhere","repository":"01234567-89ab-4def-8123-456789abcdef","volume":"vol","backups":[],"block_bytes":65536,"streams":1,"pool_bytes":65536}}}"#;
 
-/// An agent, and the ends of its sockets that are its neighbours'.
+/// An agent, and its neighbours' ends of its sockets.
 struct Scripted {
     agent: Child,
     up: UnixStream,
@@ -36,7 +36,7 @@ impl Scripted {
     }
 
     fn hears(&mut self, line: &str) -> &mut Self {
-        // It may have refused an earlier part of it, and gone.
+        // It may have refused an earlier part and ended.
         let _ = self.up.write_all(line.as_bytes()).and_then(|()| self.up.write_all(b"\n"));
         self
     }
@@ -46,7 +46,7 @@ impl Scripted {
         self
     }
 
-    /// Reads what the agent sends down until it has sent `text`.
+    /// Reads the agent's output downstream until it contains `text`.
     fn says(&mut self, text: &str) -> &mut Self {
         let mut said = Vec::new();
         while !String::from_utf8_lossy(&said).contains(text) {
@@ -57,7 +57,7 @@ impl Scripted {
         self
     }
 
-    /// Its process id, which is in the name of its pool.
+    /// The agent's process id, which is part of its pool's name.
     fn own_pid(&mut self) -> String {
         let mut pid = String::new();
         let mut byte = [0];
@@ -67,10 +67,10 @@ impl Scripted {
         pid
     }
 
-    /// Waits for its end: it failed with `kind` and `cause`, and told so both ways.
+    /// Waits for its end. It must have reported `kind` and `cause` both ways.
     fn fails(&mut self, kind: &str, cause: &str) {
         let mut down = String::new();
-        // What it had not read makes this a reset instead of an end.
+        // If it left input unread, this is a reset instead of an end of file.
         let _ = self.down.read_to_string(&mut down);
         let mut events = String::new();
         self.agent.stderr.take().expect("piped").read_to_string(&mut events).expect("its events");

@@ -1,4 +1,4 @@
-//! `septet export-diff` and `import-diff` against the real `rbd`: what one writes the other reads, both ways.
+//! `septet export-diff` and `import-diff` with the real `rbd`: each reads the streams of the other.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ const MIB: u64 = 1 << 20;
 const IMAGE_BANNER: &[u8] = b"rbd image v2\n";
 const DIFFS_BANNER: &[u8] = b"rbd image diffs v2\n";
 
-/// What happens to a disk between two backups: some of each kind.
+/// Changes of a disk between two backups, some of each kind.
 fn changes(rng: &mut Rng, bytes: u64) -> Vec<Change> {
     let at = |rng: &mut Rng| rng.below(usize::try_from(bytes - 2 * MIB).unwrap()) as u64;
     vec![
@@ -88,7 +88,7 @@ fn what_septet_exports_becomes_images() {
         assert!(copy.content(None) == image.content(Some(&name)), "{name} differs");
         assert!(copy.snapshots().contains(&name), "the import makes the snapshot");
     }
-    // A difference over several backups is as good.
+    // A difference may span several backups.
     let direct = ceph.image(MIB, &[]);
     for (name, from) in [("s1", None), ("s3", Some("s1"))] {
         let file = scratch.path(&format!("direct-{name}"));
@@ -108,7 +108,7 @@ fn version_2_goes_both_ways() {
     let scratch = Scratch::on_disk();
     let (repo, image) = (scratch.repo(), ceph.image(9 * MIB + 1024, &[]));
     image.change(&changes(&mut Rng::new(4), 9 * MIB));
-    // rbd has this version only within the export of an image: a header, the number of differences, and them.
+    // rbd uses this version only within the export of an image: a header, the number of differences, the differences.
     let file = scratch.path("image");
     ceph.rbd(&["export", "--export-format", "2", image.name(), file.to_str().unwrap()]);
     let whole = std::fs::read(&file).unwrap();
@@ -120,7 +120,7 @@ fn version_2_goes_both_ways() {
     repo.assert_restores("b", &image.content(None));
     let exported = scratch.path("exported");
     repo.septet(["export-diff", "b", "--format", "v2", "--to-snap", "s"]).arg(&exported).ok();
-    // rbd ends an export with a difference to the image itself; ours leads to a snapshot, so one more follows.
+    // rbd ends an export with a difference to the image itself. Ours ends at a snapshot, so one more follows.
     let exported = std::fs::read(exported).unwrap();
     let head = |name: &str| [&[b'f', 5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0][..], name.as_bytes()].concat();
     let size = [&[b's', 8, 0, 0, 0, 0, 0, 0, 0][..], &(9 * MIB + 1024).to_le_bytes()].concat();

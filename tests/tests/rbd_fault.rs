@@ -1,6 +1,6 @@
-//! When Ceph misbehaves: nothing hangs for ever, one line says what is wrong, and the next run is right.
+//! Faults of Ceph: no run hangs, one line reports the fault, and the next run succeeds.
 //!
-//! librbd's own limit on bytes a second makes a run last long enough to be met in its middle.
+//! librbd's own rate limit makes a run last long enough to be interrupted.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 const BYTES: u64 = 48 * MIB;
 const LIMITS: [&str; 2] = ["rbd_qos_read_bps_limit", "rbd_qos_write_bps_limit"];
 
-/// An image that was backed up once, and takes some seconds to be read or written.
+/// An image that was backed up once. To read or write it takes some seconds.
 struct Site<'a> {
     ceph: &'a Ceph,
     image: Image<'a>,
@@ -39,7 +39,7 @@ impl<'a> Site<'a> {
         self.ceph.known_to(self.repo.backup_command(&self.image.url())).args(["--volume", "vol", "--full", "--id", id])
     }
 
-    /// Starts a backup, and lets go when it reads.
+    /// Starts a backup and returns when it reads.
     fn reading(&self, id: &str, args: &[&str]) -> Running {
         let mut run = self.backup(id).args(args).spawn();
         let end = format!("+{id}");
@@ -48,7 +48,7 @@ impl<'a> Site<'a> {
         run
     }
 
-    /// Starts a restore to a new image, and lets go when it writes.
+    /// Starts a restore to a new image and returns when it writes.
     fn writing(&self, target: &Image<'_>, args: &[&str]) -> Running {
         let command = self.ceph.known_to(self.repo.restore_command("first", &target.url()));
         let mut run = command.arg("--overwrite").args(args).spawn();
@@ -63,7 +63,7 @@ impl<'a> Site<'a> {
         target
     }
 
-    /// Ceph is well again: the next backup succeeds, and leaves one snapshot of Septet's.
+    /// Asserts that Ceph works again: the next backup succeeds and leaves one snapshot of Septet's.
     fn settle(&self) {
         for limit in LIMITS {
             self.ceph.rbd(&["config", "image", "rm", self.image.name(), limit]);
@@ -75,7 +75,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// A daemon that answers nobody; it goes on when this goes, for the tests after it.
+/// A stopped daemon. It continues when this is dropped, for later tests.
 struct Stopped<'a> {
     ceph: &'a Ceph,
     daemon: &'static str,
@@ -94,14 +94,14 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// 12 MiB a second at the most, in librbd.
+/// At most 12 MiB a second, in librbd.
 fn slow(ceph: &Ceph, image: &Image<'_>) {
     for limit in LIMITS {
         ceph.rbd(&["config", "image", "set", image.name(), limit, "12582912"]);
     }
 }
 
-/// Ceph's own limit is half of ours, so a command of two requests meets either first.
+/// Ceph's own limit is half of ours, so a command of two requests may reach either limit first.
 fn assert_not_answered(outcome: &Outcome) {
     let line = outcome.error_line();
     assert!(line.contains("has not answered in time") || line.contains("at one command for more than 3 s"), "{line}");
@@ -129,7 +129,7 @@ fn an_osd_that_stops_ends_a_restore_in_time() {
     let outcome = run.wait().exits(1);
     drop(stopped);
     assert_not_answered(&outcome);
-    // The one that died is still known to the cluster for a while.
+    // The cluster still lists the killed client for a while.
     while ceph.rbd(&["status", target.name()]).contains("watcher=") {
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -161,7 +161,7 @@ fn monitors_that_do_not_answer_are_named() {
     let site = Site::new(&ceph);
     let run = site.reading("under-way", &["--timeout", "20"]);
     let stopped = Stopped::new(&ceph, "mon.a");
-    // Reading needs no monitor; the snapshots are tidied up by the next backup.
+    // Reading needs no monitor. The next backup removes the snapshots.
     run.wait().exits(0);
     site.backup("unanswered").args(["--timeout", "3"]).fails(1, "the monitors have not answered for 2 s");
     drop(stopped);
@@ -176,7 +176,7 @@ fn a_full_cluster_is_named() {
     let ceph = Ceph::alone();
     let site = Site::new(&ceph);
     let target = site.target();
-    // Nearly full is no failure.
+    // A nearly full cluster is not a failure.
     let fullness = Fullness(&ceph);
     fullness.set([("nearfull", "0.0000001"), ("backfillfull", "0.0000002"), ("full", "0.95")]);
     site.backup("nearfull").ok();
@@ -192,7 +192,7 @@ fn a_full_cluster_is_named() {
     site.settle();
 }
 
-/// From which share of its space on the cluster counts as full; as it was when this goes, for the tests after it.
+/// The share of used space from which the cluster counts as full. Dropping this restores it for later tests.
 struct Fullness<'a>(&'a Ceph);
 
 impl Fullness<'_> {
@@ -241,7 +241,7 @@ fn a_locked_image_is_left_alone() {
     ceph.rbd(&["lock", "add", site.image.name(), "mine"]);
     let restore = ceph.known_to(site.repo.restore_command("first", &site.image.url()));
     restore.args(["--overwrite", "--timeout", "20"]).fails(1, "holds the lock");
-    // A snapshot is a change of the image, too; those of the user's can be backed up.
+    // A new snapshot changes the image too. The user's snapshots can be backed up.
     site.backup("locked").args(["--timeout", "20"]).fails(1, "another client holds its lock");
     let locker = ceph.rbd(&["lock", "ls", site.image.name(), "--format", "json"]);
     let locker: serde_json::Value = serde_json::from_str(&locker).unwrap();
@@ -255,7 +255,7 @@ fn a_client_that_is_shut_out_says_so() {
     let site = Site::new(&ceph);
     let target = site.target();
     let mut run = site.writing(&target, &["--timeout", "30"]);
-    // It stands still until Ceph refuses it. On a loaded machine the restore would otherwise end before that.
+    // It is stopped until Ceph refuses it. Otherwise the restore might end before that on a loaded machine.
     let writer = run.agent("volumewriter").expect("the volumewriter");
     writer.signal(Signal::STOP);
     let status: serde_json::Value =
@@ -283,7 +283,7 @@ fn a_new_image_that_is_not_finished_has_not_its_name() {
     run.wait();
     assert!(!septet_tests::is_alive(writer.pid) || !images().lines().any(|name| format!("rbd/{name}") == new.name()));
     while restore().run().status != Some(0) {
-        // Until the cluster has forgotten the one that died.
+        // Wait until the cluster has forgotten the killed client.
         std::thread::sleep(Duration::from_millis(500));
     }
     assert!(!images().contains(&partial), "{}", images());
@@ -303,7 +303,7 @@ fn without_septet_rbd_or_its_libraries_one_line_says_what_to_install() {
     };
     let said = backup("/nowhere");
     assert!(said.contains("rbd:… needs septet-rbd") && said.contains("apt-get install librbd1"), "{said}");
-    // What the dynamic linker says and how it ends.
+    // The dynamic linker's message and exit status.
     let words = "septet-reader: error while loading shared libraries: librbd.so.1: cannot open shared object file";
     let linker = scratch.file("septet-rbd", format!("#!/bin/sh\necho '{words}' >&2\nexit 127\n").as_bytes());
     fs::set_permissions(&linker, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,5 +1,5 @@
-//! Incremental backups of RBD images: only what Ceph says has changed is read, a sample proves it, and
-//! where there is nothing to go by, all is read and compared.
+//! Incremental backups of RBD images: only the changes that Ceph reports are read, and a sample of the rest is
+//! checked. If there is no usable base, the whole image is read and compared.
 
 use septet_tests::content::{Rng, mixed, noise};
 use septet_tests::{Backed, Ceph, Change, Image, Repo, Scratch};
@@ -21,7 +21,7 @@ impl<'a> Site<'a> {
         Self { ceph, image: ceph.image(bytes, args), repo: scratch.repo(), _scratch: scratch }
     }
 
-    /// Backs the image up as `id` of the volume `vol`; the summary, and what it noted.
+    /// Backs the image up as `id` of the volume `vol`. Returns the summary and the notes.
     fn backup(&self, id: &str, args: &[&str]) -> (Backed, String) {
         let block: &[&str] = if self.repo.path().join("vol").is_dir() { &[] } else { &["--block-size", "64KiB"] };
         let command = self.ceph.known_to(self.repo.backup_command(&self.image.url()));
@@ -31,13 +31,13 @@ impl<'a> Site<'a> {
         (serde_json::from_value(outcome.summary()).unwrap(), notes.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Asserts that `id` restores to what is in the image now.
+    /// Asserts that `id` restores to the image's current content.
     fn assert_restores(&self, id: &str) {
         self.repo.assert_restores(&format!("vol/{id}"), &self.image.content(None));
     }
 }
 
-/// How many snapshots of the image are Septet's.
+/// The image's snapshots that Septet made.
 fn own_snapshots(image: &Image<'_>) -> Vec<String> {
     image.snapshots().into_iter().filter(|name| name.starts_with("backup.septet.snap.")).collect()
 }
@@ -51,7 +51,7 @@ fn only_what_changed_is_read() {
     site.image.change(&[Change::Write(10 * MIB + 5, noise(2, 4096)), Change::Discard(20 * MIB..24 * MIB)]);
     let (backed, notes) = site.backup("inc", &["--audit", "0"]);
     assert_eq!(notes, "");
-    // 4096 bytes at an odd place touch two blocks at most; an object that is discarded is never read.
+    // 4096 bytes at an odd offset touch at most two blocks. A discarded object is never read.
     assert!(backed.bytes_read <= 128 * KIB, "{backed:?}");
     assert_eq!((backed.blocks.hole, backed.blocks.total()), (64, 1024), "{backed:?}");
     site.assert_restores("inc");
@@ -70,14 +70,14 @@ fn one_snapshot_stays_and_the_users_are_left_alone() {
     let site = Site::new(&ceph, 8 * MIB, &[]);
     site.image.snapshot("septet");
     site.image.snapshot("users+own+vol+full");
-    // Cinder's own Ceph backup driver calls its snapshots so.
+    // Cinder's own Ceph backup driver names its snapshots like this.
     site.image.snapshot("backup.7f9c2d8e-0b1a-4c3d-9e5f-102030405060.snap.1763800000.5");
     for id in ["full", "a", "b"] {
         site.backup(id, &[]);
         let snapshots = own_snapshots(&site.image);
         assert!(snapshots.len() == 1 && snapshots[0].ends_with(&format!("+vol+{id}")), "{snapshots:?}");
     }
-    // Another repository has its own.
+    // Another repository has its own snapshot.
     let scratch = Scratch::on_disk();
     ceph.known_to(scratch.repo().backup_command(&site.image.url())).args(["--volume", "vol", "--id", "b"]).ok();
     assert_eq!(own_snapshots(&site.image).len(), 2);
@@ -118,7 +118,7 @@ fn without_a_base_all_is_read_and_the_reason_is_said() {
     let (backed, notes) = site.backup("gone", &[]);
     assert!(notes.contains("snapshot") && notes.contains("no longer exists"), "{notes}");
     assert_eq!((backed.bytes_read, backed.blocks.unchanged), (8 * MIB, 128));
-    // The same name, and even the same snapshot's name, but another image.
+    // Another image with the same name and a snapshot of the same name.
     let snapshot = own_snapshots(&site.image).remove(0);
     site.image.purge();
     site.image.rbd(&["rm"]);
@@ -129,7 +129,7 @@ fn without_a_base_all_is_read_and_the_reason_is_said() {
     assert!(notes.contains("created again"), "{notes}");
     assert_eq!(backed.blocks.data, 128, "{backed:?}");
     site.assert_restores("anew");
-    // The same image, and a snapshot of the name, but not the one that was backed up.
+    // The same image with another snapshot of the same name.
     let snapshot = own_snapshots(&site.image).remove(0);
     site.image.purge();
     site.image.change(&[Change::Write(0, noise(3, 1 << 20))]);
@@ -148,7 +148,7 @@ fn an_audit_that_fails_has_everything_read() {
     let site = Site::new(&ceph, 8 * MIB, &[]);
     site.image.change(&[Change::Write(0, noise(1, 8 << 20))]);
     site.backup("full", &[]);
-    // Past librbd and its snapshots: the object changes, and Ceph does not know when.
+    // Changes the object without librbd and its snapshots, so that Ceph does not report the change.
     let info: Value = serde_json::from_str(&site.image.rbd(&["info", "--format", "json"])).unwrap();
     let scratch = Scratch::in_memory();
     let object = format!("{}.{:016x}", info["block_name_prefix"].as_str().unwrap(), 1);
@@ -169,7 +169,7 @@ fn the_snapshot_of_a_run_that_died_goes_with_the_next() {
     let site = Site::new(&ceph, 32 * MIB, &[]);
     site.image.change(&[Change::Write(0, noise(1, 32 << 20))]);
     site.backup("full", &[]);
-    // librbd's own limit makes the run last for seconds, so that it is killed in its middle on a busy machine, too.
+    // librbd's own rate limit makes the run last for seconds, so that it is killed before its end on a busy machine.
     let limit = "rbd_qos_read_bps_limit";
     ceph.rbd(&["config", "image", "set", site.image.name(), limit, "8388608"]);
     let command = ceph.known_to(site.repo.backup_command(&site.image.url()));
@@ -200,7 +200,7 @@ fn with_the_last_backup_its_snapshot_goes() {
     assert!(site.image.snapshots().is_empty(), "{:?}", site.image.snapshots());
 }
 
-/// What a guest does to a disk between two backups.
+/// Changes that a guest makes to a disk between two backups.
 fn random_changes(rng: &mut Rng, bytes: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for _ in 0..6 {
@@ -236,7 +236,7 @@ fn ten_incrementals(seed: u64, args: &[&str]) {
             }
         }
         let id = format!("b{number}");
-        // Every other one trusts Ceph alone, so that what is read for the audit hides nothing.
+        // Every other backup has no audit, so that the blocks read for an audit do not hide an error.
         let (backed, notes) = site.backup(&id, &["--audit", if number % 2 == 0 { "0" } else { "10" }]);
         assert!(!notes.contains("the whole image is read"), "seed {seed}, {id}: {notes}");
         assert_eq!(backed.bytes_volume, bytes);

@@ -1,4 +1,4 @@
-//! A backup of an RBD image that is killed goes on with what it had read: the snapshot stays as it was.
+//! A killed backup of an RBD image is resumed with the blocks that it had read, because the snapshot is unchanged.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 const BYTES: u64 = 48 * MIB;
-/// Segments that must be there before a run is killed.
+/// The number of segments that must exist before a run is killed.
 const SEGMENTS: usize = 6;
-/// librbd's own limit on bytes a second: a run lasts long enough to be met in its middle.
+/// librbd's own rate limit. It makes a run last long enough to be interrupted.
 const LIMIT: &str = "rbd_qos_read_bps_limit";
 
 struct Site<'a> {
@@ -31,7 +31,7 @@ impl<'a> Site<'a> {
         Self { ceph, image, content, repo: scratch.repo(), _scratch: scratch }
     }
 
-    /// A backup of the image, or of what `at` names of it.
+    /// A backup of the image, or of its snapshot `at`.
     fn backup(&self, at: &str) -> Septet {
         let mut url = self.image.url();
         url.as_mut_os_string().push(at);
@@ -39,7 +39,7 @@ impl<'a> Site<'a> {
         self.ceph.known_to(self.repo.backup_command(&url)).args(args)
     }
 
-    /// How many bytes of segments are stored, in how many.
+    /// The stored bytes of segments, and the number of segments.
     fn stored(&self) -> (u64, usize) {
         let objects = if self.repo.path().is_dir() { self.repo.objects() } else { Vec::new() };
         let segments: Vec<_> =
@@ -48,7 +48,7 @@ impl<'a> Site<'a> {
         (bytes.sum(), segments.len())
     }
 
-    /// Kills a backup in its middle; how many bytes it had stored.
+    /// Kills a running backup. Returns the bytes that it had stored.
     fn kill(&self, at: &str) -> u64 {
         self.ceph.rbd(&["config", "image", "set", self.image.name(), LIMIT, "12582912"]);
         let mut run = self.backup(at).spawn();
@@ -59,7 +59,7 @@ impl<'a> Site<'a> {
         self.stored().0
     }
 
-    /// Starts it again.
+    /// Starts the backup again.
     fn resume(&self, at: &str) -> Value {
         let outcome = self.backup(at).ok();
         assert!(notes(&outcome).contains("resuming the interrupted backup vol/one"), "{outcome:?}");
@@ -67,7 +67,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// What was stored is taken over; what is read is the rest, and what was only in the segments' indexes.
+/// Stored blocks are taken over, and only the rest is read. `stored` includes the segments' indexes, at most 1/50.
 fn assert_rest(summary: &Value, stored: u64) {
     assert!(stored >= SEGMENTS as u64 * MIB / 2, "{stored} bytes were stored");
     assert_eq!(summary["bytes_taken_over"], stored);

@@ -1,4 +1,4 @@
-//! RBD images through a real Ceph: what was backed up comes back bit for bit, and `rbd export` is the judge.
+//! RBD images in a real Ceph: every restore is bit for bit what was backed up, compared with `rbd export`.
 
 use std::path::Path;
 
@@ -163,7 +163,7 @@ fn files_become_images_and_images_files() {
     let image = ceph.name();
     ceph.known_to(repo.restore_command("file", &image.url())).arg("--create").ok();
     assert!(image.content(None) == content, "the image differs");
-    // Of one volume, though the source is another: read and compared.
+    // The same volume with another source: it is read and compared.
     let backed = ceph.known_to(repo.backup_command(&image.url())).args(["--id", "image", "--volume", "vol"]).ok();
     assert!(backed.stdout.contains("was not made from an RBD image"), "{}", backed.stdout);
     assert_eq!(backed.summary()["blocks"]["data"], 0, "{}", backed.stdout);
@@ -222,7 +222,7 @@ fn an_image_that_somebody_has_open_is_not_written() {
     let repo = scratch.repo();
     let image = ceph.image(8 * MIB, &[]);
     repo.backup(&scratch.file("file", &noise(1, 1 << 20)), &["--id", "b"]);
-    // It writes until it is killed.
+    // This process writes until it is killed.
     let user = std::process::Command::new("rbd")
         .arg("--conf")
         .arg(ceph.conf())
@@ -236,11 +236,11 @@ fn an_image_that_somebody_has_open_is_not_written() {
         assert!(user.0.try_wait().unwrap().is_none(), "rbd bench ended");
     }
     ceph.known_to(repo.restore_command("b", &image.url())).arg("--overwrite").fails(1, "is in use");
-    // To read it is another matter: that is what a snapshot is for.
+    // Reading it is allowed, through a snapshot.
     ceph.known_to(repo.backup_command(&image.url())).args(["--id", "live"]).ok();
 }
 
-/// A process that is killed when the test ends, however it ends.
+/// A process that is killed when this is dropped, even if the test fails.
 struct Killed(std::process::Child);
 
 impl Drop for Killed {

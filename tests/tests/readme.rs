@@ -1,4 +1,4 @@
-//! The commands in the documents: those of the README's first page do what it says, and all options are there.
+//! The commands in the documents: those on the README's first page do what it says, and all options exist.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn document(name: &str) -> String {
     fs::read_to_string(workspace_dir().join(name)).unwrap()
 }
 
-/// The words of each `septet` command in the blocks of shell.
+/// The words of each `septet` command in the shell code blocks.
 fn commands(document: &str) -> Vec<Vec<String>> {
     let blocks = document.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap_or_default());

@@ -1,5 +1,5 @@
-//! A real ext4 file system with a Debian root in it, on block devices: backed up, used, backed up again,
-//! restored; each restore bit for bit what the device held, and clean for e2fsck.
+//! A real ext4 file system with a Debian root on block devices: backed up, used, backed up again, and restored. Each
+//! restore is bit for bit what the device held, and e2fsck finds no error.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 use septet_tests::content::{noise, text};
 use septet_tests::{LoopDevice, Mount, Repo, Scratch, assert_same, command, debian};
 
-/// Writes, changes, truncates, renames and deletes files, as people do.
+/// Writes, changes, truncates, renames and deletes files, as users do.
 fn use_it(mount: &Mount) {
     let path = |name: &str| mount.path(name);
     fs::create_dir_all(path("home/user")).unwrap();
@@ -32,7 +32,7 @@ fn assert_clean(file_system: &Path) {
     command("e2fsck", [Path::new("-f"), Path::new("-n"), file_system]);
 }
 
-/// Restores to a new file, which stays sparse, and over a device that held something else.
+/// Restores to a new file, which stays sparse, and to a device that held other data.
 fn restore_both_ways(scratch: &Scratch, repo: &Repo, backup: &str, expected: &Path, sector_bytes: u32) {
     let file = scratch.path("restored");
     repo.restore(backup, &file, &[]);

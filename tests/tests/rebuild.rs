@@ -1,4 +1,4 @@
-//! A lost or damaged map is made again from the segments' own indexes, as the very bytes it was.
+//! A lost or damaged map is rebuilt from the indexes of the segments, with exactly the same bytes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use septet_tests::{Repo, Scratch};
 
 const BLOCK: usize = 64 << 10;
 
-/// Three backups of a volume with zeros in it: the last has blocks of each.
+/// Three backups of a volume that contains zeros. The last one has blocks of each.
 fn chain(scratch: &Scratch) -> (Repo, Vec<u8>) {
     let repo = scratch.repo();
     let mut content = [noise(1, 2 * BLOCK), text(1, 2 * BLOCK), vec![0; BLOCK], noise(2, BLOCK + 77)].concat();
@@ -15,13 +15,13 @@ fn chain(scratch: &Scratch) -> (Repo, Vec<u8>) {
     content[BLOCK..2 * BLOCK].copy_from_slice(&text(2, BLOCK));
     content[3 * BLOCK..4 * BLOCK].fill(0);
     repo.backup_as("b2", &scratch.file("volume", &content), &[]);
-    // What b1 has of this block is not what it is now, and b2 has the same block with other bytes.
+    // b1 stores an old version of this block, and b2 stores the same block with other bytes.
     content[BLOCK..2 * BLOCK].copy_from_slice(&noise(5, BLOCK));
     repo.backup_as("b3", &scratch.file("volume", &content), &[]);
     (repo, content)
 }
 
-/// Does something bad to tables of b3, and asserts that `septet rebuild` makes it good.
+/// Damages tables of b3 and asserts that `septet rebuild` repairs them.
 fn loses(tables: &[&str], lose: impl Fn(&std::path::Path)) {
     let scratch = Scratch::in_memory();
     let (repo, content) = chain(&scratch);
@@ -85,13 +85,13 @@ fn what_no_segment_knows_is_named() {
     let (repo, _) = chain(&scratch);
     fs::remove_file(repo.path().join("vol/b3/map-0")).unwrap();
     fs::remove_file(repo.path().join("vol/b3/segments/000000")).unwrap();
-    // Block 1 is b3's own.
+    // b3 itself stores block 1.
     repo.septet(["rebuild", "b3"]).fails(1, "65536..131072");
     assert!(!repo.path().join("vol/b3/map-0").exists(), "a map that is not the very one must not be written");
     repo.septet(["rebuild", "b9"]).fails(1, "b9");
 }
 
-/// b1's manifest is gone; b3 names its segment all the same.
+/// b1's manifest does not exist any more, but b3 still names its segment.
 #[test]
 fn a_map_into_segments_of_a_deleted_backup() {
     let scratch = Scratch::in_memory();

@@ -1,5 +1,5 @@
-//! A backup that is killed in the middle goes on when it is started again: what was stored is not stored again,
-//! of a snapshot it is not even read, and the result is that of a backup that nobody killed.
+//! A backup that is killed and started again is resumed. Stored blocks are not stored again; those of a snapshot are
+//! not even read. The result is the same as that of an uninterrupted backup.
 
 use std::fs;
 
@@ -12,9 +12,9 @@ use serde_json::Value;
 
 const MIB: usize = 1 << 20;
 const BLOCK: u64 = 64 << 10;
-/// Segments that must be there before a run is killed.
+/// The number of segments that must exist before a run is killed.
 const SEGMENTS: usize = 6;
-/// How often a run may be too quick to be killed.
+/// How often a run may end before it is killed.
 const TRIES: usize = 20;
 
 struct Site {
@@ -41,12 +41,12 @@ impl Site {
         objects.into_iter().filter(|key| is_segment(key)).collect()
     }
 
-    /// Whether a run got to its end: its last act is the manifest, and a signal may come after that.
+    /// Whether a run completed: it writes the manifest last, and the signal may arrive after that.
     fn is_whole(&self) -> bool {
         self.repo.objects().iter().any(|key| key.contains("/manifest-"))
     }
 
-    /// Starts backups until one has been hit by `hit` in the middle; how it ended, and what it had stored.
+    /// Starts backups until `hit` interrupts one. Returns its outcome and what it had stored.
     fn interrupt(&self, args: &[&str], hit: impl Fn(&mut Running)) -> (Outcome, Vec<String>) {
         for _ in 0..TRIES {
             let mut run = self.backup(args).spawn();
@@ -76,7 +76,7 @@ impl Site {
         keys.iter().map(|key| fs::metadata(self.repo.path().join(key)).expect("a segment").len()).sum()
     }
 
-    /// Starts the backup again, and asserts that it is whole and that nothing was stored twice.
+    /// Starts the backup again, and asserts that it is complete and that nothing was stored twice.
     fn resume(&self, args: &[&str], before: &[String]) -> Value {
         let taken_over = self.bytes(before);
         let outcome = self.backup(args).ok();
@@ -85,7 +85,7 @@ impl Site {
         assert_eq!(summary["bytes_taken_over"], taken_over);
         assert!(before.iter().all(|key| key.starts_with(&format!("vol/{}/", summary["backup"].as_str().unwrap()))));
         assert_eq!(summary["blocks"]["data"].as_u64(), Some(self.content.len() as u64 / BLOCK));
-        // All segments together hold each block once, and their indexes.
+        // All segments together hold each block once, plus their indexes.
         let stored = self.bytes(&self.segments());
         let (most, least) = (self.content.len() as u64 * 102 / 100, self.content.len() as u64);
         assert!((least..most).contains(&stored), "{stored} bytes are stored of {least}");
@@ -103,12 +103,12 @@ impl Site {
     }
 }
 
-/// Whether it is a segment, of whichever attempt, and not one that is being written.
+/// Whether it is a complete segment of any attempt.
 fn is_segment(key: &str) -> bool {
     key.split_once("/segments/").is_some_and(|(_, name)| name.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Sends an agent a signal, if it is still there.
+/// Sends an agent a signal, if it still runs.
 fn signal_agent(run: &Running, name: &str, signal: Signal) {
     if let Some(agent) = run.agents().into_iter().find(|agent| agent.name == name) {
         send(agent.pid, signal);
@@ -158,7 +158,7 @@ fn a_run_that_fails_leaves_what_it_stored_and_is_gone_on_with() {
 fn an_interruption_says_that_it_can_be_gone_on_with_and_clean_removes_it() {
     let site = Site::new();
     let terminate = |run: &mut Running| {
-        // The supervisor looks ten times a second, and a run may be over by then: this one can't end.
+        // The supervisor checks ten times a second, and a run may have ended by then. This run cannot end.
         signal_agent(run, "septet-metawriter", Signal::STOP);
         run.signal(Signal::TERM);
     };
@@ -169,7 +169,7 @@ fn an_interruption_says_that_it_can_be_gone_on_with_and_clean_removes_it() {
     assert_eq!(site.repo.objects(), ["septet.json"]);
 }
 
-/// Another backup than the one that was interrupted takes nothing from it.
+/// A different backup takes over nothing from the interrupted one.
 #[test]
 fn under_another_id_it_begins_anew() {
     let site = Site::new();
@@ -180,7 +180,7 @@ fn under_another_id_it_begins_anew() {
     site.check(&outcome.summary());
 }
 
-/// Killed again and again, each run goes on where the last one was.
+/// The backup is killed repeatedly. Each run resumes where the last one stopped.
 #[test]
 fn again_and_again() {
     let site = Site::new();

@@ -1,4 +1,4 @@
-//! What was backed up comes back bit for bit, whatever its size, its blocks and its place.
+//! Every restore is bit for bit what was backed up, for any size, any kind of blocks and any location.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -24,7 +24,7 @@ fn round_trip(scratch: &Scratch, name: &str, content: &[u8], args: &[&str]) {
 #[test]
 fn a_new_file_takes_the_room_that_a_sparse_source_took() {
     for scratch in [Scratch::on_disk(), Scratch::in_memory()] {
-        // Blocks of 1 MiB, in each of which the last page of every 32 KiB was never written.
+        // Blocks of 1 MiB. In each, the last page of every 32 KiB was never written.
         let mut content = noise(9, 24 * MIB);
         content.chunks_mut(32 * KIB).for_each(|chunk| chunk[28 * KIB..].fill(0));
         let (repo, source, target) = (scratch.repo(), scratch.path("source"), scratch.path("restored"));
@@ -93,8 +93,8 @@ fn compression_none_stores_blocks_as_they_are() {
     scratch.repo().assert_restores("plain", &content);
 }
 
-/// The small remains of its blocks are far from filling a part, and must leave room in the pools for the next blocks:
-/// for several at once, and for hardly more than one.
+/// The small compressed blocks do not fill a part, and must leave space in the pools for the next blocks. Tested with
+/// space for several blocks and for hardly more than one.
 #[test]
 fn a_volume_that_shrinks_to_next_to_nothing_does_not_stop_the_ring() {
     let content = vec![b'a'; 320 * MIB];
@@ -104,7 +104,7 @@ fn a_volume_that_shrinks_to_next_to_nothing_does_not_stop_the_ring() {
     }
 }
 
-/// Each piece is a command of its own, in the backup and in the restore: far more of them than a socket holds.
+/// Each piece is a separate command in the backup and in the restore: far more commands than a socket can hold.
 #[test]
 fn a_volume_in_thousands_of_pieces_does_not_stop_the_ring() {
     const PIECES: usize = 2000;
@@ -156,7 +156,7 @@ fn sparse_stays_sparse_and_is_never_read() {
     let target = scratch.path("restored");
     repo.restore("sparse", &target, &[]);
     assert_eq!(std::fs::metadata(&target).unwrap().len(), 8 << 30);
-    // Nothing but what is compared below takes space.
+    // Only the blocks that are compared below take space.
     let (taken, expected) = (allocated_bytes(&target), allocated_bytes(&source));
     assert!(taken <= expected, "{taken} bytes allocated, and {expected} in the source");
     let restored = File::open(&target).unwrap();
@@ -208,7 +208,7 @@ fn over_a_device(sector_bytes: u32) {
     let repo = scratch.repo();
     let backed = repo.backup(source.path(), &["--volume", "vol", "--id", "device", "--block-size", "64KiB"]);
     assert_eq!(backed.bytes_volume, content.len() as u64);
-    // Larger than the volume, and full of something else.
+    // Larger than the volume and full of other data.
     let old = scratch.file("target", &vec![0xaa; content.len() + MIB]);
     let target = LoopDevice::attach(&old, sector_bytes, &["--direct-io=on"]);
     repo.restore_command("device", target.path()).fails(1, "--overwrite");
@@ -227,7 +227,7 @@ fn a_device_of_4096_byte_sectors() {
     over_a_device(4096);
 }
 
-/// Only the part is written, to its place in the target, and nothing beside it.
+/// Only the requested part is written, at its offset in the target.
 fn restore_part(repo: &septet_tests::Repo, target: &Path, content: &[u8], offset: usize, length: usize) {
     std::fs::write(target, vec![0x55; content.len()]).unwrap();
     let (offset_text, length_text) = (offset.to_string(), length.to_string());

@@ -1,4 +1,4 @@
-//! Backups in SeaweedFS from end to end: all that a directory does, and what only S3 has.
+//! Backups in SeaweedFS from end to end: the same tests as for a directory, and tests of S3 only.
 
 use septet_store::Store;
 use septet_tests::Scratch;
@@ -27,7 +27,7 @@ fn requests_are_the_parts_and_a_small_constant() {
             let parts = bytes as u64 / (5 << 20);
             println!("{name}, {id}: {made} requests for {parts} parts, {} objects", summary["objects"]);
             assert!(made <= parts + CONSTANT, "{made} requests for {parts} parts");
-            // The supervisor removes its marker, and looks at the manifest, when the summary is made.
+            // The supervisor removes its marker and reads the manifest when it makes the summary.
             assert_eq!(said, made, "what the summary says");
         }
     }
@@ -37,7 +37,7 @@ fn requests_are_the_parts_and_a_small_constant() {
 fn a_backup_takes_no_more_memory_than_promised() {
     let seaweed = Seaweed::shared();
     let scratch = Scratch::in_memory();
-    // Random blocks wait for the server in the reader's pool, text does in the compressor's.
+    // Random blocks wait for the server in the reader's pool, text waits in the compressor's.
     for (name, content) in [("random", noise(1, 256 << 20)), ("text", text(2, 256 << 20))] {
         let repo = seaweed.repo(&format!("/{name}"));
         let volume = scratch.file(name, &content);
@@ -65,7 +65,7 @@ fn a_list_costs_what_is_listed_and_not_what_is_stored() {
         proxy.requests().len()
     };
     let few = requests();
-    // A thousand objects more in the same backups, and in a volume of somebody else's.
+    // A thousand more objects in the same backups and in another volume.
     let store = seaweed.server().store(seaweed.bucket());
     for number in 100..400 {
         store.put(&format!("vol/b1/segments/{number:06}"), bytes::Bytes::from_static(b"x")).unwrap();

@@ -1,4 +1,4 @@
-//! Ceph's S3 gateway: the suite that the directory and SeaweedFS pass, and a repository from end to end.
+//! Ceph's S3 gateway: the same suite as for the directory and SeaweedFS, and a repository from end to end.
 
 use septet_tests::Ceph;
 use septet_tests::s3::{conformance, round_trip};

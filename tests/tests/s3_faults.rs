@@ -1,7 +1,7 @@
 //! A server that misbehaves: each fault at many points of a backup and of a restore.
 //!
 //! A transient fault is retried, and the backup succeeds. Any other fault fails the backup with one line. After each
-//! run the earlier backup restores bit for bit, no half-made backup is listed, and the next run removes the leftovers.
+//! run the earlier backup restores bit for bit, no incomplete backup is listed, and the next run removes the leftovers.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use septet_tests::content::noise;
 use septet_tests::s3::{Bucket, Fault, Proxy, Request, Seaweed, Times};
 use serde_json::Value;
 
-/// Small parts and segments, so that a small volume makes many requests; and an end to trying.
+/// Small parts and segments, so that a small volume makes many requests, and a limit for retries.
 const PLACE: &str = "/repo?part-size=5&time-limit=";
 const VOLUME_BYTES: usize = 14 << 20;
 
@@ -47,7 +47,7 @@ impl Scene {
         Bucket::at(self.proxy.server(), &self.seaweed.place(&format!("{PLACE}{limit_seconds}")))
     }
 
-    /// A full backup while `fault` hits request `first`; its id, whether it was hit, and how it ended.
+    /// A full backup while `fault` hits request `first`. Returns its id, whether the fault occurred, and the outcome.
     fn back_up(
         &mut self,
         fault: Fault,
@@ -70,7 +70,7 @@ impl Scene {
         Run { id, hits, status: outcome.status.expect("an exit status"), stderr: outcome.stderr }
     }
 
-    /// Nothing but whole backups is to be seen, and the first one is as it was.
+    /// Asserts that only complete backups are listed, and that the first one is unchanged.
     fn check(&self, whole: &[&str]) {
         let repo = self.direct();
         let mut listed = repo.listed();
@@ -84,9 +84,9 @@ impl Scene {
         }
     }
 
-    /// The next run clears away what was left; after a deletion of all, nothing is there any more.
+    /// The next run removes the leftovers. After all backups are deleted, no object exists.
     fn check_nothing_left(&self) {
-        // By the way that was disturbed: what a server checks is found out for each endpoint anew.
+        // Through the disturbed proxy: each endpoint is probed separately for the checks of its server.
         let repo = self.proxied(20);
         repo.backup("last", &self.scratch.path("volume"), &[]);
         for id in repo.listed() {
@@ -112,11 +112,11 @@ fn is_write(request: &Request) -> bool {
     request.method == "PUT" || request.method == "POST"
 }
 
-/// Hits each of many requests once with something that passes: the backup must succeed all the same.
+/// Hits each of many requests once with a transient fault. The backup must still succeed.
 fn passes(fault: Fault, choice: fn(&Request) -> bool) {
     let mut scene = Scene::new();
     let mut hit = 0;
-    // A third of the limit must pass before a stall counts as one.
+    // A stall is detected only after a third of the limit.
     let limit_seconds = if fault == Fault::Stall { 9 } else { 20 };
     for first in [0, 1, 2, 3, 5, 8, 11, 14, 17] {
         let run = scene.back_up(fault, Times::Once, first, choice, limit_seconds);
@@ -174,7 +174,7 @@ fn a_bit_that_flips_on_the_way_up_is_noticed_and_sent_again() {
     passes(Fault::FlipRequest, |request| request.method == "PUT");
 }
 
-/// Hits all requests from some point on: the backup fails, says why, and leaves nothing half-made.
+/// Hits all requests from some point on. The backup fails, reports the reason, and leaves nothing incomplete.
 fn fails(fault: Fault, times: Times, words: &str) {
     let mut scene = Scene::new();
     let mut failed = 0;
@@ -182,7 +182,7 @@ fn fails(fault: Fault, times: Times, words: &str) {
         let run = scene.back_up(fault, times, first, any, 2);
         assert!(run.hits > 0, "request {first} was never made");
         if run.status == 0 {
-            // All that was left to do was to look.
+            // Only a check of the result remained.
             scene.check(&[&run.id]);
             continue;
         }
@@ -283,7 +283,7 @@ fn a_backup_that_was_killed_goes_on() {
         let summary = repo.backup("one", &volume, &args);
         let taken_over: u64 = before.iter().map(|(_, bytes)| bytes).sum();
         println!("{} segments, {taken_over} bytes were there", before.len());
-        // What was on its way when the run was killed may have come to its end after we looked.
+        // Requests that were in flight when the run was killed may have completed after our check.
         assert!(summary["bytes_taken_over"].as_u64().is_some_and(|bytes| bytes >= taken_over), "{summary}");
         let after = segments();
         assert!(before.iter().all(|segment| after.contains(segment)), "what was there stays as it is");

@@ -1,11 +1,11 @@
-//! A distant server: how many requests a command makes in sequence, each of which costs a round trip.
+//! A distant server: counts the requests that a command makes in sequence. Each costs a round trip.
 //!
-//! A proxy delays each request and notes when it was under way. What is asserted is a count and not a time:
-//! the longest chain of requests each of which began after the one before it had ended. A busy machine may
-//! start requests late that belong together, which makes the count larger and never smaller; so each
-//! measurement may be repeated, and the smallest counts.
+//! A proxy delays each request and records its start and end. The tests assert a count and not a time: the length of
+//! the longest chain of requests in which each began after the one before it had ended. A busy machine may start
+//! parallel requests late. That makes the count larger and never smaller, so each measurement may be repeated, and
+//! the smallest count is used.
 //!
-//! The limits are ratchets: lower them when a change makes fewer requests, and never raise them.
+//! The limits are ratchets: lower them if a change makes fewer requests. Never raise them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -20,15 +20,15 @@ use septet_tests::s3::{Bucket, Proxy, Seaweed};
 const DELAY: Duration = Duration::from_millis(50);
 const ATTEMPTS: usize = 3;
 
-/// An incremental of a small volume in which nothing has changed, from start to exit.
+/// An incremental backup of a small unchanged volume, from start to exit.
 const INCREMENTAL_MAX: usize = 8;
-/// The first backup of a small volume to a server that is met for the first time, from start to exit.
+/// The first backup of a small volume to a server that was not used before, from start to exit.
 const FULL_MAX: usize = 12;
-/// What a backup of 16 TiB needs before the first block moves: an incremental, and a restore.
+/// The requests of a backup of 16 TiB before the first block moves: an incremental, and a restore.
 const OPENING_MAX: usize = 8;
-/// The time limit with which both succeed, s.
+/// The time limit for both, s.
 const TIMEOUT: &str = "6";
-/// So many volumes are listed.
+/// The number of listed volumes.
 const VOLUMES: usize = 1000;
 /// 40 of them take 2 s.
 const LIST_MAX: usize = 40;
@@ -45,12 +45,12 @@ impl Scene {
         Self { proxy: Proxy::before(seaweed.server()), scratch: Scratch::in_memory(), seaweed }
     }
 
-    /// A repository on the other side of the proxy, which is as near as any until [`requests`](Self::requests).
+    /// A repository behind the proxy, which delays nothing until [`requests`](Self::requests).
     fn far(&self, place: &str) -> Bucket {
         Bucket::at(self.proxy.server(), &self.seaweed.place(place))
     }
 
-    /// The requests that `run` makes of the distant server.
+    /// The requests that `run` makes to the distant server.
     fn requests(&self, run: impl FnOnce()) -> Requests {
         self.proxy.delay(DELAY);
         self.proxy.log().take();
@@ -60,7 +60,7 @@ impl Scene {
     }
 }
 
-/// Asserts that in one of a few attempts at most `limit` requests were made in sequence.
+/// Asserts that one of a few attempts makes at most `limit` requests in sequence.
 fn assert_in_sequence(what: &str, limit: usize, mut attempt: impl FnMut(usize) -> Requests) {
     for number in 1..=ATTEMPTS {
         let requests = attempt(number);
@@ -91,7 +91,7 @@ fn a_backup_takes_few_round_trips() {
     repo.assert_restores("b1", &noise(1, 3 << 20));
 }
 
-/// In each of 128 places of a sparse volume, one in every 128 GiB, there are 4 KiB of data: so each table has
+/// A sparse volume with 4 KiB of data at each of 128 offsets, one in every 128 GiB. So each table has
 /// 128 chunks, for blocks of 64 KiB (a chunk covers 1 GiB) and of 1 MiB (16 GiB).
 const VOLUME_BYTES: u64 = 16 << 40;
 const PLACES: u64 = 128;
@@ -125,7 +125,7 @@ fn assert_is_large_volume(path: &Path, changed: &[u8]) {
     }
 }
 
-/// Whether a block moves: a segment is written, or its blocks are read.
+/// Whether the request moves a block: writes a segment or reads blocks from it.
 fn moves_a_block(request: &str) -> bool {
     request.contains("/segments/") && (request.starts_with("P") || request.contains("range:"))
 }
@@ -167,7 +167,7 @@ fn opening_16_tib_in_blocks_of_64_kib_takes_few_round_trips() {
     opening_of_16_tib("64KiB");
 }
 
-/// A manifest is one line in an envelope, which holds the hash of what is in it.
+/// A manifest is one line in an envelope that holds the hash of the content.
 fn manifest_of_another_volume(manifest: &[u8], volume: &str) -> Vec<u8> {
     let inner = std::str::from_utf8(&manifest[12..manifest.len() - 78]).unwrap();
     let inner = inner.replace("\"vol\"", &format!("\"{volume}\""));

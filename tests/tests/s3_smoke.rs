@@ -1,4 +1,4 @@
-//! `septet smoke` on a server: each kind of request, and each set-up that is wrong in its own way.
+//! `septet smoke` on a server: each kind of request, and each kind of wrong set-up.
 
 use std::fs;
 use std::net::TcpListener;
@@ -51,7 +51,7 @@ fn each_wrong_set_up_is_told_in_one_line() {
 fn a_server_that_ignores_conditions_is_found_out() {
     let seaweed = Seaweed::shared();
     let proxy = Proxy::before(seaweed.server());
-    // The one request that must be refused is answered as if it had been obeyed.
+    // The one request that must be refused is answered with success.
     proxy.inject(Fault::Answer(200, ""), Times::FromThenOn, 0, |request| {
         request.conditional && request.target.contains("/septet-smoke-")
     });
@@ -72,7 +72,7 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
             [&["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &pem], &curve[..], &extensions].concat(),
         );
     }
-    // A CA of its own signs the server's certificate, as in a data centre.
+    // A private CA signs the server's certificate, as in a data centre.
     let (csr, extensions) = (file("server.csr"), scratch.file("extensions", b"subjectAltName=IP:127.0.0.1\n"));
     let (key, pem) = (file("server.key"), file("server.pem"));
     let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=server"];
@@ -90,7 +90,7 @@ fn tls_is_trusted_with_its_own_ca_and_no_other() {
     smoke(&file("no.pem")).fails(1, "AWS_CA_BUNDLE");
     fs::write(scratch.path("text.pem"), "no certificate").unwrap();
     smoke(&file("text.pem")).fails(1, "AWS_CA_BUNDLE");
-    // Plain HTTP to a server that wants TLS, and the other way round.
+    // Plain HTTP to a server that requires TLS, and TLS to a server of plain HTTP.
     let swapped = Server { endpoint: seaweed.plain().endpoint.replace("http:", "https:"), ..seaweed.plain().clone() };
     Bucket::at(&swapped, seaweed.bucket())
         .septet(&["smoke"])

@@ -1,4 +1,4 @@
-//! The S3 store against SeaweedFS: the suite that the directory passes, and what only a server has.
+//! The S3 store with SeaweedFS: the same suite as for the directory, and tests of servers only.
 
 use septet_tests::s3::{Seaweed, conformance};
 

@@ -1,9 +1,9 @@
-//! Each agent locks itself in: told to step out of line, it can't.
+//! Each agent sandboxes itself: the kernel refuses what an agent does not need.
 //!
-//! The agents are the real ones, in the middle of real runs: each is taken over as a debugger would (see
-//! `Possessed`) and made to try. The run then goes on and must end well.
+//! The agents are those of real runs. The test takes each over with ptrace (see `Possessed`) and makes it try
+//! forbidden calls. The run then continues and must succeed.
 
-//! Registers have other names on other machines: this is for x86-64.
+//! Registers have other names on other architectures: this is for x86-64.
 #![cfg(target_arch = "x86_64")]
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use septet_tests::{Possessed, Process, Running, Scratch, Septet, assert_bytes, s
 const MIB: usize = 1 << 20;
 const SECRET: &str = "nobody-else-may-see-this";
 
-/// What an agent may open, and whether it may speak to servers.
+/// The files that an agent may open, and whether it may connect to servers.
 #[derive(Debug, Clone, Copy, Default)]
 struct May<'a> {
     read: Option<&'a Path>,
@@ -28,7 +28,7 @@ struct May<'a> {
     network: bool,
 }
 
-/// Stops all agents of a run, as they come.
+/// Stops all agents of a run as they start.
 fn hold(run: &mut Running, agents: &[&str]) -> Vec<Process> {
     let held = agents.iter().map(|name| {
         let agent = run.agent(name).unwrap_or_else(|| panic!("the run ended without {name}"));
@@ -38,13 +38,13 @@ fn hold(run: &mut Running, agents: &[&str]) -> Vec<Process> {
     held.collect()
 }
 
-/// Lets one agent after the other go on to where it is locked in and has nothing to do, since the next stands
-/// still, and gives it to `look`; then all go on. The master is held while the last one is looked at.
+/// Lets one agent after the other continue until it is sandboxed and idle, because the next agent is stopped, and
+/// passes it to `look`. Then all continue. The master is held while `look` checks the last agent.
 fn one_by_one(run: &mut Running, agents: &[&str], mut look: impl FnMut(&str, &Process)) {
     let held = hold(run, agents);
     for (number, (name, agent)) in agents.iter().zip(&held).enumerate() {
         if number + 1 == held.len() {
-            // Not before it has said what is to be done.
+            // Not before it has sent the job.
             run.wait_until(|_| waits(&held[0]).then_some(())).expect("a master that waits for answers");
             held[0].signal(Signal::STOP);
         }
@@ -73,7 +73,7 @@ fn is_refused<T>(result: Result<T, Errno>) -> bool {
     matches!(result, Err(Errno::ENOSYS | Errno::EACCES | Errno::EPERM))
 }
 
-/// Asserts what the kernel says of the process, and what happens when it tries.
+/// Asserts the kernel's status of the process, and the results of forbidden calls.
 fn assert_locked_in(name: &str, agent: &Process, may: May<'_>, elsewhere: &[&Path]) {
     let said = status(agent, "status");
     assert!(said.contains("NoNewPrivs:\t1"), "{name}: {said}");
@@ -213,7 +213,7 @@ fn only_the_agents_that_store_have_network_and_credentials() {
     assert_bytes(&target, &content);
 }
 
-/// Runs `septet` on a kernel without Landlock, as far as it can tell.
+/// Runs `septet` so that the kernel appears to have no Landlock.
 fn without_landlock(septet: Septet) -> septet_tests::Outcome {
     std::thread::spawn(move || {
         let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
@@ -221,7 +221,7 @@ fn without_landlock(septet: Septet) -> septet_tests::Outcome {
         let machine = std::env::consts::ARCH.try_into().expect("a known machine");
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, absent, machine).expect("a filter");
         let program: BpfProgram = filter.try_into().expect("a program");
-        // It holds for this thread, and what it starts.
+        // It applies to this thread and its children.
         apply_filter(&program).expect("a filter");
         septet.run()
     })

@@ -1,4 +1,4 @@
-//! `septet smoke` passes on a good set-up, names what is wrong with a bad one, and leaves nothing.
+//! `septet smoke` passes on a correct set-up, names the fault of a wrong one, and leaves nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use septet_tests::content::noise;
 use septet_tests::{Scratch, septet};
 
-/// What is in a directory.
+/// The content of a directory.
 fn entries(path: &Path) -> Vec<PathBuf> {
     fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

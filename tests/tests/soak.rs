@@ -1,4 +1,4 @@
-//! A long night of random operations and faults: nothing is lost.
+//! A long test of random operations and faults: no data are lost.
 //!
 //! `SEPTET_SOAK_OPERATIONS=1000 SEPTET_SOAK_SEED=7 cargo nextest run --workspace -E 'binary(soak)' --no-capture`
 

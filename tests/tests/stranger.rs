@@ -1,4 +1,4 @@
-//! A stranger restores our backups: a Python program written from FORMAT.md alone.
+//! An independent program restores our backups: it is written in Python, from FORMAT.md alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use septet_tests::{Repo, Scratch, assert_bytes, target_dir, workspace_dir};
 
 const BLOCK: usize = 64 << 10;
 
-/// Its own packages make it quick; it has what it needs without them.
+/// Its optional packages make it fast. It also works without them.
 fn python() -> std::path::PathBuf {
     let with_packages = target_dir().join("venv/bin/python3");
     if with_packages.exists() { with_packages } else { "python3".into() }

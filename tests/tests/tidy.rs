@@ -1,4 +1,4 @@
-//! Style that matters and that no lint holds.
+//! Style rules that matter and that no lint checks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use septet_tests::workspace_dir;
 
 const LINES_MAX: usize = 500;
-/// The one file that maps memory shared with other processes, and those that bind librbd and librados.
+/// The file that maps memory shared with other processes, and the files that bind librbd and librados.
 const UNSAFE_ALLOWED: [&str; 3] = ["ipc/src/shm/mapping.rs", "rbd/src/ffi.rs", "rbd/src/rados.rs"];
 
-/// All our source files with that ending, as paths from the root and text.
+/// All source files with this extension: the path from the root, and the text.
 fn sources(endings: &[&str]) -> Vec<(String, String)> {
     let mut paths = Vec::new();
     walk(workspace_dir(), &mut paths);
@@ -30,7 +30,7 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            // What was built, and what was fetched, is not ours.
+            // Skips build output and downloaded files.
             if !name.starts_with('.') && name != "target" && name != "__pycache__" {
                 walk(&path, found);
             }
@@ -40,7 +40,7 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines with that word as a word, apart from those that only speak of it.
+/// The lines that contain the word in code, not in comments.
 fn lines_with<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.filter(move |line| {

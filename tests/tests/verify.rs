@@ -1,4 +1,4 @@
-//! Verification names exactly what is damaged, and whatever is not named restores bit for bit.
+//! Verification names exactly the damaged ranges. Every other range restores bit for bit.
 
 #![allow(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
@@ -9,8 +9,8 @@ use septet_tests::damage::{BLOCK, Damage, SEGMENT_1, SEGMENT_2, Sample, damage, 
 use septet_tests::fault::notes;
 use septet_tests::{Scratch, command};
 
-/// What a flip of that byte of b1's segment damages: the block that lies there, in each backup that has
-/// it; or, in the index and the footer, all that the segment holds.
+/// The damage from flipping this byte of b1's segment: the block at this offset, in each backup that has it. In the
+/// index and the footer: all blocks of the segment.
 fn damage_in_segment_1(segment: &[u8], at: usize) -> Damage {
     match places(segment).into_iter().find(|(_, place)| place.contains(&at)) {
         Some((1, _)) => damage(&[("b1", &[1])]),
@@ -83,7 +83,7 @@ fn every_byte_of_the_manifests() {
     }
 }
 
-/// Some of it is for people only; the rest must be noticed, and nothing must ever be restored wrong.
+/// Some fields are for people only. Changes of the others must be noticed, and no restore may be wrong.
 #[test]
 fn bytes_of_septet_json() {
     let sample = Sample::new();
@@ -118,7 +118,7 @@ fn objects_cut_short_and_removed() {
             cuts.map(|end| (format!("{key} cut to {end} bytes"), Some(bytes[..end].to_vec()))).into();
         damaged.push((format!("{key} removed"), None));
         let longer = (format!("{key} with zeros behind it"), Some([&bytes[..], &[0; 4096]].concat()));
-        // A segment is found from its end; what lies behind a table is no part of it.
+        // A segment is parsed from its end. Bytes behind a table are not part of it.
         let harmless = if key.contains("/segments/") {
             damaged.push(longer);
             None
@@ -170,7 +170,7 @@ fn objects_swapped_with_anothers() {
     assert_eq!(swap("vol/b1/manifest-0.json", "vol/b2/manifest-0.json"), manifests);
 }
 
-/// The same volume backed up in the same way elsewhere: all names fit, and yet it is not ours.
+/// The same volume in another repository: all names match, but the objects belong to the other repository.
 #[test]
 fn objects_of_another_repository() {
     let (sample, other) = (Sample::new(), Sample::new());
@@ -203,13 +203,13 @@ fn a_restore_stops_at_damage_unless_it_is_to_keep_going() {
         let left: Vec<_> =
             fs::read_dir(sample.scratch.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the repository and the volume: {left:?}");
-        // A target that was there before is not as it was, and that is said; not so if nothing was written.
+        // If an existing target was changed, the error says so. If nothing was written, it does not.
         let over = |target| sample.repo.restore_command("b2", target).arg("--overwrite");
         let existing = sample.scratch.file("existing", b"old");
         assert!(notes(&over(&existing).run().exits(1)).contains("existing is partly written: restore it again"));
         fs::remove_file(&existing).unwrap();
         assert!(!notes(&over(sample.scratch.dir()).run().exits(1)).contains("partly written"));
-        // The rest can be had, by part and as a whole.
+        // The rest can be restored, in parts and as a whole.
         sample.repo.restore("b2", &target, &["--length", "196608"]);
         fs::remove_file(&target).unwrap();
         let outcome = sample.repo.restore_command("b2", &target).arg("--keep-going").run().exits(3);
@@ -229,7 +229,7 @@ fn a_copy_of_a_repository_is_as_good() {
     elsewhere.repo().assert_restores("b2", &sample.contents[1].1);
 }
 
-/// A table that is damaged, lost or another backup's: the segments know what stood there.
+/// A table is damaged, lost or belongs to another backup: its content is reconstructed from the segments.
 #[test]
 fn a_restore_that_keeps_going_does_without_a_table() {
     let sample = Sample::new();
@@ -265,7 +265,7 @@ fn without_a_table_what_is_damaged_besides_is_listed_and_the_rest_saved() {
     let flip = Some(flipped(sample.read(SEGMENT_1), place.start));
     for (map, segment, lost) in [
         (None, flip, vec![3 * BLOCK..4 * BLOCK]),
-        // Without its index nobody knows where the segment's blocks lie, nor what they must be.
+        // Without the segment's index the locations and hashes of its blocks are unknown.
         (None, None, vec![0..BLOCK, 3 * BLOCK..sample.contents[1].1.len()]),
     ] {
         sample.with(&[("vol/b2/map-0", map), (SEGMENT_1, segment)], || {
@@ -280,7 +280,7 @@ fn without_a_table_what_is_damaged_besides_is_listed_and_the_rest_saved() {
     }
 }
 
-/// Both tables of an older backup are whole in themselves, and tell of another volume.
+/// Both tables of an older backup are valid, but describe other content.
 #[test]
 fn tables_of_an_older_backup_are_never_taken_for_this_ones() {
     let sample = Sample::new();
@@ -307,7 +307,7 @@ fn each_object_replaced_by_that_of_an_older_backup() {
     }
 }
 
-/// Twenty rounds of 5 % have read everything once, at the cost of reading it once; damage is found in one of them.
+/// Twenty rounds of 5 % together read everything exactly once. One of them finds the damage.
 #[test]
 fn rounds_of_a_sample_find_what_a_verification_finds_at_a_share_of_its_cost() {
     const ROUNDS: u64 = 20;
@@ -334,7 +334,7 @@ fn rounds_of_a_sample_find_what_a_verification_finds_at_a_share_of_its_cost() {
     damaged[5 << 20] ^= 1;
     fs::write(&segment, &damaged).unwrap();
     assert_eq!(rounds().map(|(_, damaged)| damaged).sum::<usize>(), 1);
-    // What is missing or cut short is found whatever the round.
+    // Missing and truncated objects are found in every round.
     fs::write(&segment, &damaged[..damaged.len() - 1]).unwrap();
     assert!(rounds().all(|(_, damaged)| damaged > 0));
 }

@@ -6,8 +6,8 @@ use septet_ipc::message::Status;
 
 const HEAD: &str =
     "agent         workers   CPU s   busy  volume/store   slot  input  messages  queue mean/most  pool mean/most/size";
-const LEGEND: &str = "shares of the workers' time: busy working; waiting for the volume or the store, a free slot of shared \
-memory, input;\nreading, coding and writing messages. queue: waiting messages. pool: memory in use, MiB.";
+const LEGEND: &str = "shares of the workers' time: busy working; waiting for the volume or the store, a free slot of \
+shared memory, input;\nreading, coding and writing messages. queue: waiting messages. pool: memory in use, MiB.";
 
 /// The lines of the table and, last, the bottleneck.
 pub(crate) fn lines(report: &Report) -> Vec<String> {
