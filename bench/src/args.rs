@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make the volumes that do not exist yet
+    /// Create the volumes that do not exist yet
     Data(Volumes),
     /// Time the bare work on one thread: BLAKE3, LZ4, zero check, memcpy, O_DIRECT read
     Bare {
@@ -82,7 +82,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// What `split` runs
+    /// The work that `split` runs
     #[command(hide = true)]
     OneProcess { volume: PathBuf, output: PathBuf, at_once: usize },
     /// Back up an RBD image, in full and with 1 % changed, beside `rbd export` and `rbd export | lz4 -1`
@@ -142,10 +142,10 @@ pub(crate) struct Image {
 /// The volumes to work on.
 #[derive(Args, Clone)]
 pub(crate) struct Volumes {
-    /// Where the volumes are, or are made
+    /// The directory of the volumes
     #[arg(long, default_value = "target/bench")]
     pub(crate) dir: PathBuf,
-    /// The size of each
+    /// The size of each volume
     #[arg(long, default_value = "2GiB")]
     pub(crate) size: Size,
     /// Only these kinds of volume
@@ -156,12 +156,12 @@ pub(crate) struct Volumes {
     pub(crate) seed: u64,
 }
 
-/// Which tools are measured, and for how long.
+/// The tools to measure, and the time limit.
 #[derive(Args)]
 pub(crate) struct Peers {
     #[command(flatten)]
     pub(crate) volumes: Volumes,
-    /// The most rounds
+    /// The maximum number of rounds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
     /// Start no round that would end after this many minutes
@@ -170,7 +170,7 @@ pub(crate) struct Peers {
     /// Only these tools, by the beginning of their names
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// No measurements on S3
+    /// Do not measure on S3
     #[arg(long)]
     pub(crate) no_s3: bool,
     /// The Ceph cluster on which `rbd export | lz4` is measured too
@@ -179,12 +179,12 @@ pub(crate) struct Peers {
     /// The binary to measure, instead of the one built from this tree
     #[arg(long)]
     pub(crate) septet: Option<PathBuf>,
-    /// Where the table, the chart and all figures are written
+    /// The directory for the table, the chart and all figures
     #[arg(long, default_value = "bench/results")]
     pub(crate) results: PathBuf,
 }
 
-/// What grows, and how far.
+/// The growing quantities and their maxima.
 #[derive(Args)]
 pub(crate) struct Scale {
     /// The working directory
@@ -196,7 +196,7 @@ pub(crate) struct Scale {
     /// The longest chain of backups
     #[arg(long, default_value_t = 1000)]
     pub(crate) chain: u32,
-    /// The most volumes in one repository
+    /// The largest number of volumes in one repository
     #[arg(long, default_value_t = 10_000)]
     pub(crate) volumes: u32,
     /// The size of the volume with growing changes
@@ -211,7 +211,7 @@ pub(crate) struct Scale {
     /// The binary to measure, instead of the one built from this tree
     #[arg(long)]
     pub(crate) septet: Option<PathBuf>,
-    /// Where the table, the chart and all figures are written
+    /// The directory for the table, the chart and all figures
     #[arg(long, default_value = "bench/results")]
     pub(crate) results: PathBuf,
 }
@@ -234,7 +234,7 @@ pub(crate) struct Huge {
 }
 
 impl Volumes {
-    /// All volumes; those that do not exist are made now.
+    /// All volumes. Creates those that do not exist.
     pub(crate) fn prepare(&self) -> anyhow::Result<Vec<Volume>> {
         self.kinds.iter().map(|&kind| Volume::prepare(kind, &self.dir, self.size, self.seed)).collect()
     }

@@ -20,7 +20,7 @@ use crate::split::one_process::is_zero;
 use crate::units::{BLOCK_BYTES, ms_per_gb};
 use crate::{direct, extents};
 
-/// More than the last-level cache of any likely machine, and still little memory.
+/// More than the last-level cache of common machines, but little memory.
 const CHUNK_BYTES: usize = 256 << 20;
 
 /// One kind of work that no backup can avoid.
@@ -40,7 +40,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Everything there is to measure.
+    /// Every kind of work.
     pub(crate) const ALL: [Self; 5] = [Self::Blake3, Self::Lz4, Self::ZeroCheck, Self::Memcpy, Self::DirectRead];
 }
 
@@ -56,10 +56,10 @@ impl fmt::Display for Work {
     }
 }
 
-/// What some bare work took.
+/// The cost of some bare work.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Bare {
-    /// How much was worked on, bytes.
+    /// The input, bytes.
     pub(crate) bytes: u64,
     /// The length of the result, bytes: shorter for a codec.
     pub(crate) output_bytes: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Bare {
     pub(crate) cpu_seconds: f64,
 }
 
-/// What some bare work took in some round.
+/// The cost of some bare work in one round.
 #[derive(Debug, Serialize)]
 pub(crate) struct BareRow {
     pub(crate) round: u32,
@@ -87,7 +87,7 @@ impl Bare {
 /// Does `work` on each block of the volume at `path` that holds data.
 ///
 /// # Errors
-/// A volume that can't be read.
+/// The volume cannot be read.
 pub(crate) fn measure(work: Work, path: &Path) -> anyhow::Result<Bare> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let runs = extents::blocks(&file)?;
@@ -134,7 +134,7 @@ impl Bench {
     }
 }
 
-/// Works on one block; returns the length of the result.
+/// Processes one block. Returns the length of the result.
 fn work_on(work: Work, block: &[u8], output: &mut [u8]) -> anyhow::Result<usize> {
     match work {
         Work::Blake3 => {

@@ -5,15 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// `given`, otherwise the binary of this tree, built now in the profile of this program.
+/// Returns `given`, or builds the binary of this tree in the profile of this program.
 ///
 /// # Errors
-/// A `given` that is not there, or a tree that does not build.
+/// `given` does not exist, or the tree does not build.
 pub(crate) fn septet(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     built(given, &["septet"])
 }
 
-/// The same, with the binary that speaks to Ceph beside it.
+/// The same, with the binary for Ceph beside it.
 ///
 /// # Errors
 /// As [`septet`].
@@ -21,7 +21,7 @@ pub(crate) fn septet_with_rbd(given: Option<PathBuf>) -> anyhow::Result<PathBuf>
     built(given, &["septet", "septet-rbd"])
 }
 
-/// Where this program was built, and where `tests/setup` and `bench/peers/install` put what they install.
+/// The target directory of this program. `tests/setup` and `bench/peers/install` install there too.
 pub(crate) fn target_dir() -> PathBuf {
     let mine = std::env::current_exe().unwrap_or_default();
     let profile = mine.ancestors().skip(1).find(|dir| !dir.ends_with("deps"));

@@ -1,4 +1,4 @@
-//! Compares two volumes bit for bit. Where both have a hole, nothing is read.
+//! Compares two volumes bit for bit. Ranges that are holes in both are not read.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::{direct, extents};
 
 const PIECE_BYTES: usize = 4 << 20;
 
-/// Makes sure that two files hold the same bytes.
+/// Checks that two files hold the same bytes.
 ///
 /// # Errors
-/// A length that differs, or the first piece that does; a file that can't be read.
+/// The lengths differ, a piece differs (the first is named), or a file cannot be read.
 pub(crate) fn same(a: &Path, b: &Path) -> anyhow::Result<()> {
     let paths = [a, b];
     let [a, b] = paths.map(|path| direct::open(path).with_context(|| path.display().to_string()));

@@ -9,8 +9,8 @@ pub(crate) fn thread_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// CPU time, user and system, of all children that were waited for, and of all that they waited
-/// for in their turn, seconds.
+/// CPU time, user and system, of all children that were waited for, and of all descendants that those waited for,
+/// seconds.
 pub(crate) fn children_seconds() -> anyhow::Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     Ok([Usage::user_time, Usage::system_time]

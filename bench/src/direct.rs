@@ -19,7 +19,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// The same for writing what is there.
+/// The same, for writing to an existing file.
 pub(crate) fn open_for_writing(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().write(true), path)
 }
@@ -39,10 +39,10 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of at least `bytes`, every page of it touched.
+    /// A buffer of at least `bytes`, with every page already touched.
     ///
     /// # Errors
-    /// No room in shared memory.
+    /// There is not enough shared memory.
     pub(crate) fn new(bytes: usize) -> anyhow::Result<Self> {
         let pool = Pool::create(AgentKind::Reader, UNIT_BYTES, bytes.next_multiple_of(HUGE_BYTES) as u64)?;
         let mut slot = pool.take(bytes)?;
@@ -50,7 +50,7 @@ impl Buffer {
         Ok(Self { slot })
     }
 
-    /// All of it.
+    /// The whole buffer.
     pub(crate) fn whole(&mut self) -> &mut [u8] {
         self.slot.bytes_mut()
     }

@@ -1,4 +1,4 @@
-//! Finds where a file holds data, so that nobody reads holes.
+//! Finds the ranges in which a file holds data, so that holes are not read.
 
 use std::fs::File;
 use std::io;
@@ -48,7 +48,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// How many bytes `extents` hold.
+    /// The total length of `extents`, bytes.
     pub(crate) fn total(extents: &[Range<u64>]) -> u64 {
         extents.iter().map(|extent| extent.end - extent.start).sum()
     }

@@ -26,7 +26,7 @@ pub(crate) const GOALS: [Goal; 5] = [
     Goal { kind: Kind::Debian, step: Step::Unchanged, against: Work::Blake3, at_most: 1.5 },
 ];
 
-/// A goal and what was measured.
+/// A goal and the measured figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
     #[serde(flatten)]
@@ -64,7 +64,7 @@ mod tests {
         }
     }
 
-    /// The machine was half as fast in the second round: the ratio does not show it.
+    /// The machine was half as fast in the second round. The ratio is unaffected.
     #[test]
     fn ratios_are_taken_within_a_round() {
         let verdicts = judge(&rounds(&[(1.0, 1.25), (2.0, 2.5)]), "septet");

@@ -17,18 +17,18 @@ impl Home {
     /// Makes `dir` and a new bucket on that server.
     ///
     /// # Errors
-    /// A directory that can't be made.
+    /// The directory cannot be created.
     pub(crate) fn make(dir: &Path, bucket: Option<(Rc<Seaweed>, String)>) -> anyhow::Result<Self> {
         workspace::remove(dir)?;
         std::fs::create_dir_all(dir)?;
         if let Some((seaweed, name)) = &bucket {
             seaweed.make_bucket(name)?;
         }
-        // Tools run in another directory and keep the paths that they get.
+        // Tools run in another directory and keep the paths that they are given, so the path is absolute.
         Ok(Self { dir: dir.canonicalize()?, bucket })
     }
 
-    /// Where the repository is, if it is a directory; the tool makes it.
+    /// The repository's path, if it is a directory. The tool creates it.
     pub(crate) fn repository(&self) -> PathBuf {
         self.dir.join("repository")
     }
@@ -41,7 +41,7 @@ impl Home {
     /// The size of the repository, bytes.
     ///
     /// # Errors
-    /// A directory that can't be read.
+    /// The directory cannot be read.
     pub(crate) fn stored_bytes(&self) -> anyhow::Result<u64> {
         match self.bucket() {
             Some((server, name)) => server.stored_bytes(name),
@@ -49,10 +49,10 @@ impl Home {
         }
     }
 
-    /// How many requests the server has had so far; none where there is no server.
+    /// The number of requests that the server has received; `None` without a server.
     ///
     /// # Errors
-    /// A server that does not answer.
+    /// The server does not answer.
     pub(crate) fn requests(&self) -> anyhow::Result<Option<u64>> {
         self.bucket.as_ref().map(|(seaweed, _)| seaweed.requests()).transpose()
     }

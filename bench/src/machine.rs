@@ -1,4 +1,4 @@
-//! Where and when something was measured. A figure without this means nothing.
+//! The machine and time of a measurement. A figure without these is meaningless.
 
 use std::fs;
 use std::path::Path;

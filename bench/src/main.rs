@@ -1,4 +1,4 @@
-//! Measures what Septet costs, beside the bare work that no backup can avoid.
+//! Measures the cost of Septet, compared with the bare work that no backup can avoid.
 //!
 //! `data` makes volumes, `bare` times the bare work on one thread, `run` compares Septet with it, `memory` uses a huge
 //! volume, `rbd` an image in a Ceph cluster. README.md explains the figures. To add a tool, add a file in `tool/`. To
@@ -53,7 +53,7 @@ use rounds::Rows;
 use seaweed::Seaweed;
 use tool::Septet;
 
-/// Enough blocks for a measurable time, and no more.
+/// Just enough blocks for a measurable time.
 const MESSAGE_BLOCKS: u32 = 20_000;
 
 fn main() -> ExitCode {

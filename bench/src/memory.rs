@@ -21,7 +21,7 @@ use crate::{compare, workspace};
 const CELL_BYTES: u64 = 512 << 10;
 pub(crate) const PIECE_BYTES: u64 = 256 << 10;
 
-/// What one step held in memory.
+/// The memory of one step.
 #[derive(Debug, Serialize)]
 pub(crate) struct StepMemory {
     pub(crate) step: &'static str,
@@ -30,7 +30,7 @@ pub(crate) struct StepMemory {
     pub(crate) met: bool,
 }
 
-/// What all of it held.
+/// The memory of all steps.
 #[derive(Debug, Serialize)]
 pub(crate) struct MemoryReport {
     pub(crate) machine: Machine,
@@ -45,10 +45,10 @@ pub(crate) fn at_most_bytes(volume: Size) -> u64 {
     if volume.0 <= 1 << 40 { 250 << 20 } else { (200 << 20) + volume.0.div_ceil(1 << 20) * 100 }
 }
 
-/// Makes the huge volume and takes it through `tool`.
+/// Creates the huge volume, backs it up and restores it with `tool`.
 ///
 /// # Errors
-/// Too little room, a step that fails, or a restore that is not the volume bit for bit.
+/// There is too little space, a step fails, or the restore differs from the volume.
 pub(crate) fn measure(tool: &mut dyn Tool, huge: &Huge) -> anyhow::Result<MemoryReport> {
     let &Huge { ref dir, size, data, seed } = huge;
     workspace::make_room(dir, data.0.saturating_mul(4))?;

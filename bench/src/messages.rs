@@ -23,16 +23,16 @@ use crate::units::BLOCK_BYTES;
 /// Messages may take this share of a run's CPU time.
 pub(crate) const SHARE_AT_MOST: f64 = 0.01;
 
-/// What the messages of one block of data take, CPU µs.
+/// The CPU time of the messages for one block of data, µs.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Messages {
     /// Encoding and decoding.
     pub(crate) codec_us: f64,
-    /// With a write and a read for each. This is an upper limit, because some messages travel together.
+    /// The same, with a write and a read for each message. An upper limit: several messages may be sent at once.
     pub(crate) sent_us: f64,
 }
 
-/// The share of messages in a full backup of one kind of volume, at the most.
+/// The maximum share of messages in a full backup of one kind of volume.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Share {
     pub(crate) kind: Kind,
@@ -45,7 +45,7 @@ impl Messages {
     /// Measures with `blocks` blocks.
     ///
     /// # Errors
-    /// No sockets.
+    /// Sockets cannot be created.
     pub(crate) fn measure(blocks: u32) -> anyhow::Result<Self> {
         let us_per_block = |seconds: f64| seconds * 1e6 / f64::from(blocks);
         let start = thread_seconds();
@@ -56,7 +56,7 @@ impl Messages {
         Ok(Self { codec_us: us_per_block(coded - start), sent_us: us_per_block(sent - coded) })
     }
 
-    /// The share in `tool`'s full backups of volumes of this kind; none if there were none.
+    /// The share in `tool`'s full backups of volumes of this kind; `None` if there are none.
     pub(crate) fn share(&self, rows: &Rows, tool: &str, kind: Kind) -> Option<Share> {
         let messages =
             rows.bare(kind, Work::Blake3).map(|bare| bare.bytes as f64 / BLOCK_BYTES as f64 * self.sent_us / 1e6);
@@ -90,7 +90,7 @@ fn failed(failure: Failure) -> anyhow::Error {
     anyhow!("{failure}")
 }
 
-/// The lines of a block that is read, hashed, compressed and stored: one a hop.
+/// The lines for a block that is read, hashed, compressed and stored: one for each hop.
 fn block_messages(block: u32) -> Vec<Message> {
     let slot = |agent, unit| SlotId { pool: PoolName { agent, pid: 12345 }, unit };
     let (read, packed) = (slot(AgentKind::Reader, block % 64), slot(AgentKind::Compressor, block % 8192));
@@ -107,7 +107,7 @@ fn block_messages(block: u32) -> Vec<Message> {
     (command.segment, command.segment_offset) = (Some(block / 128), Some(u64::from(block % 128) * 544_768));
     let stored = command;
     let down = [asked, filled, hashed.clone(), hashed, compressed, stored.clone(), stored];
-    // The reader's slot goes back over diff and checksum, the compressor's to its neighbour.
+    // The reader's slot is released through diff and checksum, the compressor's by its neighbour.
     let up = [read, read, read, packed].map(|slot| Message::Release(vec![slot]));
     down.into_iter().map(|command| Message::Command(Box::new(command))).chain(up).collect()
 }

@@ -11,10 +11,10 @@ use crate::cpu::children_seconds;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a program said and took.
+/// The output and cost of a program.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// Its standard output.
+    /// The standard output.
     pub(crate) stdout: String,
     /// From its start to its end, seconds.
     pub(crate) wall_seconds: f64,
@@ -24,12 +24,12 @@ pub(crate) struct Ran {
     pub(crate) memory_seen_bytes: Option<u64>,
 }
 
-/// Runs `command` to its end. To `watch` its memory takes CPU time, though none of the program's.
+/// Runs `command` to its end. Sampling its memory (`watch`) takes CPU time, which is not counted as the program's.
 ///
-/// No other child may be waited for meanwhile: its CPU time would be counted.
+/// No other child may be waited for meanwhile, because its CPU time would be counted.
 ///
 /// # Errors
-/// A program that can't be started or fails, with what it said on standard error.
+/// The program cannot be started or fails. The error contains its standard error.
 pub(crate) fn run(command: &mut Command, watch: bool) -> anyhow::Result<Ran> {
     let name = command.get_program().to_string_lossy().into_owned();
     let (cpu_before, start) = (children_seconds()?, Instant::now());
@@ -59,7 +59,7 @@ pub(crate) fn run(command: &mut Command, watch: bool) -> anyhow::Result<Ran> {
     })
 }
 
-/// The most memory that the tree of processes below `pid` holds, until the other end hangs up.
+/// The peak memory of `pid` and its descendants until the other end of the channel is dropped.
 fn watch_memory(pid: u32, until: &Receiver<()>) -> u64 {
     let mut most = 0;
     while until.recv_timeout(WATCH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
@@ -68,7 +68,7 @@ fn watch_memory(pid: u32, until: &Receiver<()>) -> u64 {
     most
 }
 
-/// What a process and its descendants hold now; a process that has just gone holds nothing.
+/// The current memory of a process and its descendants; 0 for a process that has ended.
 fn tree_bytes(pid: u32) -> u64 {
     let children = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = children.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -77,7 +77,7 @@ fn tree_bytes(pid: u32) -> u64 {
     proportional_bytes(pid) + children.into_iter().map(tree_bytes).sum::<u64>()
 }
 
-/// Its proportional set size: each process gets its share of a shared page.
+/// The proportional set size: a shared page is divided among its processes.
 fn proportional_bytes(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());

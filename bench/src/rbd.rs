@@ -54,10 +54,10 @@ pub(crate) struct RbdReport {
     rounds: Vec<Round>,
 }
 
-/// Makes an image in the cluster and takes it through; it is removed again.
+/// Creates an image in the cluster, measures with it and removes it.
 ///
 /// # Errors
-/// No cluster, too little room, or a step that fails.
+/// There is no cluster or too little space, or a step fails.
 pub(crate) fn measure(args: &Image, septet: &Path) -> anyhow::Result<RbdReport> {
     workspace::make_room(&args.dir, args.size.0.saturating_mul(2))?;
     let bench = Bench { args, image: format!("{}/septet-bench-{}", args.pool, std::process::id()) };
@@ -97,7 +97,7 @@ impl Bench<'_> {
         Ok(Round { export, export_lz4, full, incremental, hash_and_lz4_cpu_seconds })
     }
 
-    /// Writes 1 % of the blocks anew, by `rbd import-diff`.
+    /// Overwrites 1 % of the blocks, with `rbd import-diff`.
     fn change(&self, stream: &Stream) -> anyhow::Result<()> {
         let path = self.args.dir.join("rbd.diff");
         let mut diff = BufWriter::new(File::create(&path)?);
@@ -130,7 +130,7 @@ impl Bench<'_> {
     }
 }
 
-/// A file of which LZ4 makes about half.
+/// A file that LZ4 compresses to about half.
 fn fill(path: &Path, size: Size, stream: &Stream) -> anyhow::Result<()> {
     let file = File::create(path)?;
     let mut content = vec![0; BLOCK_BYTES];

@@ -17,11 +17,11 @@ use crate::data::{Kind, Volume};
 use crate::units::BLOCK_BYTES;
 use crate::{direct, extents, workspace};
 
-/// Septet's default and a larger number: the faster one is nearer to the limit.
+/// Septet's default and a larger number. The faster of both counts.
 const STREAMS: [usize; 2] = [4, 16];
-/// In memory for the bare work: more than the last-level cache.
+/// The size of the bare work's data in memory: more than the last-level cache.
 const SAMPLE_BLOCKS: usize = 256;
-/// The bare work is repeated for at least so long.
+/// The bare work is repeated for at least this time.
 const LEAST: Duration = Duration::from_millis(300);
 const TCP_BYTES: usize = 512 << 20;
 
@@ -29,7 +29,7 @@ const TCP_BYTES: usize = 512 << 20;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Roofline {
     pub(crate) kind: Kind,
-    /// What a backup by blocks reads of the volume, bytes.
+    /// The bytes that a backup by blocks reads of the volume.
     pub(crate) bytes: u64,
     /// Reading with O_DIRECT, several at a time.
     pub(crate) read: f64,
@@ -47,7 +47,7 @@ pub(crate) struct Roofline {
     pub(crate) tcp: f64,
 }
 
-/// What limits a backup, and the least time that it can take.
+/// The bottleneck of a backup, and the shortest possible time.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Limit {
     pub(crate) what: &'static str,
@@ -60,7 +60,7 @@ impl Roofline {
     /// Measures with this volume's data; files are written in `dir`.
     ///
     /// # Errors
-    /// A volume that can't be read, a directory that can't be written.
+    /// The volume cannot be read, or the directory cannot be written.
     pub(crate) fn measure(volume: &Volume, dir: &Path) -> anyhow::Result<Self> {
         let source = File::open(&volume.original).with_context(|| volume.original.display().to_string())?;
         let offsets: Vec<u64> =
@@ -105,7 +105,7 @@ impl Roofline {
         }
     }
 
-    /// The limit of a full backup that stores that many bytes.
+    /// The limit of a full backup that stores this many bytes.
     pub(crate) fn limit(&self, stored_bytes: u64) -> Limit {
         let (bytes, stored) = (self.bytes as f64, (stored_bytes.min(self.bytes)) as f64);
         let disk = stored / self.copy + (bytes - stored) / self.read;
@@ -118,7 +118,7 @@ impl Roofline {
     }
 }
 
-/// What is done with a block on the disk.
+/// The operation on a block on the disk.
 #[derive(Clone, Copy, PartialEq)]
 enum Task {
     Read,
@@ -126,7 +126,7 @@ enum Task {
     Copy,
 }
 
-/// Moves every block, several at a time; bytes a second until all is durable.
+/// Moves every block, several at a time. Returns bytes a second until all are durable.
 fn moved(task: Task, streams: usize, source: &File, path: &Path, offsets: &[u64]) -> anyhow::Result<f64> {
     let target = (task != Task::Read).then(|| fresh(path)).transpose()?;
     let (next, start) = (AtomicUsize::new(0), Instant::now());
@@ -168,7 +168,7 @@ fn load(path: &Path, offsets: &[u64]) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(offsets.iter().step_by(step).map(block).collect::<Result<_, _>>()?)
 }
 
-/// Works on the blocks with as many threads as there are cores; bytes a second.
+/// Processes the blocks with one thread for each core. Returns bytes a second.
 fn worked(blocks: &[Vec<u8>], work: impl Fn(&[u8], &mut [u8]) -> usize + Sync) -> f64 {
     let (next, start) = (AtomicUsize::new(0), Instant::now());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

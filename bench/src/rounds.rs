@@ -1,4 +1,4 @@
-//! The main measurement: every tool and the bare work on the same volumes, by turns.
+//! The main measurement: every tool and the bare work in turn, on the same volumes.
 //!
 //! In a round the bare work runs right before the tools, on the same data. Noise affects both alike, so the ratio
 //! within a round is stable.
@@ -13,7 +13,7 @@ use crate::step::Step;
 use crate::tool::{Cost, Tool};
 use crate::{compare, workspace};
 
-/// What some tool's step took in some round.
+/// The cost of a tool's step in one round.
 #[derive(Debug, Serialize)]
 pub(crate) struct ToolRow {
     pub(crate) round: u32,
@@ -24,21 +24,21 @@ pub(crate) struct ToolRow {
     pub(crate) cost: Cost,
 }
 
-/// Everything that was measured.
+/// All figures.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Rows {
     pub(crate) bare: Vec<BareRow>,
     pub(crate) tools: Vec<ToolRow>,
 }
 
-/// Makes a tool that keeps all it has in a directory that is not there yet.
+/// Makes a tool that keeps its files in a new directory.
 pub(crate) type MakeTool<'a> = &'a dyn Fn(&Path) -> anyhow::Result<Box<dyn Tool>>;
 
 impl Rows {
-    /// Measures one round on one volume; what `dir` is used for is gone afterwards.
+    /// Measures one round on one volume. Removes everything that it wrote into `dir`.
     ///
     /// # Errors
-    /// A tool that fails, or restores something else than the volume.
+    /// A tool fails, or its restore differs from the volume.
     pub(crate) fn measure(
         &mut self,
         round: u32,
@@ -53,7 +53,7 @@ impl Rows {
     /// Measures one round of the bare work on one volume.
     ///
     /// # Errors
-    /// A volume that can't be read.
+    /// The volume cannot be read.
     pub(crate) fn measure_bare(&mut self, round: u32, volume: &Volume) -> anyhow::Result<()> {
         let kind = volume.kind;
         for work in [Work::Blake3, Work::Lz4] {
@@ -63,10 +63,10 @@ impl Rows {
         Ok(())
     }
 
-    /// Measures one round of one tool on one volume: all its steps, or, where it fails, none.
+    /// Measures one round of one tool on one volume: all its steps, or none if it fails.
     ///
     /// # Errors
-    /// A tool that fails, or restores something else than the volume.
+    /// A tool fails, or its restore differs from the volume.
     pub(crate) fn measure_tool(
         &mut self,
         round: u32,
@@ -93,12 +93,12 @@ impl Rows {
         workspace::remove(&restored)
     }
 
-    /// What this bare work took on this kind of volume, a figure a round.
+    /// The cost of this bare work on this kind of volume, one figure for each round.
     pub(crate) fn bare(&self, kind: Kind, work: Work) -> impl Iterator<Item = &Bare> {
         self.bare.iter().filter(move |row| row.kind == kind && row.work == work).map(|row| &row.bare)
     }
 
-    /// What this step of this tool took on this kind of volume, a figure a round.
+    /// The cost of this tool's step on this kind of volume, one figure for each round.
     pub(crate) fn costs(&self, tool: &str, kind: Kind, step: Step) -> impl Iterator<Item = &Cost> {
         let wanted = move |row: &&ToolRow| row.tool == tool && row.kind == kind && row.step == step;
         self.tools.iter().filter(wanted).map(|row| &row.cost)
@@ -132,7 +132,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Keeps the last volume whole, and gives it back with `spoil` of its bytes cut off.
+    /// Keeps a copy of the last volume, and restores it without its last `spoil` bytes.
     struct Copier(PathBuf, u64);
 
     impl Copier {

@@ -29,15 +29,15 @@ pub(crate) struct Seaweed {
 }
 
 impl Seaweed {
-    /// Where its program is, if it is installed.
+    /// The path of its program, if it is installed.
     pub(crate) fn program() -> PathBuf {
         binary::target_dir().join("venv/bin/weed")
     }
 
-    /// Starts one with its data in `dir`, and waits until it takes objects.
+    /// Starts a server with its data in `dir`, and waits until it accepts objects.
     ///
     /// # Errors
-    /// One that does not come up: the log says why.
+    /// The server does not start. Its log has the reason.
     pub(crate) fn start(dir: &Path) -> anyhow::Result<Self> {
         workspace::remove(dir)?;
         std::fs::create_dir_all(dir.join("data"))?;
@@ -75,18 +75,18 @@ impl Seaweed {
         bail!("SeaweedFS does not start: {}", log.lines().last().unwrap_or_default())
     }
 
-    /// Makes a bucket.
+    /// Creates a bucket.
     ///
     /// # Errors
-    /// A server that refuses.
+    /// The server refuses.
     pub(crate) fn make_bucket(&self, name: &str) -> anyhow::Result<()> {
         self.ask(&["-X", "PUT", &format!("{}/{name}", self.endpoint)]).map(drop)
     }
 
-    /// How long all objects of a bucket are together.
+    /// The total length of a bucket's objects.
     ///
     /// # Errors
-    /// A server that refuses.
+    /// The server refuses.
     pub(crate) fn stored_bytes(&self, bucket: &str) -> anyhow::Result<u64> {
         let (mut bytes, mut after) = (0, String::new());
         loop {
@@ -99,10 +99,10 @@ impl Seaweed {
         }
     }
 
-    /// How many requests of S3 it has had.
+    /// The number of S3 requests that it has received.
     ///
     /// # Errors
-    /// A server that does not tell.
+    /// The server does not report it.
     pub(crate) fn requests(&self) -> anyhow::Result<u64> {
         let metrics = self.ask(&[&format!("{}/metrics", self.metrics)])?;
         let counts = metrics.lines().filter(|line| line.starts_with("SeaweedFS_s3_request_total{"));
@@ -119,20 +119,20 @@ impl Seaweed {
 
 impl Drop for Seaweed {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The contents of the elements of that name.
+/// The contents of the elements of this name.
 fn fields<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     let parts: Vec<&str> = xml.split(&begin).skip(1).filter_map(|rest| rest.split(&end).next()).collect();
     parts.into_iter()
 }
 
-/// Ports that are free now, and so are those of their gRPC.
+/// Ports that are free now, like the gRPC ports above them.
 fn free_ports() -> anyhow::Result<[u16; 5]> {
     let mut held = Vec::new();
     while held.len() < 5 {

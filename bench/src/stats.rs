@@ -1,4 +1,4 @@
-//! The results of some rounds: the median and the spread.
+//! The results of several rounds: the median and the spread.
 //!
 //! The median, because noise makes single rounds slower and never faster. It always appears with the least and the
 //! greatest value, so that noise is not taken for a difference.
@@ -36,7 +36,7 @@ impl Spread {
 }
 
 impl fmt::Display for Spread {
-    /// `1.52 (1.50–1.61)`, with the precision asked for.
+    /// `1.52 (1.50–1.61)`, with the requested precision.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
         write!(f, "{:.digits$} ({:.digits$}–{:.digits$})", self.median, self.min, self.max)

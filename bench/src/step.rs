@@ -1,4 +1,4 @@
-//! The steps that every tool is measured in.
+//! The steps that are measured with every tool.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::data::Volume;
 
-/// What a tool is asked to do.
+/// A task for a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Step {
     /// A full backup.
     Full,
-    /// An incremental backup of what has not changed.
+    /// An incremental backup of an unchanged volume.
     Unchanged,
     /// An incremental backup with 1 % of the blocks changed.
     #[serde(rename = "changed_1")]
@@ -21,15 +21,15 @@ pub(crate) enum Step {
     /// An incremental backup with 7 % of the blocks changed.
     #[serde(rename = "changed_7")]
     Changed7,
-    /// A restore of that last incremental, which must be the volume bit for bit.
+    /// A restore of the last incremental. It must equal the volume bit for bit.
     Restore,
 }
 
 impl Step {
-    /// Every step, in the order in which they are done.
+    /// Every step, in the order of execution.
     pub(crate) const ALL: [Self; 5] = [Self::Full, Self::Unchanged, Self::Changed1, Self::Changed7, Self::Restore];
 
-    /// What it backs up, if it is a backup.
+    /// The version of the volume that it backs up, if it is a backup.
     pub(crate) fn source(self, volume: &Volume) -> Option<&PathBuf> {
         match self {
             Self::Full | Self::Unchanged => Some(&volume.original),

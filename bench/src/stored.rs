@@ -15,15 +15,15 @@ pub(crate) const STORED_AT_MOST: f64 = 1.02;
 #[derive(Debug, Serialize)]
 pub(crate) struct Lz4Size {
     pub(crate) kind: Kind,
-    /// Of the whole volume; none if lz4 is not installed.
+    /// The size after compressing the whole volume; `None` if lz4 is not installed.
     pub(crate) bytes: Option<u64>,
 }
 
 impl Lz4Size {
-    /// Compresses the volume and counts what comes out.
+    /// Compresses the volume and counts the output.
     ///
     /// # Errors
-    /// lz4 that fails.
+    /// lz4 fails.
     pub(crate) fn measure(volume: &Volume) -> anyhow::Result<Self> {
         let kind = volume.kind;
         let (mut reader, writer) = pipe()?;
@@ -35,7 +35,7 @@ impl Lz4Size {
             .stdout(writer)
             .stderr(Stdio::null());
         let Ok(mut child) = command.spawn() else { return Ok(Self { kind, bytes: None }) };
-        // Its copy of the other end would keep the pipe open.
+        // The command's copy of the other end would keep the pipe open.
         drop(command);
         let (mut bytes, mut buffer) = (0, vec![0; 1 << 20]);
         loop {

@@ -17,10 +17,10 @@ const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 
 pub(crate) struct Size(pub(crate) u64);
 
 impl Size {
-    /// How many blocks that is.
+    /// The number of blocks.
     ///
     /// # Errors
-    /// A size that is zero or not a whole number of blocks.
+    /// The size is zero or not a whole number of blocks.
     pub(crate) fn blocks(self) -> anyhow::Result<u64> {
         let block = BLOCK_BYTES as u64;
         ensure!(self.0 > 0 && self.0.is_multiple_of(block), "size {self}: not a whole number of MiB");
@@ -42,7 +42,7 @@ impl FromStr for Size {
 }
 
 impl fmt::Display for Size {
-    /// `2GiB` where it is a whole number of a unit, else `1.9GiB`.
+    /// `2GiB` for a whole number of a unit, otherwise `1.9GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, shift) = UNITS.into_iter().find(|(_, shift)| self.0 >> shift > 0).unwrap_or(("B", 0));
         let whole = self.0 >> shift;

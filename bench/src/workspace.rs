@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 
 use crate::units::Size;
 
-/// Makes `dir` and makes sure that it has room for `bytes` more.
+/// Creates `dir` and checks that it has space for `bytes` more.
 ///
 /// # Errors
-/// A directory that can't be made, or with less room.
+/// The directory cannot be created or has less space.
 pub(crate) fn make_room(dir: &Path, bytes: u64) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("{}: can't make the directory", dir.display()))?;
     let statistics = rustix::fs::statvfs(dir).with_context(|| dir.display().to_string())?;
@@ -21,7 +21,7 @@ pub(crate) fn make_room(dir: &Path, bytes: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes `path` and all that is in it, if it is there.
+/// Removes `path` with its content, if it exists.
 pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -42,7 +42,7 @@ pub(crate) fn forget(path: &Path) {
     if let Ok(entries) = fs::read_dir(path) {
         entries.flatten().for_each(|entry| forget(&entry.path()));
     } else if let Ok(file) = fs::File::open(path) {
-        // What can't be forgotten makes somebody else faster.
+        // Cached data that cannot be dropped only make the measured tool faster.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     }
 }

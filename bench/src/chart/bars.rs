@@ -3,7 +3,7 @@
 use super::Drawing;
 
 const WIDTH: f64 = 800.0;
-/// Where bars begin, and the room for the figures behind them.
+/// The start of the bars, and the space for the figures behind them.
 const LEFT: f64 = 170.0;
 const RIGHT: f64 = 130.0;
 const ROW: f64 = 18.0;
@@ -14,7 +14,7 @@ pub(crate) struct Bar {
     pub(crate) value: f64,
     /// The figure behind it.
     pub(crate) text: String,
-    /// Whether it is ours.
+    /// Whether it is Septet's.
     pub(crate) stands_out: bool,
 }
 

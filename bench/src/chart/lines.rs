@@ -8,7 +8,7 @@ const COLUMNS: usize = 2;
 const PANEL: (f64, f64) = (WIDTH / COLUMNS as f64, 250.0);
 /// Left, top, right and bottom of a panel's curves.
 const MARGIN: (f64, f64, f64, f64) = (58.0, 32.0, 24.0, 52.0);
-/// How far apart the names of two points are at the least, so that both can be read.
+/// The minimum distance of two points' names, so that both are readable.
 const TICK_DISTANCE: f64 = 34.0;
 const COLOURS: [&str; 5] = ["#1a7f37", "#0969da", "#bc4c00", "#8250df", "#6e7781"];
 
@@ -18,7 +18,7 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// A figure as a function of another one.
+/// One figure as a function of another.
 pub(crate) struct Panel {
     pub(crate) title: String,
     /// The points of the horizontal axis that are named.
@@ -46,7 +46,7 @@ fn draw(drawing: &mut Drawing, panel: &Panel, (x, y): (f64, f64)) {
     let (left, top, right, bottom) = MARGIN;
     let all = || panel.series.iter().flat_map(|series| series.points.iter().copied());
     let across = Axis::over(all().map(|point| point.0), x + left, x + PANEL.0 - right);
-    // Whole powers of ten, so that the height of a curve says something at a glance.
+    // Whole powers of ten, so that a curve's height can be read at a glance.
     let seconds = all()
         .map(|point| point.1.max(1e-3))
         .flat_map(|s| [10_f64.powf(s.log10().floor()), 10_f64.powf(s.log10().ceil())]);
@@ -80,7 +80,7 @@ fn draw(drawing: &mut Drawing, panel: &Panel, (x, y): (f64, f64)) {
     }
 }
 
-/// A logarithmic axis between two places.
+/// A logarithmic axis between two positions.
 struct Axis {
     least: f64,
     most: f64,

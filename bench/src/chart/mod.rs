@@ -1,4 +1,4 @@
-//! Charts as SVG, plain enough to be read on a light and on a dark page.
+//! Charts as SVG, readable on a light and on a dark page.
 
 mod bars;
 mod lines;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub(crate) use bars::{Bar, Group, bars};
 pub(crate) use lines::{Panel, Series, panels};
 
-/// An SVG document in the making.
+/// An unfinished SVG document.
 struct Drawing {
     body: String,
     width: f64,
@@ -49,7 +49,7 @@ impl Drawing {
     fn finish(self, height: f64) -> String {
         let Self { body, width } = self;
         let mut text = String::new();
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = writeln!(
             text,
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0}" font-family="sans-serif">"#

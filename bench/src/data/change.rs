@@ -11,7 +11,7 @@ use super::random::Stream;
 use crate::extents;
 use crate::units::{BLOCK_BYTES, Size};
 
-/// Makes `to` a copy of `from`, with its holes, in which this share of the blocks is changed.
+/// Makes `to` a copy of `from`, including its holes, and changes this share of the blocks.
 pub(super) fn blocks(from: &Path, to: &Path, stream: &Stream, share: f64) -> anyhow::Result<()> {
     let (from, to) = (File::open(from)?, File::create(to)?);
     copy(&from, &to)?;
@@ -20,7 +20,7 @@ pub(super) fn blocks(from: &Path, to: &Path, stream: &Stream, share: f64) -> any
     for number in stream.pick_share(share, blocks) {
         let other = stream.child("other").below(number, blocks);
         from.read_exact_at(&mut block, other * BLOCK_BYTES as u64)?;
-        // Never 0, which would leave the bytes as they are.
+        // Never 0, which would not change the bytes.
         let key = u8::try_from(1 + stream.child("key").below(number, 255))?;
         block.iter_mut().for_each(|byte| *byte ^= key);
         to.write_all_at(&block, number * BLOCK_BYTES as u64)?;

@@ -1,6 +1,6 @@
-//! A real ext4 image with a Debian in it: files of this machine's /usr, by `mkfs.ext4 -d`.
+//! A real ext4 image with a Debian root, made with `mkfs.ext4 -d`.
 //!
-//! The files fill the image as far as they go. The rest is a hole, which counts nowhere.
+//! The files fill as much of the image as they can. The rest is a hole and is not counted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use anyhow::{Context, ensure};
 
 use crate::units::Size;
 
-/// How much of the image the files may take: the rest is ext4's own, and some slack.
+/// The share of the image that files may take. The rest is for ext4's metadata and a reserve.
 const FILLED_PERCENT: u64 = 92;
-/// What a file needs besides its blocks: its inode and its name.
+/// The space that a file needs besides its blocks, for its inode and its name.
 const ENTRY_BYTES: u64 = 512;
 const FILESYSTEM_BLOCK_BYTES: u64 = 4096;
 
@@ -31,7 +31,7 @@ fn debian(size: Size) -> anyhow::Result<PathBuf> {
 /// Makes an ext4 image of `size` at `path`.
 ///
 /// # Errors
-/// No `mkfs.ext4` (Debian: e2fsprogs), no Debian root and none can be made, or no space.
+/// `mkfs.ext4` (Debian: e2fsprogs) is missing, the Debian root cannot be made, or there is no space.
 pub(super) fn image(path: &Path, size: Size) -> anyhow::Result<()> {
     image_of(&debian(size)?, path, size)
 }
@@ -42,7 +42,7 @@ fn image_of(debian: &Path, path: &Path, size: Size) -> anyhow::Result<()> {
     fs::create_dir(&root)?;
     let mut room = Room { bytes: size.0 / 100 * FILLED_PERCENT, entries: 0 };
     room.fill(&debian.join("usr"), &root.join("usr"))?;
-    // mkfs writes into a file that is there: begin with none.
+    // mkfs would write into an existing file, so it must not exist.
     let _ = fs::remove_file(path);
     mkfs(path, &root, size, room.entries)?;
     remove(&root)
@@ -64,14 +64,14 @@ fn remove(root: &Path) -> anyhow::Result<()> {
     if root.exists() { Ok(fs::remove_dir_all(root)?) } else { Ok(()) }
 }
 
-/// The remaining room in the image, and how much is in it.
+/// The remaining space in the image, and the bytes in it.
 struct Room {
     bytes: u64,
     entries: u64,
 }
 
 impl Room {
-    /// Copies the files of `from`, by name, as long as there is room; links and devices stay out.
+    /// Copies the files of `from` in the order of their names while there is space. Skips links and devices.
     fn fill(&mut self, from: &Path, to: &Path) -> anyhow::Result<()> {
         fs::create_dir(to)?;
         self.take(FILESYSTEM_BLOCK_BYTES);
@@ -89,7 +89,7 @@ impl Room {
         Ok(())
     }
 
-    /// Reserves room for an entry of this length; false if there is too little.
+    /// Reserves space for an entry of this length. Returns false if there is too little.
     fn take(&mut self, bytes: u64) -> bool {
         let left = self.bytes.checked_sub(bytes.next_multiple_of(FILESYSTEM_BLOCK_BYTES) + ENTRY_BYTES);
         self.entries += u64::from(left.is_some());

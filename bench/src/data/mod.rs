@@ -1,7 +1,7 @@
 //! The volumes for all measurements. They are made once and kept.
 //!
-//! Four kinds, each as it is, with 1 % and with 7 % of its blocks changed. They follow from a
-//! seed alone (the Debian image: from what `tests/debian` makes), so that a figure can be had again.
+//! There are four kinds, each in its original form, with 1 % and with 7 % of its blocks changed. Their content depends
+//! only on a seed (the Debian image: on the root that `tests/debian` makes), so that figures can be reproduced.
 
 mod change;
 mod debian;
@@ -19,22 +19,22 @@ use crate::units::Size;
 use random::Stream;
 use write::make_once;
 
-/// What a volume consists of.
+/// The content of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// Random bytes.
     Incompressible,
-    /// A real ext4 image with a Debian's /usr in it: LZ4 makes about half of it.
+    /// A real ext4 image with the files of a Debian. LZ4 compresses it to about half.
     Debian,
-    /// Zeros that were written, and are allocated on the disk.
+    /// Written zeros, which are allocated on the disk.
     Zeros,
     /// Holes, except 1 % of random blocks.
     Sparse,
 }
 
 impl Kind {
-    /// Every kind there is.
+    /// Every kind.
     pub(crate) const ALL: [Self; 4] = [Self::Incompressible, Self::Debian, Self::Zeros, Self::Sparse];
 }
 
@@ -53,20 +53,20 @@ impl fmt::Display for Kind {
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) kind: Kind,
-    /// Where it lies.
+    /// The path of the original.
     pub(crate) dir: PathBuf,
     pub(crate) original: PathBuf,
-    /// As the original, with 1 % of its blocks changed.
+    /// The copy with 1 % of the blocks changed.
     pub(crate) changed_1: PathBuf,
-    /// As the original, with 7 % of its blocks changed.
+    /// The copy with 7 % of the blocks changed.
     pub(crate) changed_7: PathBuf,
 }
 
 impl Volume {
-    /// The volume of this kind and size below `dir`, made now where it is not there yet.
+    /// The volume of this kind and size below `dir`. Creates the files that do not exist.
     ///
     /// # Errors
-    /// A directory that can't be written or is full; no `mkfs.ext4`.
+    /// The directory cannot be written or is full, or `mkfs.ext4` is missing.
     pub(crate) fn prepare(kind: Kind, dir: &Path, size: Size, seed: u64) -> anyhow::Result<Self> {
         let dir = dir.join(format!("{size}-seed-{seed}")).join(kind.to_string());
         std::fs::create_dir_all(&dir).with_context(|| format!("{}: can't make the directory", dir.display()))?;

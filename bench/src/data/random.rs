@@ -13,7 +13,7 @@ impl Stream {
         Self::of(blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()))
     }
 
-    /// Another stream that follows from this one and `name`.
+    /// Another stream, derived from this one and `name`.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self::of(blake3::Hasher::new_keyed(&self.key).update(name.as_bytes()))
     }

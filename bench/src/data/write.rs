@@ -12,7 +12,7 @@ use crate::units::{BLOCK_BYTES, Size};
 
 /// Calls `make` with a temporary path beside `path`, and renames the file to `path` when it is complete.
 ///
-/// A file that is there already is kept.
+/// An existing file is kept.
 pub(crate) fn make_once(path: &Path, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn random(path: &Path, size: Size, stream: &Stream, share: f64) -> an
     Ok(())
 }
 
-/// A file of zeros that are really written.
+/// A file of written zeros, without holes.
 pub(super) fn zeros(path: &Path, size: Size) -> anyhow::Result<()> {
     let mut file = File::create(path)?;
     let block = vec![0; BLOCK_BYTES];

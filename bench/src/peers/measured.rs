@@ -1,4 +1,4 @@
-//! What was measured of all tools.
+//! The figures of all tools.
 
 use serde::Serialize;
 
@@ -9,14 +9,14 @@ use crate::rounds::Rows;
 use crate::stored::Lz4Size;
 use crate::units::Size;
 
-/// A tool that was not measured, and why.
+/// A tool that was not measured, and the reason.
 #[derive(Debug, Serialize)]
 pub(super) struct Absent {
     pub(super) tool: &'static str,
     pub(super) why: String,
 }
 
-/// Everything that was measured.
+/// All figures.
 #[derive(Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) machine: Machine,

@@ -37,7 +37,7 @@ const S3_KIND: Kind = Kind::Debian;
 /// Measures all installed tools.
 ///
 /// # Errors
-/// Too little room, or Septet itself fails.
+/// There is too little space, or Septet itself fails.
 pub(crate) fn measure(args: &Peers, septet: &Path) -> anyhow::Result<PeersReport> {
     let started = Instant::now();
     let volumes = args.volumes.prepare()?;
@@ -121,7 +121,7 @@ impl Course<'_> {
         self.measured.absent.push(Absent { tool, why });
     }
 
-    /// `rbd export`, and that through lz4, where there is a cluster.
+    /// `rbd export` and `rbd export | lz4`, if there is a cluster.
     fn rbd(&mut self, args: &Peers) -> anyhow::Result<()> {
         let Some(conf) = args.conf.clone() else {
             self.leave_out(
@@ -136,7 +136,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Rounds, as many as there is time for, and one at least.
+    /// Runs rounds until the time limit, but at least one.
     fn run(&mut self, volumes: &[Volume], rounds: u32, until: Instant) -> anyhow::Result<()> {
         for round in 0..rounds {
             let begun = Instant::now();
@@ -172,7 +172,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The machine's limits with this volume; the best of all rounds count.
+    /// The machine's limits with this volume: the best of all rounds.
     fn limits(&mut self, volume: &Volume) -> anyhow::Result<()> {
         let now = Roofline::measure(volume, self.work)?;
         match self.measured.rooflines.iter_mut().find(|known| known.kind == volume.kind) {
@@ -213,7 +213,7 @@ impl Course<'_> {
         }
     }
 
-    /// A bucket that nobody has used yet.
+    /// A bucket that was not used before.
     fn bucket(&mut self, server: Option<&Rc<Seaweed>>) -> Option<(Rc<Seaweed>, String)> {
         self.buckets += 1;
         server.map(|seaweed| (Rc::clone(seaweed), format!("bench-{}", self.buckets)))

@@ -1,4 +1,4 @@
-//! How to call a tool that is measured. One file a tool, in `known/`.
+//! The interface to a tool that is measured. Each tool has a file in `known/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::process;
 use crate::step::Step;
 use crate::tool::{Cost, Tool};
 
-/// How a tool is called. A backup has a number: 0 is the full backup; the others hold what changed since that.
+/// The commands of a tool. A backup has a number: 0 is the full backup, the others hold the changes since it.
 pub(crate) trait Peer {
     /// Its name with a repository in a directory, and with one in a bucket if it supports that.
     fn names(&self) -> (&'static str, Option<&'static str>);
@@ -20,7 +20,7 @@ pub(crate) trait Peer {
     /// The command that prints its version.
     fn version(&self) -> Command;
 
-    /// Whether it knows incremental backups.
+    /// Whether it supports incremental backups.
     fn has_incrementals(&self) -> bool {
         true
     }
@@ -28,16 +28,16 @@ pub(crate) trait Peer {
     /// The command that creates a repository. Writes the files that the tool needs.
     ///
     /// # Errors
-    /// A file that can't be written.
+    /// A file cannot be written.
     fn init(&self, home: &Home) -> anyhow::Result<Vec<Command>>;
 
-    /// Backs the file `source` up.
+    /// Backs up the file `source`.
     ///
     /// # Errors
     /// Something that the command needs cannot be found out.
     fn back_up(&self, home: &Home, number: u32, source: &Path) -> anyhow::Result<Command>;
 
-    /// Restores what was at `source` into the folder `into`, and says to which file.
+    /// Restores the backup of `source` into the directory `into`. Returns the path of the restored file.
     ///
     /// # Errors
     /// As [`Self::back_up`].
@@ -59,10 +59,10 @@ struct Told {
 }
 
 impl Foreign {
-    /// Makes its repository.
+    /// Creates its repository.
     ///
     /// # Errors
-    /// A tool that fails.
+    /// The tool fails.
     pub(crate) fn new(peer: Rc<dyn Peer>, home: Home) -> anyhow::Result<Self> {
         for mut command in peer.init(&home)? {
             process::run(&mut command, false)?;
@@ -92,11 +92,11 @@ impl Foreign {
         })
     }
 
-    /// Backs up what is at `path`, under one name for all that becomes of it.
+    /// Backs up the volume at `path`. All versions of a volume have the same name.
     fn back_up(&self, path: &Path, number: u32) -> anyhow::Result<Cost> {
         let source = self.source();
         std::fs::create_dir_all(self.home.dir.join("source"))?;
-        // The tool may not have been run yet.
+        // The tool may not have run yet.
         let _ = std::fs::remove_file(&source);
         std::fs::hard_link(path, &source).with_context(|| source.display().to_string())?;
         self.run(self.peer.back_up(&self.home, number, &source)?)

@@ -36,7 +36,7 @@ impl PeersReport {
     /// Writes `peers.md`, `peers.json` and `peers.svg` into `dir`.
     ///
     /// # Errors
-    /// A directory that can't be written.
+    /// The directory cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let write = |name: &str, text: String| {
             let path = dir.join(name);
@@ -62,7 +62,7 @@ impl PeersReport {
         Spread::of(self.measured.rows.costs(tool, kind, step).filter_map(figure))
     }
 
-    /// How many times as long as Septet, round by round.
+    /// The time as a multiple of Septet's, for each round.
     fn ratio(&self, tool: &str, kind: Kind, step: Step) -> Option<Spread> {
         let ours = self.measured.rows.costs(our_match(tool), kind, step);
         let theirs = self.measured.rows.costs(tool, kind, step);
@@ -193,7 +193,7 @@ fn is_ours(tool: &str) -> bool {
     tool.starts_with(SEPTET)
 }
 
-/// Septet in the same place.
+/// Septet with the same kind of repository.
 fn our_match(tool: &str) -> &'static str {
     if tool.ends_with(", S3") { crate::tool::SEPTET_S3 } else { SEPTET }
 }

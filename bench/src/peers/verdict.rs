@@ -18,13 +18,13 @@ const UNCOMPRESSING: [&str; 3] = ["qemu-img", "backy2", "cinder, no compression"
 const SHARE_AT_LEAST: f64 = 0.9;
 const MEMORY_MIB_AT_MOST: f64 = 250.0;
 
-/// A goal, and what was measured.
+/// A goal and the measured figures.
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
     what: String,
     figure: f64,
     goal: f64,
-    /// Whether more is better.
+    /// Whether a larger figure is better.
     at_least: bool,
     pub(super) met: bool,
 }
@@ -57,7 +57,7 @@ pub(super) fn judge(measured: &Measured) -> Vec<Verdict> {
     beside.into_iter().flatten().chain(limits(measured)).chain(memory(measured)).chain(stored(measured)).collect()
 }
 
-/// A peer, and how many times as long as Septet it takes.
+/// A peer, and its time as a multiple of Septet's.
 struct Fastest {
     tool: &'static str,
     times: f64,

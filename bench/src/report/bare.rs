@@ -1,4 +1,4 @@
-//! What `bare` measured: a table, kinds of volume down, kinds of work across.
+//! The report of `bare`: a table with a row for each kind of volume and a column for each kind of work.
 
 use std::fmt;
 

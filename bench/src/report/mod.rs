@@ -6,7 +6,7 @@ mod run;
 pub(crate) use bare::BareReport;
 pub(crate) use run::Report;
 
-/// A goal's outcome in a word or two.
+/// A goal's outcome in words.
 pub(crate) fn said(met: bool) -> &'static str {
     if met { "met" } else { "NOT MET" }
 }

@@ -1,4 +1,4 @@
-//! What `run` measured: a table for each kind of volume, then the goals.
+//! The report of `run`: a table for each kind of volume, then the goals.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What `rows` tell of volumes of these kinds and this size.
+    /// The report of `rows` for volumes of these kinds and this size.
     pub(crate) fn of(rows: Rows, messages: Messages, kinds: &[Kind], machine: Machine, volume_bytes: Size) -> Self {
         let mut tools: Vec<&'static str> = rows.tools.iter().map(|row| row.tool).collect();
         tools.sort_unstable();

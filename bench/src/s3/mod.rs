@@ -18,10 +18,10 @@ use crate::data::Volume;
 use crate::{process, workspace};
 use server::{Moved, Pace, Server};
 
-/// As many as Septet has.
+/// The number of connections, the same as Septet's.
 const CONNECTIONS: usize = 8;
 
-/// The pace of the server that is compared against.
+/// The pace of the slow server.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Link {
     pub(crate) latency_ms: u64,
@@ -43,7 +43,7 @@ pub(crate) enum Way {
     Crc,
 }
 
-/// What a round took.
+/// The cost of a round.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CpuRow {
     way: Way,
@@ -78,7 +78,7 @@ pub(crate) fn measure(septet: &Path, volume: &Volume, dir: &Path, link: Link, ro
     let mut report = S3Report { link, volume_bytes, cpu: Vec::new(), speed: Vec::new() };
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        // Each comes first, and last, in its turn: what the server grows into costs the first run more.
+        // The order rotates, because the first run costs more while the server's memory grows.
         let mut ways = [Way::Directory, Way::NoCheck, Way::Crc];
         ways.rotate_left(round as usize % 3);
         for way in ways {
@@ -151,7 +151,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Runs septet; its CPU time, seconds.
+    /// Runs septet. Returns its CPU time, seconds.
     fn septet(&self, words: &[&str], path: &Path, repo: &str) -> anyhow::Result<f64> {
         let mut command = Command::new(&self.septet);
         command.args(words).arg(path).args(["--json", "--repo", repo]);
@@ -160,7 +160,7 @@ impl Bench {
         Ok(process::run(&mut command, false)?.cpu_seconds)
     }
 
-    /// Runs one `curl` a connection, side by side; their rate, MB a second.
+    /// Runs one `curl` for each connection in parallel. Returns their rate, MB a second.
     fn curls(&self, args: impl Fn(usize, String) -> Vec<String>) -> anyhow::Result<f64> {
         let mut running = Vec::new();
         for number in 0..CONNECTIONS {

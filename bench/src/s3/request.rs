@@ -1,11 +1,11 @@
-//! A request's head, as far as the server needs it; `httparse` takes it apart.
+//! The parts of a request's head that the server needs, parsed with `httparse`.
 
 use std::fmt;
 use std::io::{BufRead, Error, ErrorKind};
 
 use base64_simd::STANDARD;
 
-/// More headers than any client sends, and longer than any head is.
+/// Above the number of headers and the length of any client's head.
 const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -28,7 +28,7 @@ impl Request {
     /// The next request of a connection; `None` at its end.
     ///
     /// # Errors
-    /// A head that is none, or too long; a connection that breaks.
+    /// The head is invalid or too long, or the connection breaks.
     pub(crate) fn read_head(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -70,13 +70,13 @@ impl Request {
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// First and last byte that are asked for.
+    /// The first and last requested byte.
     pub(crate) fn range(&self) -> Option<(usize, usize)> {
         let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
         Some((first.parse().ok()?, last.parse().unwrap_or(usize::MAX)))
     }
 
-    /// Whether a body is what its sum says. Of all sums this server knows CRC-32 alone.
+    /// Whether a body matches its checksum. This server supports only CRC-32.
     pub(crate) fn is_intact(&self, body: &[u8]) -> bool {
         let unknown = ["x-amz-checksum-crc64nvme", "x-amz-checksum-crc32c"];
         let known = self.header("x-amz-checksum-crc32").filter(|_| self.method == "PUT");

@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 
 use super::request::{Request, crc32_base64};
 
-/// How much is transferred before the clock is read.
+/// The bytes that are transferred between two readings of the clock.
 const STEP_BYTES: usize = 256 << 10;
 
-/// How slow the server is.
+/// The server's latency and rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pace {
-    /// Before each answer.
+    /// The delay before each answer.
     pub(crate) latency: Duration,
     /// The rate of one connection, bytes a second; `None`: unlimited.
     pub(crate) bytes_per_second: Option<f64>,
 }
 
-/// When bytes of segments moved, or of curl's objects, and how many.
+/// The times at which bytes of segments or of curl's objects moved, and their number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moved {
     pub(crate) bytes: u64,
@@ -55,7 +55,7 @@ impl Object {
         self.pieces.iter().map(|piece| piece.len()).sum()
     }
 
-    /// The bytes of a range, in steps of [`STEP_BYTES`] at the most.
+    /// The bytes of a range, in steps of at most [`STEP_BYTES`].
     fn steps(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
         let part = move |piece: &'_ Arc<Vec<u8>>| {
@@ -86,7 +86,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port; with `log` it prints a line for each request.
+    /// Starts a server on a free port. With `log` it prints a line for each request.
     pub(crate) fn start(log: bool) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let pace = Pace { latency: Duration::ZERO, bytes_per_second: None };
@@ -97,24 +97,24 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = shared.clone();
-                // A client that goes away ends its thread and nothing else.
+                // A client that disconnects ends only its own thread.
                 std::thread::spawn(move || server.serve(&stream));
             }
         });
         Ok(server)
     }
 
-    /// Sets the pace from now on.
+    /// Changes the pace.
     pub(crate) fn set_pace(&self, pace: Pace) {
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 
-    /// What moved since the last call.
+    /// The transfers since the last call.
     pub(crate) fn moved(&self) -> Moved {
         std::mem::take(&mut self.state().moved)
     }
 
-    /// Forgets all objects.
+    /// Removes all objects.
     pub(crate) fn clear(&self) {
         *self.state() = State::default();
     }
@@ -174,7 +174,7 @@ impl Server {
         Ok(())
     }
 
-    /// Counts only a volume's data: requests before and after it say nothing about the rate.
+    /// Counts only a volume's data, because the requests before and after it do not show the rate.
     fn note(&self, request: &Request, start: Instant, bytes: usize) {
         if !request.key().split('/').any(|part| part == "segments" || part.starts_with("curl")) {
             return;
@@ -299,7 +299,7 @@ impl Answer {
     }
 }
 
-/// Waits until so many bytes may have moved.
+/// Waits until this many bytes may have moved at the limited rate.
 fn keep_pace(start: Instant, bytes: usize, pace: Pace) {
     if let Some(rate) = pace.bytes_per_second {
         let due = Duration::from_secs_f64(bytes as f64 / rate);

@@ -1,4 +1,4 @@
-//! One measurement after the other, each of a cause that grows.
+//! The measurements, one after the other. In each, one cause grows.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::stats::Spread;
 use crate::{process, workspace};
 
-/// What grows.
+/// The cause that grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Cause {
-    /// The volume's size, MiB; it is a hole but for a little.
+    /// The volume's size, MiB. It is almost entirely a hole.
     SizeMib,
     /// The blocks that have changed.
     ChangedBlocks,
@@ -33,7 +33,7 @@ pub(super) struct Point {
     pub(super) memory_bytes: u64,
 }
 
-/// A place to measure in, and what was measured there.
+/// A directory for measurements, and the figures.
 pub(super) struct Bench {
     pub(super) septet: PathBuf,
     pub(super) dir: PathBuf,
@@ -46,20 +46,20 @@ impl Bench {
         self.dir.join(name)
     }
 
-    /// The command with these words on the repository of that name.
+    /// The command with these words, on the repository of this name.
     pub(super) fn septet(&self, repository: &str, words: &[&str]) -> Command {
         let mut command = Command::new(&self.septet);
         command.args(words).arg("--repo").arg(self.path(repository));
         command
     }
 
-    /// Backs `source` up as backup `id` of the volume `v`; it is not measured.
+    /// Backs up `source` as backup `id` of the volume `v`, without measuring.
     pub(super) fn back_up(&self, repository: &str, source: &Path, words: &[&str]) -> anyhow::Result<()> {
         let mut command = self.septet(repository, &["backup", "--volume", "v"]);
         process::run(command.args(words).arg(source), false).map(drop)
     }
 
-    /// Measures the command that `command` returns, once a round; `undo` runs after each.
+    /// Measures the command that `command` returns, once in each round. `undo` runs after each.
     pub(super) fn point(
         &mut self,
         (cause, at, step): (Cause, u64, &'static str),

@@ -26,7 +26,7 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
             bench.back_up("chain", &source, &["--id", &format!("b{backups:06}")])?;
             backups += 1;
         }
-        // The id of a deleted backup can't be used again for a day.
+        // The id of a deleted backup cannot be reused for a day.
         let next = |round| format!("next-{at}-{round}");
         let gone = |round| format!("gone-{at}-{round}");
         let delete = |bench: &Bench, id: String| bench.septet("chain", &["delete", &format!("v/{id}")]);

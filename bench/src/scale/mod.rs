@@ -1,4 +1,4 @@
-//! How cost grows with the volume's size, the changes, the length of the chain, and the number of volumes.
+//! Measures how cost grows with the volume's size, the changes, the length of the chain, and the number of volumes.
 //!
 //! Every point is the time of whole runs of `septet`, start and end included.
 
@@ -17,10 +17,10 @@ use crate::workspace;
 use bench::Bench;
 pub(crate) use report::ScaleReport;
 
-/// Measures all four.
+/// Measures all four causes.
 ///
 /// # Errors
-/// Too little room, or a command that fails.
+/// There is too little space, or a command fails.
 pub(crate) fn measure(args: &Scale, septet: &Path) -> anyhow::Result<ScaleReport> {
     let work = args.dir.join("work-scale");
     workspace::remove(&work)?;

@@ -1,4 +1,4 @@
-//! What `scale` measured: a Markdown table and a chart.
+//! The report of `scale`: a Markdown table and a chart.
 
 use std::fmt::{self, Formatter};
 use std::path::Path;
@@ -18,7 +18,7 @@ const CAUSES: [(Cause, &str); 4] = [
     (Cause::Volumes, "Volumes in the repository"),
 ];
 
-/// All that was measured.
+/// All figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct ScaleReport {
     pub(super) machine: Machine,
@@ -30,7 +30,7 @@ impl ScaleReport {
     /// Writes `scale.md`, `scale.json` and `scale.svg` into `dir`.
     ///
     /// # Errors
-    /// A directory that can't be written.
+    /// The directory cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let write = |name: &str, text: String| {
             let path = dir.join(name);
@@ -55,7 +55,7 @@ impl ScaleReport {
                 steps.push(point.step);
             }
             let tick = (point.at as f64, label(cause, point.at));
-            // Every second one, where there are many.
+            // Every second name, if there are many.
             if !ticks.contains(&tick) && (cause == Cause::SizeMib || point.at.to_string().starts_with('1')) {
                 ticks.push(tick);
             }

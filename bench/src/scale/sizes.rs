@@ -1,4 +1,4 @@
-//! Sparse volumes from 1 GiB on. Each is sixteen times as large as the one before and holds the same few data.
+//! Sparse volumes from 1 GiB on. Each is sixteen times as large as the one before and holds the same amount of data.
 
 use super::bench::{Bench, Cause};
 use crate::data::random::Stream;

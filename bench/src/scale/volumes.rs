@@ -1,4 +1,5 @@
-//! A repository of many volumes. They are copies of one under other names, because ten thousand backups take hours.
+//! A repository of many volumes. They are copies of one volume under other names, because ten thousand backups would
+//! take hours.
 
 use std::path::Path;
 
@@ -43,7 +44,7 @@ pub(super) fn measure(bench: &mut Bench, most: u32, seed: u64) -> anyhow::Result
     Ok(())
 }
 
-/// Copies the volume `v`, with its first backup, to another name. Objects that do not hold the name are shared.
+/// Copies the volume `v`, with its first backup, to another name. Objects that do not contain the name are shared.
 fn copy(repository: &Path, name: &str) -> anyhow::Result<()> {
     let (from, to) = (repository.join("v/first"), repository.join(name).join("first"));
     std::fs::create_dir_all(to.join("segments"))?;

@@ -16,10 +16,10 @@ use crate::stats::Spread;
 use crate::tool::{Septet, Tool};
 use crate::{process, workspace};
 
-/// Enough blocks of each stream that none is still in a cache when it is compressed.
+/// Enough blocks in each stream that none is still in a cache when it is compressed.
 const COLD_BLOCKS: usize = 32;
 
-/// Who does the work.
+/// The ways to do the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Way {
@@ -42,7 +42,7 @@ impl fmt::Display for Way {
     }
 }
 
-/// What a full backup took in some round.
+/// The cost of a full backup in one round.
 #[derive(Debug, Serialize)]
 struct Row {
     round: u32,
@@ -52,17 +52,17 @@ struct Row {
     cpu_seconds: f64,
 }
 
-/// Everything that was measured.
+/// All figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct SplitReport {
     machine: Machine,
     rows: Vec<Row>,
 }
 
-/// Full backups of each volume, by turns.
+/// Makes full backups of each volume with each way in turn.
 ///
 /// # Errors
-/// A backup that fails.
+/// A backup fails.
 pub(crate) fn measure(septet: &Path, volumes: &[Volume], dir: &Path, rounds: u32) -> anyhow::Result<SplitReport> {
     let work = dir.join("work");
     let mut rows = Vec::new();
@@ -96,7 +96,7 @@ fn take(way: Way, septet: &Path, volume: &Volume, work: &Path) -> anyhow::Result
 }
 
 impl SplitReport {
-    /// The figures of one way on one kind of volume, a round each; and by what septet's were divided.
+    /// The figures of one way on one kind of volume, one for each round, and septet's divided by them.
     fn spreads(&self, kind: Kind, way: Way, figure: impl Fn(&Row) -> f64) -> Option<(Spread, Spread)> {
         let of = |way| self.rows.iter().filter(move |row| row.kind == kind && row.way == way);
         let figures = Spread::of(of(way).map(&figure))?;

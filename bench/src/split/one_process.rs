@@ -14,9 +14,9 @@ use crate::direct::{self, ALIGN_BYTES, Buffer};
 use crate::extents;
 use crate::units::BLOCK_BYTES;
 
-/// As many as Septet has by default.
+/// The number of streams, the same as Septet's default.
 const STREAMS: usize = 4;
-/// What is written at once.
+/// The bytes of one write.
 const PIECE_BYTES: usize = 8 << 20;
 /// Septet takes two samples of this size to recognise incompressible blocks.
 const SAMPLE_BYTES: usize = 16 << 10;
@@ -25,7 +25,7 @@ const SAMPLE_BYTES: usize = 16 << 10;
 /// compresses them.
 ///
 /// # Errors
-/// What can't be read or written.
+/// The volume cannot be read, or the output cannot be written.
 pub(crate) fn back_up(volume: &Path, output: &Path, at_once: usize) -> anyhow::Result<()> {
     let runs = extents::blocks(&File::open(volume)?)?;
     let offsets: Vec<u64> = runs.into_iter().flat_map(|run| run.step_by(BLOCK_BYTES)).collect();

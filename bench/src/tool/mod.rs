@@ -1,4 +1,4 @@
-//! The benchmark's interface to a backup tool. One file a tool.
+//! The benchmark's interface to a backup tool. Each tool has its own file.
 
 mod septet;
 
@@ -22,14 +22,14 @@ pub(crate) trait Tool {
     /// Backs up all of the volume at `path`.
     fn full(&mut self, path: &Path) -> anyhow::Result<Cost>;
 
-    /// Backs up what differs, in the volume at `path`, from the full backup.
+    /// Backs up the changes of the volume at `path` since the full backup.
     fn incremental(&mut self, path: &Path) -> anyhow::Result<Cost>;
 
     /// Restores the newest backup to the file `path`, which does not exist.
     fn restore(&mut self, path: &Path) -> anyhow::Result<Cost>;
 }
 
-/// What a step of a tool took, over all its processes.
+/// The cost of a tool's step, over all its processes.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Cost {
     /// From start to end, seconds.
@@ -42,13 +42,13 @@ pub(crate) struct Cost {
     pub(crate) memory_told_bytes: Option<u64>,
     /// The peak of memory that sampling saw, bytes.
     pub(crate) memory_seen_bytes: Option<u64>,
-    /// By how much the repository grew, bytes.
+    /// The growth of the repository, bytes.
     pub(crate) stored_bytes: u64,
     /// The requests that it made to an S3 server.
     pub(crate) requests: Option<u64>,
 }
 
-/// Two figures for the same thing may differ by this much; only one includes the process's own start.
+/// The kernel's and the tool's figure may differ by this much: only one includes the start of the process.
 const TOLERANCE: f64 = 0.03;
 const START_SECONDS: f64 = 0.01;
 

@@ -11,7 +11,7 @@ use crate::home::Home;
 use crate::process;
 use crate::seaweed::{ACCESS_KEY, SECRET_KEY};
 
-/// What Septet is called in rows and reports.
+/// Septet's name in rows and reports.
 pub(crate) const SEPTET: &str = "septet";
 /// The same on an S3 server.
 pub(crate) const SEPTET_S3: &str = "septet, S3";
@@ -80,7 +80,7 @@ impl Tool for Septet {
     }
 }
 
-/// The last line that `septet … --json` writes.
+/// Parses the last line of `septet … --json`.
 #[derive(Debug, Deserialize)]
 struct Summary {
     backup: Option<String>,

@@ -19,7 +19,7 @@ impl Backy2 {
         command
     }
 
-    /// The name that it gave to the backup of that number.
+    /// The name that backy2 gave to the backup with this number.
     fn uid(home: &Home, number: u32) -> anyhow::Result<String> {
         let listed = process::run(Self::command(home).arg("ls"), false)?.stdout;
         let row =

@@ -17,7 +17,7 @@ impl Benji {
         command
     }
 
-    /// The part of its configuration that says where the blocks go.
+    /// The part of its configuration that names the storage of the blocks.
     fn storage(home: &Home) -> String {
         match home.bucket() {
             Some((server, bucket)) => format!(

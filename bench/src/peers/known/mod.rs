@@ -1,4 +1,4 @@
-//! The tools that people use, one file each.
+//! The other tools, one in each file.
 
 mod backy2;
 mod benji;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::peer::Peer;
 
-/// All of them, whether they are installed or not.
+/// All tools, installed or not.
 pub(crate) fn all() -> Vec<Rc<dyn Peer>> {
     vec![
         Rc::new(restic::Restic),
