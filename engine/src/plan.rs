@@ -98,7 +98,7 @@ impl Attempt {
                 ),
             )),
             FailureKind::Untrusted if trusting => {
-                Some((over(self.parent.clone()), format!("{cause}: the whole image is read and compared now")))
+                Some((over(self.parent.clone()), format!("{cause}: the whole volume is read and compared now")))
             }
             _ => None,
         }

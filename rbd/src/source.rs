@@ -97,7 +97,7 @@ impl RbdSource {
         let base = job.base.as_ref().and_then(|base| {
             find_base(base, &tracking, &snapshot, &all, job.block_bytes)
                 .inspect_err(|why| {
-                    note(AgentKind::Reader, format!("{name}: {why}: the whole image is read and compared"))
+                    note(AgentKind::Reader, format!("{name}: {why}: the whole volume is read and compared"))
                 })
                 .ok()
         });

@@ -157,7 +157,7 @@ fn an_audit_that_fails_has_everything_read() {
     let put = ["-c", conf.to_str().unwrap(), "-p", "rbd", "put", &object, file.to_str().unwrap()];
     septet_tests::command("rados", put);
     let (backed, notes) = site.backup("inc", &["--audit", "100"]);
-    assert!(notes.contains("reported as unchanged") && notes.contains("the whole image is read"), "{notes}");
+    assert!(notes.contains("reported as unchanged") && notes.contains("the whole volume is read"), "{notes}");
     assert_eq!((backed.bytes_read, backed.blocks.data, backed.blocks.unchanged), (8 * MIB, 64, 64), "{backed:?}");
     site.assert_restores("inc");
     assert_eq!(own_snapshots(&site.image).len(), 1);
@@ -238,7 +238,7 @@ fn ten_incrementals(seed: u64, args: &[&str]) {
         let id = format!("b{number}");
         // Every other backup has no audit, so that the blocks read for an audit do not hide an error.
         let (backed, notes) = site.backup(&id, &["--audit", if number % 2 == 0 { "0" } else { "10" }]);
-        assert!(!notes.contains("the whole image is read"), "seed {seed}, {id}: {notes}");
+        assert!(!notes.contains("the whole volume is read"), "seed {seed}, {id}: {notes}");
         assert_eq!(backed.bytes_volume, bytes);
         site.assert_restores(&id);
         assert_eq!(own_snapshots(&site.image).len(), 1);
