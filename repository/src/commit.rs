@@ -12,7 +12,9 @@ impl Repository {
     pub fn commit(&self, manifest: &Manifest) -> Result<()> {
         let key = manifest.key();
         manifest.check().map_err(|cause| self.object_error(&key, cause))?;
-        self.ensure(manifest.repository == self.id(), &key, "manifest", || "it belongs to another repository".to_owned())?;
+        self.ensure(manifest.repository == self.id(), &key, "manifest", || {
+            "it belongs to another repository".to_owned()
+        })?;
         let body = manifest.encode();
         let why = || format!("it would have {} bytes, more than can be read: use a larger block size", body.len());
         self.ensure(body.len() <= MANIFEST_BYTES_MAX, &key, "manifest", why)?;

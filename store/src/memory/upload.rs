@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::{LateKind, Memory, lock};
-use crate::{Store, StoreError, StoreErrorKind, Upload};
+use crate::{StoreError, StoreErrorKind, Upload};
 
 /// An upload to a memory store.
 pub(super) struct MemoryUpload {
