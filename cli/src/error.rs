@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use septet_engine::ErrorKind;
 
 /// The result of a command that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     /// Done.
     Done,
+    /// Done, except for backups that only a later version can read.
+    Unsupported,
     /// Done, and damage was found.
     Damage,
 }
@@ -17,6 +19,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
+            Outcome::Unsupported => Self::FAILURE,
             Outcome::Damage => Self::from(3),
         }
     }

@@ -6,8 +6,8 @@ use anyhow::Context;
 use septet_format::{Manifest, Pending, keys};
 use septet_ipc::{Begin, FailureKind};
 use septet_repository::conclude::{self, Left};
-use septet_repository::pending;
 use septet_repository::resume::Interrupted;
+use septet_repository::{RepositoryError, pending};
 
 use crate::plan::{Attempt, Plan, Start};
 use crate::words::{number_of, size};
@@ -23,7 +23,10 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
         let Pending { volume, backup, parent, .. } = &marker;
         observer.begins(&Doing::BackUp { volume, backup, parent: parent.as_ref() });
         let error = match plan.engine.runner.run(&Begin::Backup(job), observer) {
-            Ok(report) => return Ok(made(&attempt, conclude::finish(repository, &marker)?, report)),
+            Ok(report) => {
+                let manifest = conclude::finish(repository, &marker).map_err(|error| after_commit(&marker, error))?;
+                return Ok(made(&attempt, manifest, report));
+            }
             Err(error) => error,
         };
         if let Some((next, note)) = attempt.after(plan, &marker, &error) {
@@ -58,6 +61,16 @@ fn announce(
         }
     };
     Ok((marker, parent))
+}
+
+/// The error of a run that failed after its commit.
+fn after_commit(Pending { volume, backup, .. }: &Pending, error: RepositoryError) -> anyhow::Error {
+    let is_deleted = matches!(error, RepositoryError::Deleted { .. });
+    let error = anyhow::Error::from(error);
+    if is_deleted {
+        return error;
+    }
+    error.context(format!("backup {volume}/{backup} is complete and stays, but its marker could not be removed"))
 }
 
 fn made(attempt: &Attempt, manifest: Manifest, report: Report) -> Made {

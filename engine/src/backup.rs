@@ -168,7 +168,8 @@ fn history(
 ) -> anyhow::Result<History> {
     let listing = &view.backups;
     for (backup, error) in &listing.damaged {
-        observer.note(&format!("backup {volume}/{backup} is damaged and was skipped: {error}"));
+        let why = if error.is_damage() { "is damaged" } else { "can't be read by this version" };
+        observer.note(&format!("backup {volume}/{backup} {why} and was skipped: {error}"));
     }
     let id = match &request.id {
         Some(id) if listing.has(id) => {

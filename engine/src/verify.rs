@@ -9,7 +9,7 @@ use septet_format::{BackupId, Manifest, SegmentId, VolumeName};
 use septet_ipc::message::Damage;
 use septet_ipc::{Begin, Sample, VerifyJob};
 use septet_repository::audit::{self, DamagedRange, DamagedSegments, IndexCache, QuickLook, damaged_ranges};
-use septet_repository::{Found, Repository};
+use septet_repository::{Found, Repository, RepositoryError};
 
 use crate::backup::{pool_bytes, streams};
 use crate::{Doing, Engine, Observer, Report, Result};
@@ -38,6 +38,8 @@ pub struct Verified {
     pub bytes: u64,
     /// The damage that was found.
     pub damaged: Vec<DamagedBackup>,
+    /// The backups that only a later version can read, and why.
+    pub unsupported: Vec<(VolumeName, BackupId, String)>,
     /// The run of each volume.
     pub runs: Vec<VolumeRun>,
 }
@@ -71,9 +73,14 @@ impl Engine<'_> {
         let repository = &self.repository;
         let chosen = Chosen::new(repository, &request.backups)?;
         let mut found = Verified::default();
-        for (volume, backup, why) in &chosen.unreadable {
-            found.backups += 1;
-            found.whole(volume, backup, why.clone());
+        for (volume, backup, error) in chosen.unreadable {
+            match error.is_damage() {
+                true => {
+                    found.backups += 1;
+                    found.whole(&volume, &backup, error.to_string());
+                }
+                false => found.unsupported.push((volume, backup, error.to_string())),
+            }
         }
         for (volume, manifests) in &chosen.manifests {
             if request.quick {
@@ -116,7 +123,7 @@ impl Engine<'_> {
 #[derive(Default)]
 struct Chosen {
     manifests: BTreeMap<VolumeName, Vec<Manifest>>,
-    unreadable: Vec<(VolumeName, BackupId, String)>,
+    unreadable: Vec<(VolumeName, BackupId, RepositoryError)>,
 }
 
 impl Chosen {
@@ -124,9 +131,8 @@ impl Chosen {
         let mut chosen = Self::default();
         if specs.is_empty() {
             repository.each_listing(&repository.volumes()?, |volume, listing| {
-                for (backup, error) in listing.damaged {
-                    chosen.unreadable.push((volume.clone(), backup, error.to_string()));
-                }
+                let unreadable = listing.damaged.into_iter();
+                chosen.unreadable.extend(unreadable.map(|(backup, error)| (volume.clone(), backup, error)));
                 if !listing.manifests.is_empty() {
                     chosen.manifests.insert(volume.clone(), listing.manifests);
                 }
@@ -135,8 +141,7 @@ impl Chosen {
         for Found { volume, backup, manifest } in repository.look_up_all(specs)? {
             match manifest {
                 Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
-                Err(error) if error.is_damage() => chosen.unreadable.push((volume, backup, error.to_string())),
-                Err(error) => return Err(error.into()),
+                Err(error) => chosen.unreadable.push((volume, backup, error)),
             }
         }
         Ok(chosen)

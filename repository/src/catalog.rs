@@ -180,22 +180,50 @@ impl Repository {
 
     /// Like `find`, but the backup's manifest need not be readable.
     pub fn look_up(&self, spec: &str) -> Result<Found> {
-        match self.meant(spec)? {
-            Meant::Newest(volume) => {
-                let newest = self.newest(&volume)?.ok_or_else(|| self.unknown(spec))?;
-                Ok(Found { volume, backup: newest.backup.clone(), manifest: Ok(newest) })
-            }
-            Meant::One(volume, backup) => {
-                let manifest = self.look(&volume, &backup)?.ok_or_else(|| self.unknown(spec))?;
-                Ok(Found { volume, backup, manifest })
-            }
-            Meant::Anywhere(backup) => self.look_everywhere(backup),
-        }
+        let mut found = self.look_up_all(&[spec.to_owned()])?;
+        found.pop().ok_or_else(|| self.unknown(spec))
     }
 
-    /// Like `look_up`, for several names.
+    /// Like `look_up`, for several names. All backups are looked at together, and the volumes are listed once.
     pub fn look_up_all(&self, specs: &[String]) -> Result<Vec<Found>> {
-        parallel(READS_AT_ONCE, specs, |spec| self.look_up(spec)).into_iter().collect()
+        let meant = specs.iter().map(|spec| self.meant(spec)).collect::<Result<Vec<_>>>()?;
+        let is_anywhere = |meant: &Meant| matches!(meant, Meant::Anywhere(_));
+        let volumes = if meant.iter().any(is_anywhere) { self.volumes()? } else { Vec::new() };
+        let mut places = Vec::new();
+        for (at, meant) in meant.iter().enumerate() {
+            match meant {
+                Meant::Newest(_) => {}
+                Meant::One(volume, backup) => places.push((at, volume, backup)),
+                Meant::Anywhere(backup) => places.extend(volumes.iter().map(|volume| (at, volume, backup))),
+            }
+        }
+        let looks = parallel(READS_AT_ONCE, &places, |(_, volume, backup)| self.look(volume, backup));
+        let mut found: Vec<Vec<Found>> = specs.iter().map(|_| Vec::new()).collect();
+        for ((at, volume, backup), look) in places.into_iter().zip(looks) {
+            let (volume, backup) = (volume.clone(), backup.clone());
+            found[at].extend(look?.map(|manifest| Found { volume, backup, manifest }));
+        }
+        let of_specs = specs.iter().zip(meant).zip(found);
+        of_specs.map(|((spec, meant), found)| self.choose(spec, meant, found)).collect()
+    }
+
+    /// The backup that a name means, of those that have it.
+    fn choose(&self, spec: &str, meant: Meant, found: Vec<Found>) -> Result<Found> {
+        if let Meant::Newest(volume) = meant {
+            let newest = self.newest(&volume)?.ok_or_else(|| self.unknown(spec))?;
+            return Ok(Found { volume, backup: newest.backup.clone(), manifest: Ok(newest) });
+        }
+        match <[Found; 1]>::try_from(found) {
+            Ok([found]) => Ok(found),
+            Err(several) => Err(match several.first() {
+                None => self.unknown(spec),
+                Some(Found { backup, .. }) => {
+                    let backup = backup.clone();
+                    let volumes = several.into_iter().map(|found| found.volume).collect();
+                    RepositoryError::Ambiguous { backup, volumes }
+                }
+            }),
+        }
     }
 
     fn meant(&self, spec: &str) -> Result<Meant> {
@@ -213,23 +241,6 @@ impl Repository {
                 Ok(Meant::One(volume.parse().map_err(invalid)?, backup.parse().map_err(invalid)?))
             }
             None => Ok(Meant::Anywhere(spec.parse().map_err(invalid)?)),
-        }
-    }
-
-    fn look_everywhere(&self, backup: BackupId) -> Result<Found> {
-        let all = self.volumes()?;
-        let looks = parallel(READS_AT_ONCE, &all, |volume| self.look(volume, &backup));
-        let mut found = Vec::new();
-        for (volume, look) in all.into_iter().zip(looks) {
-            found.extend(look?.map(|manifest| (volume, manifest)));
-        }
-        match <[_; 1]>::try_from(found) {
-            Ok([(volume, manifest)]) => Ok(Found { volume, backup, manifest }),
-            Err(none) if none.is_empty() => Err(self.unknown(backup.as_str())),
-            Err(several) => {
-                let volumes = several.into_iter().map(|(volume, _)| volume).collect();
-                Err(RepositoryError::Ambiguous { backup, volumes })
-            }
         }
     }
 
@@ -342,7 +353,7 @@ mod tests {
         let damaged: Vec<_> = listing.damaged.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(damaged, ["b1", "b2", "b3"]);
         assert!(
-            listing.damaged[2].1.to_string().contains("that of vol/b5/manifest-0.json"),
+            listing.damaged[2].1.to_string().contains("belongs to vol/b5/manifest-0.json"),
             "{}",
             listing.damaged[2].1
         );

@@ -140,7 +140,7 @@ mod tests {
             let (volume, backup) = ("vol".parse().unwrap(), backup.parse().unwrap());
             sample.repository.unknown_segment_index(&volume, &backup, 0).unwrap_err().to_string()
         };
-        assert!(unknown("b1").contains("it is vol/b2/segments/000000"), "{}", unknown("b1"));
-        assert!(unknown("b2").contains("it is vol/b2/segments/000001"), "{}", unknown("b2"));
+        assert!(unknown("b1").contains("it belongs to vol/b2/segments/000000"), "{}", unknown("b1"));
+        assert!(unknown("b2").contains("it belongs to vol/b2/segments/000001"), "{}", unknown("b2"));
     }
 }

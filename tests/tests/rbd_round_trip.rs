@@ -183,7 +183,7 @@ fn what_can_t_be_is_said_in_one_line() {
     let url = image.url();
     let url = url.to_str().unwrap();
     backup(&format!("{url}@nowhere")).fails(1, "this snapshot does not exist");
-    backup(url).args(["--ceph-user", "nobody"]).fails(1, "does not take client.nobody");
+    backup(url).args(["--ceph-user", "nobody"]).fails(1, "rejects client.nobody");
     backup(&format!("{url}?keyring=/nowhere")).fails(1, "check --ceph-user and");
     backup(url).args(["--ceph-conf", "/nowhere"]).fails(1, "the Ceph configuration /nowhere can't be read");
     backup("/dev/null").args(["--ceph-user", "me"]).fails(2, "are for rbd:POOL/IMAGE");

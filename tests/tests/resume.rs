@@ -150,7 +150,7 @@ fn a_snapshot_that_is_another_is_read() {
 fn a_run_that_fails_leaves_what_it_stored_and_is_gone_on_with() {
     let site = Site::new();
     let (outcome, before) = site.interrupt(&[], |run| signal_agent(run, "septet-reader", Signal::KILL));
-    assert!(notes(&outcome).contains("the same command resumes it"), "{outcome:?}");
+    assert!(notes(&outcome).contains("the same command resumes the backup"), "{outcome:?}");
     site.resume(&[], &before);
 }
 

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use septet_format::{IndexEntry, SEGMENT_BYTES_MAX, SegmentId, SegmentIndex, SegmentRef, SourceBackup};
+use septet_format::{
+    BlockHash, IndexEntry, Manifest, SEGMENT_BYTES_MAX, SegmentId, SegmentIndex, SegmentRef, SourceBackup,
+};
 use septet_ipc::message::{CheckedLine, SegmentName};
 use septet_ipc::{Command, Context, Failure, Message, NewSlot, Pool, State, VerifyJob, Work, Worker};
 use septet_repository::audit::Sample;
@@ -14,6 +16,9 @@ use septet_repository::{Repository, RepositoryError};
 
 use crate::fetch::{self, Wanted, fetch, runs};
 use crate::tables::failure;
+
+/// The number of manifests in memory at a time.
+const MANIFESTS_AT_ONCE: usize = 64;
 
 /// The backups that are verified.
 pub(crate) struct Verify {
@@ -38,31 +43,44 @@ impl Verify {
     /// that was deleted meanwhile needs none.
     pub(crate) fn scan(&self, worker: &Worker<'_>) -> Result<(), Failure> {
         let mut seen = HashSet::new();
-        for manifest in worker.outside(|| self.repository.manifests(&self.job.volume, &self.job.backups)) {
-            let manifest = match manifest {
-                Err(RepositoryError::UnknownBackup { .. }) => continue,
-                manifest => manifest.map_err(|error| failure(&error))?,
-            };
-            for (_, source, segment) in manifest.segment_rows() {
-                let name = SegmentName {
-                    repository: source.repository,
-                    volume: source.volume.clone(),
-                    backup: source.backup.clone(),
-                    number: segment.number,
-                    bytes: segment.bytes,
-                    hash: segment.hash,
-                };
-                if self.sample.is_some_and(|sample| !sample.touches(&name.id(), name.bytes)) {
-                    continue;
-                }
-                // Two manifests that differ about a segment can't both be right: check both.
-                if seen.insert((name.id(), name.hash)) {
-                    worker.tell(Message::Found(name))?;
-                }
+        for backups in self.job.backups.chunks(MANIFESTS_AT_ONCE) {
+            for manifest in worker.outside(|| self.repository.manifests(&self.job.volume, backups)) {
+                self.name_segments(manifest, &mut seen, worker)?;
+                worker.step();
             }
-            worker.step();
         }
         worker.tell(Message::Scanned(seen.len() as u64))
+    }
+
+    /// Names the segments of a backup that were not named before.
+    fn name_segments(
+        &self,
+        manifest: Result<Manifest, RepositoryError>,
+        seen: &mut HashSet<(SegmentId, BlockHash)>,
+        worker: &Worker<'_>,
+    ) -> Result<(), Failure> {
+        let manifest = match manifest {
+            Err(RepositoryError::UnknownBackup { .. }) => return Ok(()),
+            manifest => manifest.map_err(|error| failure(&error))?,
+        };
+        for (_, source, segment) in manifest.segment_rows() {
+            let name = SegmentName {
+                repository: source.repository,
+                volume: source.volume.clone(),
+                backup: source.backup.clone(),
+                number: segment.number,
+                bytes: segment.bytes,
+                hash: segment.hash,
+            };
+            if self.sample.is_some_and(|sample| !sample.touches(&name.id(), name.bytes)) {
+                continue;
+            }
+            // Two manifests that differ about a segment can't both be right: check both.
+            if seen.insert((name.id(), name.hash)) {
+                worker.tell(Message::Found(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a segment and sends on each of its blocks.

@@ -40,7 +40,7 @@ impl Tables {
         let checksums = context.table(message::TableKind::Checksums, geometry.blocks())?;
         let map = context.table(message::TableKind::Map, geometry.blocks())?;
         let parent = job.parent.as_ref().map(|parent| repository.open_backup(&job.volume, parent)).transpose();
-        let parent = parent.map_err(|error| Failed::from(error).0)?;
+        let parent = parent.map_err(|error| Failed::from(parent_gone(error, job)).0)?;
         let first_segment = keys::first_segment(job.attempt)
             .ok_or_else(|| Failure::protocol("the number of this attempt at the backup is too large"))?;
         let mut tables = Self {
@@ -185,6 +185,16 @@ impl Tables {
     fn write(&self, block: u64, location: &Location, hash: &BlockHash) -> Result<(), Failed> {
         self.map.write(block, &Location::encode(Some(location))).map_err(Failed)?;
         self.checksums.write(block, hash.as_bytes()).map_err(Failed)
+    }
+}
+
+/// The parent was there when the run began.
+fn parent_gone(error: RepositoryError, job: &BackupJob) -> RepositoryError {
+    match (error, &job.parent) {
+        (RepositoryError::UnknownBackup { .. }, Some(parent)) => {
+            RepositoryError::ParentGone { volume: job.volume.clone(), parent: parent.backup.clone() }
+        }
+        (error, _) => error,
     }
 }
 

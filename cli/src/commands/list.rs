@@ -18,8 +18,10 @@ pub(crate) fn run(args: &args::List) -> anyhow::Result<Outcome> {
             print_line(&if args.json { json_line(manifest) } else { line(manifest) });
         }
         for (backup, error) in &listing.damaged {
-            complain(&format!("septet: damaged: {volume}/{backup}: {error}"));
-            outcome = Outcome::Damage;
+            let is_damage = error.is_damage();
+            let what = if is_damage { "damaged" } else { "unsupported" };
+            complain(&format!("septet: {what}: {volume}/{backup}: {error}"));
+            outcome = outcome.max(if is_damage { Outcome::Damage } else { Outcome::Unsupported });
         }
     })?;
     Ok(outcome)

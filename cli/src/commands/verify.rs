@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::convert::ppm;
 use crate::args::{self, Global};
 use crate::error::Outcome;
-use crate::report::{Reporter, number_of, print_line, size};
+use crate::report::{Reporter, complain, number_of, print_line, size};
 
 /// A random round is below this. Any round is valid, and this range covers all parts of any share.
 const ROUNDS_MAX: u64 = 1_000_000;
@@ -25,7 +25,14 @@ pub(crate) fn run(args: &args::Verify, global: &Global, runner: &Supervisor) -> 
         verified.damaged.iter().for_each(|damaged| print_line(&damaged_line(damaged)));
     }
     reporter.summary(summary(&verified, sample), &[line(&verified, sample)]);
-    Ok(if verified.damaged.is_empty() { Outcome::Done } else { Outcome::Damage })
+    for (volume, backup, why) in &verified.unsupported {
+        complain(&format!("septet: not verified: {volume}/{backup}: {why}"));
+    }
+    Ok(match (verified.damaged.is_empty(), verified.unsupported.is_empty()) {
+        (false, _) => Outcome::Damage,
+        (true, false) => Outcome::Unsupported,
+        (true, true) => Outcome::Done,
+    })
 }
 
 /// The sample to read, if `--sample` is given. Without `--round` the round is random.
@@ -45,9 +52,13 @@ fn summary(verified: &Verified, sample: Option<Sample>) -> Value {
         .runs
         .iter()
         .map(|run| json!({ "volume": run.volume, "seconds": run.report.seconds, "agents": run.report.agents }));
+    let unsupported = verified
+        .unsupported
+        .iter()
+        .map(|(volume, backup, reason)| json!({ "volume": volume, "backup": backup, "reason": reason }));
     let mut summary = json!({
         "backups": verified.backups, "segments": verified.objects, "bytes_checked": verified.bytes,
-        "damaged": damaged.collect::<Vec<_>>(), "runs": runs.collect::<Vec<_>>(),
+        "damaged": damaged.collect::<Vec<_>>(), "unsupported": unsupported.collect::<Vec<_>>(), "runs": runs.collect::<Vec<_>>(),
     });
     if let Some(Sample { ppm, round }) = sample {
         summary["sample"] = json!({ "ppm": ppm, "round": round });

@@ -135,7 +135,7 @@ fn what_makes_no_sense_is_refused_though_its_hash_is_right() {
     assert!(refusal(|m| m.blocks.hole = u64::MAX).contains("do not add up to 10"));
     assert!(refusal(|m| m.hash = "md5".to_owned()).contains("unknown hash \"md5\""));
     assert!(refusal(|m| m.parent = Some(m.backup.clone())).contains("own parent"));
-    assert!(refusal(|m| m.map.bytes = 63).contains("map of 63 bytes"));
+    assert!(refusal(|m| m.map.bytes = 63).contains("map has only 63 bytes"));
     assert!(refusal(|m| m.sources.swap(0, 1)).contains("are not listed last"));
     assert!(refusal(|m| m.sources.insert(0, source("b1", &[9]))).contains("b1 is listed twice"));
     assert!(refusal(|m| m.sources[0] = source("b1", &[4, 4])).contains("segment 4 of b1 is listed twice"));

@@ -203,7 +203,7 @@ fn a_hostile_entry_is_refused_though_its_hash_is_right() {
         let found = forge(|index| put(index, entry_at(n, &field), value)).to_string();
         assert!(found.contains(text), "{found:?} instead of {text:?}");
     };
-    refused("block 16777216 of", 0, index_entry::BLOCK, 1 << 24);
+    refused("block 16777216 is beyond", 0, index_entry::BLOCK, 1 << 24);
     refused("beyond the volume's", 0, index_entry::BLOCK, u64::MAX);
     refused("overlaps", 0, index_entry::OFFSET, u64::from(u32::MAX) & !7);
     refused("overlaps", 1, index_entry::OFFSET, 0);

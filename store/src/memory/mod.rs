@@ -2,9 +2,8 @@
 //! hold after a crash. It can run a hook before any operation, to simulate another host. It can also apply a write long
 //! after its sender has given up ([`Memory::delay`]). Agents open it as `memory://NAME`.
 
-mod upload;
-
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +12,6 @@ use bytes::Bytes;
 use crate::{
     ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, StoreError, StoreErrorKind, Upload, check_key, check_prefix,
 };
-
-use upload::MemoryUpload;
 
 /// A request is carried out within this time, or never.
 const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -404,34 +401,75 @@ impl Store for Memory {
     }
 }
 
+struct MemoryUpload {
+    store: Arc<Memory>,
+    number: u64,
+    key: String,
+    parts: Mutex<BTreeMap<u32, (u64, Vec<u8>)>>,
+    /// Whether the completion was sent and its result is unknown.
+    sent: AtomicBool,
+}
+
+impl Upload for MemoryUpload {
+    fn put_part(&self, number: u32, offset_bytes: u64, body: Vec<Bytes>) -> Result<(), StoreError> {
+        self.store.enter();
+        self.check_open()?;
+        self.store.change(&self.key, |_| drop(lock(&self.parts).insert(number, (offset_bytes, body.concat()))))
+    }
+
+    fn finish(&self) -> Result<(), StoreError> {
+        self.store.enter();
+        let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
+        parts.sort_by_key(|(offset, _)| *offset);
+        let mut object = Vec::new();
+        for (offset, body) in parts {
+            if offset != object.len() as u64 {
+                return Err(self.store.error(StoreErrorKind::Other, &self.key, "a gap or an overlap"));
+            }
+            object.extend(body);
+        }
+        self.check_open()?;
+        let object = Bytes::from(object);
+        if let Err(error) = self.store.delays(&self.key, &object, LateKind::Finish(self.number)) {
+            // The completion may still be applied, so dropping the upload must not abort it.
+            self.sent.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.store.change(&self.key, |state| {
+            state.unfinished.remove(&self.number);
+            state.insert(&self.key, object);
+        })
+    }
+
+    fn abort(&self) {
+        if !self.sent.load(Ordering::Relaxed) && lock(&self.store.state).unfinished.contains_key(&self.number) {
+            let _ = self.store.change(&self.key, |state| state.unfinished.remove(&self.number));
+        }
+    }
+}
+
+impl MemoryUpload {
+    fn new(store: Arc<Memory>, number: u64, key: &str) -> Self {
+        Self { store, number, key: key.to_owned(), parts: Mutex::default(), sent: AtomicBool::new(false) }
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        let open = self.store.read(&self.key)?.unfinished.contains_key(&self.number);
+        let over = || self.store.error(StoreErrorKind::Other, &self.key, "the upload was finished or aborted");
+        open.then_some(()).ok_or_else(over)
+    }
+}
+
+impl Drop for MemoryUpload {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each operation leaves a consistent state.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_is_a_store() {
-        let count = std::sync::atomic::AtomicU32::new(0);
-        crate::conformance::run(|| {
-            let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Memory::new(&format!("conformance-{number}"))
-        });
-    }
-
-    #[test]
-    fn it_stops_at_a_change_and_for_good() {
-        let store = Memory::new("stops");
-        for (applied, kept) in [(false, 1), (true, 2)] {
-            store.set_stop(Some(Stop { at: store.changes() + 2, applied }));
-            store.put("a", Bytes::new()).unwrap();
-            assert_eq!(store.put("b", Bytes::new()).unwrap_err().kind(), StoreErrorKind::Unavailable);
-            assert!(store.has_stopped() && store.list("").is_err() && store.put("c", Bytes::new()).is_err());
-            store.set_stop(None);
-            assert_eq!(store.list("").unwrap().len(), kept);
-        }
-    }
-}
+mod tests;
