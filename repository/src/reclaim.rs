@@ -21,8 +21,8 @@
 //! second look sees that marker. A run that doesn't know yet that it was ended continues to write objects, which the
 //! next deletion finds. It fails when it commits ([`crate::pending::check_current`], and then the key is taken).
 //!
-//! An id is never used again while any object lies under it, its tombstone included. So no key is rewritten after the
-//! survey has seen it, and no manifest names an object that a server writes late.
+//! No key is used twice within a day after a run decided to delete it (the module `tombstone` explains how). So no key is
+//! rewritten after the survey has seen it, and no manifest names an object that a server writes or deletes late.
 
 use crate::contents::Contents;
 use crate::markers::Markers;

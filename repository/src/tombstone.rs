@@ -52,6 +52,18 @@ enum Occupied {
 }
 
 impl Repository {
+    /// A tombstone that this run puts now.
+    fn tombstone(
+        &self,
+        (volume, backup): (&VolumeName, &BackupId),
+        generation: u32,
+        reason: TombstoneReason,
+    ) -> Tombstone {
+        let name = (volume.clone(), backup.clone(), generation);
+        let tool = concat!("septet ", env!("CARGO_PKG_VERSION"));
+        Tombstone::new(self.id(), name, reason, process::current(), Timestamp::now(), tool)
+    }
+
     /// Puts a tombstone, unless the key is taken.
     fn occupy(
         &self,
@@ -63,9 +75,7 @@ impl Repository {
         if generation > GENERATION_MAX {
             return Err(RepositoryError::TooManyAttempts { volume: volume.clone(), backup: backup.clone() });
         }
-        let name = (volume.clone(), backup.clone(), generation);
-        let tool = concat!("septet ", env!("CARGO_PKG_VERSION"));
-        let tombstone = Tombstone::new(self.id(), name, reason, process::current(), Timestamp::now(), tool);
+        let tombstone = self.tombstone((volume, backup), generation, reason);
         for _ in 0..LOOKS_MAX {
             match self.store().put_if_absent(&tombstone.key(), tombstone.encode().into()) {
                 Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {}
@@ -93,12 +103,17 @@ impl Repository {
 /// `Withdrawn` if one of them has committed or was ended by another run.
 pub(crate) fn take_over(repository: &Repository, before: u32, next: &Pending, under: &Under) -> Result<()> {
     let Pending { volume, backup, .. } = next;
+    let withdrawn = || RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() };
+    // An attempt before the previous one may have committed since the caller looked.
+    if matches!(top(repository, volume, backup, under)?.0, Top::Manifest(_) | Top::Unreadable) {
+        return Err(withdrawn());
+    }
     let open = under.attempts.range(..before).filter(|attempt| !under.generations.contains(attempt));
     for attempt in open.copied().chain([before]) {
         match repository.occupy(volume, backup, attempt, TombstoneReason::TakenOver)? {
             Occupied::Ours => {}
             Occupied::Tombstone(_) | Occupied::Manifest => {
-                return Err(RepositoryError::Withdrawn { volume: volume.clone(), backup: backup.clone() });
+                return Err(withdrawn());
             }
         }
     }
@@ -160,19 +175,16 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
     Err(RepositoryError::Busy { volume: volume.clone(), backup: backup.clone() })
 }
 
-/// Deletes several backups of a volume. Returns the manifests that could be read. If only a later version may delete one
-/// of them, none is deleted.
+/// Deletes several backups of a volume. Returns the manifests that could be read. None is deleted if only a later version
+/// can read one of them, or may change any backup of the volume.
 pub fn delete_all(repository: &Repository, volume: &VolumeName, backups: &[BackupId]) -> Result<Vec<Manifest>> {
-    for manifest in repository.manifests(volume, backups) {
-        match manifest {
-            Ok(manifest) => {
-                manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
-            }
-            // A damaged one can be deleted, and one that does not exist needs not be.
-            Err(RepositoryError::UnknownBackup { .. }) => {}
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-        }
+    let mut all = repository.backups(volume)?;
+    for manifest in &all.manifests {
+        manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+    }
+    let is_named = |backup: &BackupId| backups.contains(backup);
+    if let Some(at) = all.damaged.iter().position(|(backup, error)| is_named(backup) && !error.is_damage()) {
+        return Err(all.damaged.swap_remove(at).1);
     }
     let deleted = parallel(READS_AT_ONCE, backups, |backup| delete(repository, volume, backup));
     Ok(deleted.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
@@ -303,14 +315,19 @@ pub(crate) fn expire(repository: &Repository, volume: &VolumeName, contents: &Co
             continue;
         }
         let is_alone = objects.iter().all(|object| is_record(&object.key));
-        let old = expired_of(repository, volume, backup, under, is_alone)?;
-        if old.len() == under.generations.len() && !under.generations.contains(&LAST) {
+        let mut old = expired_of(repository, volume, backup, under, is_alone)?;
+        let is_last = old.len() == 1 && under.generations.contains(&LAST);
+        if old.len() == under.generations.len() && !is_last {
             replaced.push(backup);
+            // From a run that died before it removed the others: the day begins again.
+            old.retain(|key| *key != keys::manifest(volume, backup, LAST));
         }
         expired.extend(old);
     }
     let last = parallel(READS_AT_ONCE, &replaced, |backup| {
-        repository.occupy(volume, backup, LAST, TombstoneReason::Deleted).map(drop)
+        let tombstone = repository.tombstone((volume, backup), LAST, TombstoneReason::Deleted);
+        // No manifest is ever put under this key, so it may be overwritten.
+        Ok(repository.store().put(&tombstone.key(), tombstone.encode().into())?)
     });
     last.into_iter().collect::<Result<()>>()?;
     repository.store().delete(&expired)?;

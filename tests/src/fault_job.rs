@@ -96,7 +96,7 @@ impl Job {
     }
 }
 
-/// An id that no backup of this process has had. The id of a deleted backup can't be used again for a day.
+/// An id that no backup of this process has had. The id of a deleted backup can't be used again for two days.
 fn new_id(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))

@@ -1,4 +1,4 @@
-//! Recognizes tombstones. One remains for a day after a backup was deleted or abandoned.
+//! Recognizes tombstones. One remains for two days after a backup was deleted or abandoned.
 
 /// Whether an object is a tombstone, by its key and its bytes.
 pub fn is_tombstone(key: &str, read: impl FnOnce() -> Vec<u8>) -> bool {

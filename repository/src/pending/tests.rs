@@ -309,6 +309,20 @@ fn a_verdict_about_an_earlier_run_of_the_same_id_is_not_carried_out() {
     assert_eq!(sample.keys(), keys);
 }
 
+/// The run of attempt 1 took over from attempt 0 and died before its tombstone. Then attempt 0 committed.
+#[test]
+fn a_manifest_that_came_meanwhile_is_not_covered_by_a_tombstone() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1, 3]);
+    let before = Pending { attempt: 1, ..dead(&sample, "b1", None) };
+    create(&sample.repository, &dead(&sample, "b1", None)).unwrap();
+    create(&sample.repository, &before).unwrap();
+    let next = Pending { attempt: 2, ..of(&sample, "b1", None) };
+    let error = resume(&sample.repository, &before, &next, None).unwrap_err();
+    assert!(matches!(error, RepositoryError::Withdrawn { .. }), "{error}");
+    sample.check("b1", &[1, 3]);
+}
+
 #[test]
 fn an_attempt_whose_number_has_committed_meanwhile_is_withdrawn() {
     let mut sample = Sample::new();
@@ -335,8 +349,8 @@ fn nothing_is_reclaimed_beside_a_backup_that_only_a_later_version_may_change() {
     create(&sample.repository, &dead(&sample, "d1", None)).unwrap();
     let keys = sample.keys();
     assert!(swept(&sample).is_empty());
-    for backups in [["b3", "b1"], ["b1", "b3"]] {
-        let backups = backups.map(|backup| backup.parse().unwrap());
+    for backups in [vec!["b3", "b1"], vec!["b1", "b3"], vec!["b1"]] {
+        let backups: Vec<_> = backups.into_iter().map(|backup| backup.parse().unwrap()).collect();
         let error = reclaim::delete_all(&sample.repository, &sample.volume, &backups).unwrap_err();
         assert!(error.to_string().contains("pins"), "{error}");
     }
@@ -377,6 +391,27 @@ fn a_tombstone_goes_when_it_is_a_day_old_and_nothing_else_is_left() {
     }
     assert!(sample.keys().is_empty(), "{:?}", sample.keys());
     begin(&sample.repository, &of(&sample, "b1", None), None).unwrap();
+}
+
+/// A run put the last tombstone and died before it removed the others.
+#[test]
+fn the_last_tombstone_stays_for_a_day_after_the_others() {
+    let mut sample = Sample::new();
+    sample.backup("b1", None, &[1]);
+    sample.delete("b1");
+    let deleted = sample.read("vol/b1/manifest-1.json");
+    sample.let_hours_pass(25);
+    swept(&sample);
+    assert_eq!(sample.keys(), ["vol/b1/manifest-4095.json"]);
+    sample.write("vol/b1/manifest-1.json", &deleted);
+    for hours in [25, 23] {
+        sample.let_hours_pass(hours);
+        swept(&sample);
+        assert_eq!(sample.keys(), ["vol/b1/manifest-4095.json"]);
+    }
+    sample.let_hours_pass(2);
+    swept(&sample);
+    assert!(sample.keys().is_empty());
 }
 
 #[test]
