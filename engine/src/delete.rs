@@ -71,7 +71,8 @@ impl Engine<'_> {
         let companions: Vec<_> = sources.iter().filter_map(|source| Companion::start(source, self.timeout)).collect();
         observer.begins(&Doing::Delete { volume, backups: &backups });
         let begin = Begin::Delete(DeleteJob {
-            repo: self.repo.clone(),
+            // The worker writes tombstones.
+            repo: self.repository.url_for_writers(&self.repo)?,
             repository: self.repository.id(),
             volume: volume.clone(),
             backups,

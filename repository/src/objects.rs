@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use septet_format::{BackupId, VolumeName, keys};
-use septet_store::{Access, PartRules, Store, Upload};
+use septet_store::{PartRules, Store, Upload};
 
 use crate::{Repository, Result};
 
@@ -13,9 +13,9 @@ use crate::{Repository, Result};
 pub struct SegmentSink(Arc<dyn Store>);
 
 impl SegmentSink {
-    /// Opens the repository's store by path or URL.
+    /// Opens the repository's store by a URL of [`Repository::url_for_writers`].
     pub fn open(url: &str) -> Result<Self> {
-        Ok(Self(septet_store::open(url, Access::Existing)?))
+        Ok(Self(septet_store::open_handed_on(url)?))
     }
 
     /// The store's rules for the sizes of parts.

@@ -33,9 +33,9 @@ impl Repository {
         Self::open_or_create_store(septet_store::open(url, Access::Create)?)
     }
 
-    /// Uses a repository after another process has checked that it has this id. Reads nothing.
+    /// Uses a repository after another process has checked that it has this id and has passed its URL on. Reads nothing.
     pub fn of_id(url: &str, id: Uuid) -> Result<Self> {
-        Ok(Self { store: septet_store::open(url, Access::Existing)?, id })
+        Ok(Self { store: septet_store::open_handed_on(url)?, id })
     }
 
     /// Like [`open`](Self::open), for a store that is already open.

@@ -16,6 +16,7 @@ mod directory;
 #[cfg(any(test, feature = "distant"))]
 mod distant;
 mod error;
+mod given_by;
 mod key;
 #[cfg(any(test, feature = "simulation"))]
 mod memory;
@@ -36,7 +37,7 @@ pub use key::{KEY_BYTES_MAX, check_key, check_prefix};
 #[cfg(any(test, feature = "simulation"))]
 pub use memory::{Memory, Stop};
 pub use needs::{needs_to_read, needs_to_write, wants_credentials};
-pub use open::open;
+pub use open::{open, open_handed_on};
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use store::{ObjectInfo, PIECE_ALIGN_BYTES, PartRules, Store, Upload};

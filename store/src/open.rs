@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use crate::given_by::GivenBy;
 use crate::{Access, Directory, Store, StoreError, StoreErrorKind};
 
 /// The kind of store that a URL names.
@@ -34,13 +35,26 @@ pub(crate) fn place(url: &str) -> Result<Place, String> {
 /// Opens a store: a directory as a path or `file:///path`, a bucket as `s3://bucket/prefix`. Sends no request to a
 /// server. For any other scheme, the error names the supported ones.
 pub fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
+    open_by(url, access, GivenBy::User)
+}
+
+/// Opens an existing store by a URL of [`Store::url_for_writers`] that another process of the run has passed on. Never
+/// use it for a user's URL, because it trusts what the URL says about the server.
+pub fn open_handed_on(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_by(url, Access::Existing, GivenBy::Supervisor)
+}
+
+fn open_by(url: &str, access: Access, by: GivenBy) -> Result<Arc<dyn Store>, StoreError> {
     let refused = |cause: String| StoreError::new(StoreErrorKind::Other, url, "", "open", cause);
     match place(url).map_err(refused)? {
         Place::Directory(path) => Ok(Arc::new(Directory::open(&path, access)?)),
         #[cfg(feature = "s3")]
-        Place::S3 => Ok(Arc::new(crate::S3::open(url)?)),
+        Place::S3 => Ok(Arc::new(crate::S3::open_from(url, by)?)),
         #[cfg(not(feature = "s3"))]
-        Place::S3 => Err(refused("this septet was built without S3".to_owned())),
+        Place::S3 => {
+            let _ = by;
+            Err(refused("this septet was built without S3".to_owned()))
+        }
         #[cfg(any(test, feature = "simulation"))]
         Place::Memory(name) => {
             let store = crate::Memory::named(&name).ok_or_else(|| refused("there is none of that name".to_owned()))?;

@@ -1,8 +1,10 @@
 //! The conformance suite on a disk and on tmpfs, and errors that only a directory has: read-only, full, vanished, or a
 //! file where a directory should be. The mounts need root.
 
+use super::walk::known_kind;
 use super::*;
 use crate::{StoreErrorKind, conformance, open};
+use rustix::io::Errno;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
@@ -216,4 +218,14 @@ fn more_objects_than_are_kept_open() {
     }
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(descriptors < 400, "{descriptors} descriptors are open");
+}
+
+#[test]
+fn an_entry_of_unreadable_type_is_an_error_and_a_vanished_one_is_not() {
+    let failed = |errno: Errno| known_kind(Err(std::io::Error::from(errno)));
+    assert_eq!(failed(Errno::IO), Err(Errno::IO));
+    assert_eq!(failed(Errno::ACCESS), Err(Errno::ACCESS));
+    assert_eq!(failed(Errno::NOENT), Ok(None));
+    let kind = std::fs::metadata("/").unwrap().file_type();
+    assert_eq!(known_kind(Ok(kind)), Ok(Some(kind)));
 }

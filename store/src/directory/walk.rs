@@ -8,6 +8,7 @@ use crate::{ObjectInfo, StoreError, check_key};
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 use std::fs::{DirEntry, FileType, ReadDir};
+use std::io;
 use std::path::PathBuf;
 
 /// A file or directory below the root, with its key.
@@ -129,7 +130,10 @@ fn entries<'walk>(
         read => Some(read.map_err(|cause| fail(&cause))?),
     };
     let entries = read.into_iter().flatten().filter_map(move |entry| match entry {
-        Ok(inner) => Entry::new(prefix, inner).map(Ok),
+        Ok(inner) => match Entry::new(prefix, inner) {
+            Ok(entry) => entry.map(Ok),
+            Err((key, errno)) => Some(Err(root.error(&key, doing, errno))),
+        },
         Err(cause) => Some(Err(fail(&cause))),
     });
     Ok(entries)
@@ -137,12 +141,26 @@ fn entries<'walk>(
 
 impl Entry {
     /// `None` if the name cannot be an object's, or if the entry has vanished.
-    fn new(prefix: &str, inner: DirEntry) -> Option<Self> {
-        let name = inner.file_name().into_string().ok()?;
+    fn new(prefix: &str, inner: DirEntry) -> Result<Option<Self>, (String, Errno)> {
+        let Ok(name) = inner.file_name().into_string() else { return Ok(None) };
         let key = format!("{prefix}{name}");
         let temporary = name.starts_with(TEMPORARY_PREFIX);
-        let ours = temporary || check_key(&key).is_ok();
-        let kind = inner.file_type().ok().filter(|_| ours)?;
-        Some(Entry { key, kind, temporary, inner })
+        if !temporary && check_key(&key).is_err() {
+            return Ok(None);
+        }
+        match known_kind(inner.file_type()) {
+            Ok(kind) => Ok(kind.map(|kind| Entry { key, kind, temporary, inner })),
+            Err(errno) => Err((key, errno)),
+        }
+    }
+}
+
+/// `None` if the entry has vanished. On some file systems reading the type takes a call of its own. If the call fails,
+/// the entry may be an object, so the listing must fail too.
+pub(super) fn known_kind(read: io::Result<FileType>) -> Result<Option<FileType>, Errno> {
+    match read {
+        Ok(kind) => Ok(Some(kind)),
+        Err(cause) if errno_of(&cause) == Errno::NOENT => Ok(None),
+        Err(cause) => Err(errno_of(&cause)),
     }
 }

@@ -4,7 +4,7 @@
 //! nothing, or does not use TLS, does not pay for it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -26,8 +26,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use thread_local::ThreadLocal;
 
+use super::lanes;
 use super::url::{Location, endpoint};
 
 /// A client and the address of its server.
@@ -41,7 +41,7 @@ pub(super) struct Client {
 
 /// Makes a client from the standard chain of AWS settings. Sends nothing to the store.
 pub(super) async fn connect(location: &Location, credentials: Option<Credentials>) -> Result<Client, String> {
-    let web = Web::new()?;
+    let web = Web::new(location.requests_max())?;
     let from_environment = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok());
     let given = location.endpoint.clone().or(from_environment.filter(|text| !text.is_empty()));
     let region = match (&location.region, &given) {
@@ -80,27 +80,28 @@ pub(super) async fn connect(location: &Location, credentials: Option<Credentials
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Plain HTTP, and TLS once it is needed. Reading the system's certificates takes time, but happens once in a process.
-/// Each thread has its own connections, which belong to its runtime.
+/// Each lane has its own connections, which belong to its runtime.
 #[derive(Clone, Debug)]
 struct Web {
-    plain: Arc<ThreadLocal<SharedHttpClient>>,
-    tls: Arc<ThreadLocal<SharedHttpClient>>,
+    plain: Arc<[OnceLock<SharedHttpClient>]>,
+    tls: Arc<[OnceLock<SharedHttpClient>]>,
     bundle: Option<Arc<Vec<u8>>>,
 }
 
 impl Web {
-    fn new() -> Result<Self, String> {
+    fn new(lanes: usize) -> Result<Self, String> {
         let path = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
         let bundle = path.map(|path| certificates(Path::new(&path))).transpose()?;
-        Ok(Self { plain: Arc::default(), tls: Arc::default(), bundle: bundle.map(Arc::new) })
+        let none_yet = || (0..lanes).map(|_| OnceLock::new()).collect();
+        Ok(Self { plain: none_yet(), tls: none_yet(), bundle: bundle.map(Arc::new) })
     }
 
     fn plain(&self) -> &SharedHttpClient {
-        self.plain.get_or(|| Builder::new().build_http())
+        self.plain[lanes::current()].get_or_init(|| Builder::new().build_http())
     }
 
     fn tls(&self) -> &SharedHttpClient {
-        self.tls.get_or(|| {
+        self.tls[lanes::current()].get_or_init(|| {
             let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
             let trust = self.bundle.as_ref().map(|pem| TrustStore::empty().with_pem_certificate(pem.as_slice()));
             match trust.and_then(|trust| TlsContext::builder().with_trust_store(trust).build().ok()) {

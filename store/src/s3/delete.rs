@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Retry};
 use super::server::Server;
+use super::whole::Whole;
 use crate::{StoreError, StoreErrorKind};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use md5::{Digest, Md5};
@@ -24,8 +25,20 @@ pub(super) fn delete(server: &Server, keys: &[String]) -> Result<(), StoreError>
 }
 
 pub(super) fn delete_one(server: &Server, name: &str) -> Result<(), Fault> {
-    let request = || server.client.delete_object().bucket(&server.location.bucket).key(name);
-    let deleted = server.call(async |_| Ok(request().send().await.map(drop)?));
+    is_gone(server.call(async |_| send_delete(server, name).await))
+}
+
+/// The same without retries.
+pub(super) fn delete_once(server: &Server, name: &str) -> Result<(), Fault> {
+    is_gone(server.call_once(async |_| send_delete(server, name).await))
+}
+
+async fn send_delete(server: &Server, name: &str) -> Result<(), Fault> {
+    let request = server.client.delete_object().bucket(&server.location.bucket).key(name);
+    Ok(request.send().await.map(drop)?)
+}
+
+fn is_gone(deleted: Result<(), Fault>) -> Result<(), Fault> {
     deleted.or_else(|fault| if fault.kind == StoreErrorKind::NotFound { Ok(()) } else { Err(fault) })
 }
 
@@ -38,7 +51,7 @@ fn delete_many(server: &Server, names: &[String]) -> Result<(), (usize, Fault)> 
     let mut index = 0;
     let deleted = server.call(async |_| {
         let request = server.client.delete_objects().bucket(&server.location.bucket).delete(batch.clone());
-        let answer = request.customize().mutate_request(add_md5).send().await?;
+        let answer = request.customize().mutate_request(add_md5).interceptor(Whole).send().await?;
         let stayed = answer.errors().iter().find(|error| error.code() != Some("NoSuchKey"));
         let Some(error) = stayed else { return Ok(()) };
         index = names.iter().position(|name| Some(name.as_str()) == error.key()).unwrap_or(0);

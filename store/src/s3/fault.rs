@@ -21,6 +21,22 @@ pub(super) struct Fault {
     pub(super) attempts: u32,
 }
 
+/// A fault, the name that it is about, and a verb for what was tried.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// In the bucket, so with the repository's prefix.
+    pub(super) name: String,
+    pub(super) doing: &'static str,
+    pub(super) fault: Fault,
+}
+
+impl Failed {
+    /// Adds to a fault what was tried.
+    pub(super) fn at(name: &str, doing: &'static str) -> impl FnOnce(Fault) -> Self {
+        move |fault| Self { name: name.to_owned(), doing, fault }
+    }
+}
+
 /// Whether a retry may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
@@ -53,6 +69,17 @@ impl Fault {
         answer(if code == "AccessDenied" { 403 } else { 0 }, code, said, "")
     }
 
+    /// A response that contradicts itself or the request.
+    pub(super) fn broken(server: &str, request: &str, why: &str) -> Self {
+        let text = format!("the response of the server {server} to {request} is not valid: {why}");
+        Self::new(StoreErrorKind::Other, Retry::Never, text)
+    }
+
+    /// Whether the upload that was to be aborted has already gone.
+    pub(super) fn is_of_no_upload(&self) -> bool {
+        self.code == "NoSuchUpload" || self.kind == StoreErrorKind::NotFound
+    }
+
     /// The object is not as expected.
     pub(super) fn damaged(text: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Damaged, Retry::Never, text)
@@ -61,6 +88,7 @@ impl Fault {
 
 impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> for Fault {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let cause = error.source().map(root_cause).unwrap_or_default();
         match error {
             SdkError::ServiceError(context) => {
                 let (code, said) =
@@ -73,7 +101,7 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
                 let status = context.raw().status().as_u16();
                 let mut fault = answer(status, "", "", "");
                 if fault.retry == Retry::Never {
-                    fault = Self::transient(format!("a response with status {status} that cannot be parsed"));
+                    fault = Self::transient(format!("a response with status {status} that cannot be parsed ({cause})"));
                 }
                 Self { status, ..fault }
             }
@@ -154,7 +182,7 @@ fn answer(status: u16, code: &str, said: &str, region: &str) -> Fault {
             PermissionDenied,
             Never,
             format!(
-                "the server denies access{said_so}: grant this key the rights to read, write, list and delete objects in the bucket"
+                "the server denies access{said_so}: grant this key the rights to read, write, list and delete objects in the bucket, and to list and abort uploads"
             ),
         ),
         _ => {
@@ -212,7 +240,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Puts a server's text on one line and limits its length.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|letter| !letter.is_control()).take(200).collect()
 }

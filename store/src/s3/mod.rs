@@ -11,15 +11,23 @@ mod client;
 mod clock;
 mod delete;
 mod fault;
+mod lanes;
 mod list;
 mod needs;
+mod own;
 mod probe;
 mod read;
+#[cfg(test)]
+mod scripted;
 mod server;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod url;
+mod whole;
 mod write;
 
+use crate::given_by::GivenBy;
 use crate::{ObjectInfo, PartRules, Store, StoreError, StoreErrorKind, Upload};
 use aws_sdk_s3::config::Credentials;
 use bytes::Bytes;
@@ -43,16 +51,21 @@ pub struct S3 {
 impl S3 {
     /// Opens `s3://bucket/prefix`. Sends nothing before the store is used.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_with(url, None)
+        Self::open_from(url, GivenBy::User)
     }
 
     /// The same with the given keys instead of those in the environment.
     pub fn open_as(url: &str, access_key: &str, secret_key: &str) -> Result<Self, StoreError> {
-        Self::open_with(url, Some(Credentials::new(access_key, secret_key, None, None, "given")))
+        let keys = Credentials::new(access_key, secret_key, None, None, "given");
+        Self::open_with(url, GivenBy::User, Some(keys))
     }
 
-    fn open_with(url: &str, credentials: Option<Credentials>) -> Result<Self, StoreError> {
-        let location = Location::parse(url).map_err(|why| {
+    pub(crate) fn open_from(url: &str, by: GivenBy) -> Result<Self, StoreError> {
+        Self::open_with(url, by, None)
+    }
+
+    fn open_with(url: &str, by: GivenBy, credentials: Option<Credentials>) -> Result<Self, StoreError> {
+        let location = Location::parse(url, by).map_err(|why| {
             let shown = url.split_once('?').map_or(url, |(place, _)| place);
             let shown = shown.rsplit_once('@').map_or(shown, |_| "s3://…");
             StoreError::explained(StoreErrorKind::Other, shown, "", "open", why)
@@ -115,7 +128,8 @@ impl Store for S3 {
     }
 
     fn url_for_writers(&self) -> Result<String, StoreError> {
-        Ok(self.server.location.url_with(self.server.check()?))
+        let check = self.server.check()?;
+        self.server.with_note(|| self.server.location.url_with(check))
     }
 
     fn note(&self) -> Result<Option<String>, StoreError> {
@@ -123,9 +137,9 @@ impl Store for S3 {
     }
 
     fn part_rules(&self) -> PartRules {
-        let Location { part_bytes, connections, .. } = self.server.location;
-        let objects_max = Some(OBJECTS_MAX);
-        PartRules { part_bytes, parts_in_flight: connections, read_bytes: part_bytes as u64, objects_max }
+        let Location { part_bytes, .. } = self.server.location;
+        let parts_in_flight = self.server.location.parts_in_flight();
+        PartRules { part_bytes, parts_in_flight, read_bytes: part_bytes as u64, objects_max: Some(OBJECTS_MAX) }
     }
 
     fn abort_unfinished(&self, prefix: &str) -> Result<u64, StoreError> {

@@ -2,29 +2,28 @@
 //! the repository.
 //!
 //! Servers without support for CRCs silently accept a wrong one. So an object and a part with wrong checksums are sent
-//! before the first real upload. Both are removed afterwards.
+//! before the first real upload. Both are removed afterwards. If a run crashes before that, the next test removes them.
+//! Until then no listing shows them, and a place that holds nothing else counts as empty.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
 use super::check::{CRCS, Check, Sum};
-use super::fault::Fault;
+use super::fault::{Failed, Fault};
+use super::own::{NOTE_KEY, PROBE_NAME, is_own};
 use super::server::Server;
 use super::upload::Begun;
 use super::url::Wish;
 use super::write::{Over, put_as};
-use super::{abort, delete, upload};
+use super::{abort, delete, list, read, upload};
 use crate::{StoreError, StoreErrorKind, both};
 
-/// The key of the note that holds the result.
-pub(super) const NOTE_KEY: &str = "s3.json";
-/// The prefix of the probes' names.
-const PROBE_NAME: &str = "septet-probe-";
 /// How many times other hosts may remove our probe before we give up.
 const SWEPT_MAX: u32 = 20;
-/// The longest note. The rest of a longer object is ignored.
-const NOTE_BYTES_MAX: usize = 4096;
+/// A longer object is not our note.
+const NOTE_BYTES_MAX: u64 = 4096;
 
 impl Server {
     /// The check of request bodies: the one that the URL requests, otherwise the one that the server supports.
@@ -32,13 +31,17 @@ impl Server {
         if let Some(&check) = self.check.get() {
             return Ok(check);
         }
+        let _alone = self.finds_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&check) = self.check.get() {
+            return Ok(check);
+        }
         let wish = self.location.wish;
         let check = match wish {
             Wish::None => Check::None,
             Wish::Md5 => Check::Md5,
-            Wish::Known(check) => check,
             Wish::Cheapest | Wish::Crc => {
-                let known = self.known().map_err(|fault| self.error(NOTE_KEY, "read", fault))?;
+                let told = self.location.known.map(Ok);
+                let known = told.unwrap_or_else(|| self.known().map_err(|failed| self.failed(failed)))?;
                 choose(wish, known, self.tls).map_err(|why| {
                     StoreError::explained(StoreErrorKind::Other, &self.location.url, "", "write to", why)
                 })?
@@ -59,7 +62,7 @@ impl Server {
     /// Reads the note, so that [`check`](Self::check) need not. Does not probe the server if there is no note.
     pub(super) fn recall_check(&self) {
         let wish = self.location.wish;
-        if !matches!(wish, Wish::Cheapest | Wish::Crc) {
+        if !matches!(wish, Wish::Cheapest | Wish::Crc) || self.location.known.is_some() {
             return;
         }
         match self.noted(&self.note_name()) {
@@ -74,66 +77,91 @@ impl Server {
     }
 
     /// The cheapest check that the server supports, from the note or by a probe.
-    fn known(&self) -> Result<Check, Fault> {
+    fn known(&self) -> Result<Check, Failed> {
         let name = self.note_name();
         // Each host that probes at the same time removes our probes once. A removed probe is repeated, unless another
         // host has stored its note by then.
         for attempt in 0..SWEPT_MAX {
             if !self.has_no_note.swap(false, Ordering::Relaxed)
-                && let Some(check) = self.noted(&name)?
+                && let Some(check) = self.noted(&name).map_err(Failed::at(&name, "read"))?
             {
                 return Ok(check);
             }
-            match self.find_out(&name, attempt == 0) {
-                Err(fault) if fault.code == "NoSuchUpload" => {}
+            match self.find_out(attempt == 0) {
+                Err(failed) if failed.fault.code == "NoSuchUpload" => {}
                 found => return found,
             }
         }
-        self.find_out(&name, false)
+        self.find_out(false)
     }
 
-    /// Tries each check until one works, and stores the result in the note. If `sweeps` is true, also aborts the probes
-    /// of crashed runs. Each host does so only once, because it can't distinguish them from the running probes of other
-    /// hosts.
-    fn find_out(&self, note_name: &str, mut sweeps: bool) -> Result<Check, Fault> {
+    /// Tries each check until one works. If `sweeps` is true, also removes the probes of crashed runs. Each host does so
+    /// only once, because it can't distinguish them from the running probes of other hosts.
+    fn find_out(&self, mut sweeps: bool) -> Result<Check, Failed> {
         for check in CRCS.into_iter().chain([Check::Md5]) {
             let probe = self.probe(check, std::mem::take(&mut sweeps))?;
             if probe.refused_wrong_ones {
-                let (noted, ended) = both(|| self.note(note_name, check), || probe.end(self));
-                return ended.and(noted);
+                probe.end(self)?;
+                return Ok(self.owe_note(check));
             }
             probe.end(self)?;
         }
-        self.note(note_name, Check::None)
+        Ok(self.owe_note(Check::None))
+    }
+
+    /// Has the note written together with the first object. It must not exist before the probe has been removed, because
+    /// once there is a note, no run looks for old probes.
+    fn owe_note(&self, check: Check) -> Check {
+        *self.owed_note.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+        check
+    }
+
+    /// Calls `write`, and writes the note at the same time if that is still to be done.
+    pub(super) fn with_note<T>(&self, write: impl FnOnce() -> T) -> Result<T, StoreError> {
+        let owed = self.owed_note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(check) = owed else { return Ok(write()) };
+        let (noted, written) = both(|| self.write_note(check), write);
+        noted.map_err(|failed| self.failed(failed))?;
+        Ok(written)
     }
 
     fn noted(&self, name: &str) -> Result<Option<Check>, Fault> {
-        let body = self.call(async |_| {
-            let output = self.client.get_object().bucket(&self.location.bucket).key(name).send().await?;
-            output.body.collect().await.map_err(|error| Fault::transient(error.to_string()))
-        });
-        match body {
-            Ok(body) => Ok(parse(&body.into_bytes(), &self.endpoint)),
-            Err(fault) if fault.kind == StoreErrorKind::NotFound => Ok(None),
+        match read::get_named(self, name, NOTE_BYTES_MAX) {
+            Ok(body) => Ok(parse(&body, &self.endpoint)),
+            // There is no object, or one that is too long to be our note.
+            Err(fault) if matches!(fault.kind, StoreErrorKind::NotFound | StoreErrorKind::Damaged) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    fn note(&self, name: &str, check: Check) -> Result<Check, Fault> {
+    fn write_note(&self, check: Check) -> Result<(), Failed> {
+        let name = self.note_name();
         let body = Bytes::from(format!(
             "{{\"format\":1,\"endpoint\":\"{}\",\"upload_check\":\"{}\"}}\n",
             self.endpoint,
             check.name()
         ));
         let pieces = [body];
-        put_as(self, name, &pieces, &check.of(&pieces), Over::Any)?;
-        Ok(check)
+        put_as(self, &name, &pieces, &check.of(&pieces), Over::Any).map_err(Failed::at(&name, "write"))
     }
 
     /// Finds out whether the server refuses exactly those bodies that have a wrong checksum, for objects and for parts.
-    /// Independent requests are sent at the same time, because the server may be far away.
-    fn probe(&self, check: Check, sweeps: bool) -> Result<Probe, Fault> {
+    fn probe(&self, check: Check, sweeps: bool) -> Result<Probe, Failed> {
         let name = format!("{}{PROBE_NAME}{:016x}", self.location.prefix, fastrand::u64(..));
+        let mut probe = Probe { name, object: true, upload: None, refused_wrong_ones: false };
+        match self.send(&mut probe, check, sweeps) {
+            Ok(()) => Ok(probe),
+            Err(failed) => {
+                probe.discard(self);
+                Err(failed)
+            }
+        }
+    }
+
+    /// Sends the requests of a probe, and records in `probe` what the server may have stored. Independent requests are
+    /// sent at the same time, because the server may be far away.
+    fn send(&self, probe: &mut Probe, check: Check, sweeps: bool) -> Result<(), Failed> {
+        let name = probe.name.clone();
         let (body, other) = ([Bytes::from_static(b"right")], [Bytes::from_static(b"wrong")]);
         let (right, wrong) = (check.of(&body).into_probe(), check.of(&other).into_probe());
         let (swept, (object, begun)) = both(
@@ -143,32 +171,44 @@ impl Server {
                 both(object, || upload::begin(self, &name, check))
             },
         );
-        swept?;
-        let upload = match begun {
-            Ok(begun) => Some(begun),
-            Err(fault) if fault.status == 400 || fault.status == 501 => None,
-            Err(fault) => return Err(fault),
+        probe.object = !matches!(object, Ok(true));
+        let begun = match begun {
+            Ok(begun) => Ok(Some(&*probe.upload.insert(begun))),
+            Err(fault) if fault.status == 400 || fault.status == 501 => Ok(None),
+            Err(fault) => Err(Failed::at(&name, "begin an upload of")(fault)),
         };
-        let mut probe = Probe { name, object: !object?, upload, refused_wrong_ones: false };
-        if let (false, Some(Begun { id, .. })) = (probe.object, &probe.upload) {
-            let send =
-                |number, sum: &Sum| refused(upload::send_part(self, &probe.name, id, number, &body, sum).map(drop));
+        swept?;
+        let refused_object = object.map_err(Failed::at(&name, "write"))?;
+        if let (true, Some(Begun { id, .. })) = (refused_object, begun?) {
+            let send = |number, sum: &Sum| refused(upload::send_part(self, &name, id, number, &body, sum).map(drop));
             let (wrong, right) = both(|| send(0, &wrong), || send(1, &right));
-            probe.refused_wrong_ones = wrong? && !right?;
+            let part = |sent: Result<bool, Fault>| sent.map_err(Failed::at(&name, "upload a part of"));
+            probe.refused_wrong_ones = part(wrong)? && !part(right)?;
         }
-        Ok(probe)
+        Ok(())
     }
 
-    /// Aborts the probes of crashed runs.
-    fn sweep(&self, own: &str) -> Result<(), Fault> {
-        abort::abort_all_but(self, &format!("{}{PROBE_NAME}", self.location.prefix), own).map(drop)
+    /// Removes the probes of crashed runs.
+    fn sweep(&self, own: &str) -> Result<(), Failed> {
+        let begin = format!("{}{PROBE_NAME}", self.location.prefix);
+        let (aborted, deleted) = both(|| abort::abort_all_but(self, &begin, own), || self.delete_probes(&begin, own));
+        aborted.and(deleted)
+    }
+
+    fn delete_probes(&self, begin: &str, own: &str) -> Result<(), Failed> {
+        let names = list::names(self, begin).map_err(Failed::at(begin, "list"))?;
+        let is_probe = |name: &&String| *name != own && name.strip_prefix(&self.location.prefix).is_some_and(is_own);
+        names
+            .iter()
+            .filter(is_probe)
+            .try_for_each(|name| delete::delete_one(self, name).map_err(Failed::at(name, "delete")))
     }
 }
 
 /// A probe that was sent.
 struct Probe {
     name: String,
-    /// Whether the server has stored the object.
+    /// Whether the server may have stored the object.
     object: bool,
     /// The upload that was begun to test a part.
     upload: Option<Begun>,
@@ -177,19 +217,27 @@ struct Probe {
 
 impl Probe {
     /// Removes what the server has stored.
-    fn end(self, server: &Server) -> Result<(), Fault> {
-        if self.object {
-            delete::delete_one(server, &self.name)?;
-        }
-        let aborted = match self.upload {
+    fn end(self, server: &Server) -> Result<(), Failed> {
+        let deleted = if self.object { delete::delete_one(server, &self.name) } else { Ok(()) };
+        let aborted = match &self.upload {
             Some(Begun { repeated: true, .. }) => abort::abort_all(server, &self.name).map(drop),
-            Some(Begun { id, .. }) => abort::abort(server, &self.name, &id),
+            Some(Begun { id, .. }) => match abort::abort(server, &self.name, id) {
+                // Another host has aborted it already.
+                Err(fault) if fault.is_of_no_upload() => Ok(()),
+                aborted => aborted.map_err(Failed::at(&self.name, "abort the upload of")),
+            },
             None => Ok(()),
         };
-        match aborted {
-            // Another host has aborted it already.
-            Err(fault) if fault.code == "NoSuchUpload" => Ok(()),
-            aborted => aborted,
+        deleted.map_err(Failed::at(&self.name, "delete")).and(aborted)
+    }
+
+    /// Does the same after a failure, without retries and without reporting errors. The next sweep removes what is left.
+    fn discard(self, server: &Server) {
+        if self.object {
+            let _ = delete::delete_once(server, &self.name);
+        }
+        if let Some(Begun { id, .. }) = &self.upload {
+            let _ = abort::abort_once(server, &self.name, id);
         }
     }
 }
@@ -220,7 +268,7 @@ fn choose(wish: Wish, known: Check, tls: bool) -> Result<Check, String> {
 
 /// The check that a note names, if it is about this endpoint.
 fn parse(note: &[u8], endpoint: &str) -> Option<Check> {
-    let text = std::str::from_utf8(note.get(..NOTE_BYTES_MAX).unwrap_or(note)).ok()?;
+    let text = std::str::from_utf8(note).ok()?;
     let field = |name: &str| text.split_once(&format!("\"{name}\":\""))?.1.split_once('"').map(|(value, _)| value);
     (field("endpoint")? == endpoint).then(|| Check::from_name(field("upload_check")?))?
 }

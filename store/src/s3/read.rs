@@ -9,11 +9,15 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 /// A whole object of at most `bytes_max`.
 pub(super) fn get(server: &Server, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
     let name = server.name(key, "read")?;
-    let got = server.call(async |progress| {
-        let output = server.client.get_object().bucket(&server.location.bucket).key(&name).send().await?;
+    get_named(server, &name, bytes_max).map_err(|fault| server.error(key, "read", fault))
+}
+
+/// The same for a name in the bucket. A longer object is `Damaged`.
+pub(super) fn get_named(server: &Server, name: &str, bytes_max: u64) -> Result<Vec<u8>, Fault> {
+    server.call(async |progress| {
+        let output = server.client.get_object().bucket(&server.location.bucket).key(name).send().await?;
         whole(output, bytes_max, &progress).await
-    });
-    got.map_err(|fault| server.error(key, "read", fault))
+    })
 }
 
 async fn whole(mut output: GetObjectOutput, bytes_max: u64, progress: &Progress) -> Result<Vec<u8>, Fault> {
@@ -104,11 +108,19 @@ pub(super) fn len(server: &Server, key: &str) -> Result<u64, StoreError> {
     });
     match length {
         // The answer to a HEAD request has no body that explains the error.
-        Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => {
-            get(server, key, u64::MAX).map(|body| body.len() as u64)
-        }
-        length => length.map_err(|fault| server.error(key, "read", fault)),
+        Err(fault) if fault.status >= 300 && fault.status != 404 && fault.code.is_empty() => len_by_get(server, &name),
+        length => length,
     }
+    .map_err(|fault| server.error(key, "read", fault))
+}
+
+/// The object's length, from the headers of a GET request. The body is not read.
+fn len_by_get(server: &Server, name: &str) -> Result<u64, Fault> {
+    server.call(async |_| {
+        let output = server.client.get_object().bucket(&server.location.bucket).key(name).send().await?;
+        let length = output.content_length().and_then(|bytes| u64::try_from(bytes).ok());
+        length.ok_or_else(|| Fault::transient("the answer does not say how long the object is"))
+    })
 }
 
 #[cfg(test)]

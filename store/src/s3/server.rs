@@ -2,24 +2,22 @@
 //! that may help.
 //!
 //! The time limit counts only time without progress, so a large part on a slow line is not a failure. A call blocks the
-//! agent's thread, and this thread serves its own connections. So data that was read is still in the CPU's cache when
-//! it is copied, and no other thread has to wake up.
+//! agent's thread, and this thread serves the connection ([`lanes`](super::lanes)).
 
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Credentials;
-use thread_local::ThreadLocal;
-use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::body::Progress;
 use super::check::Check;
 use super::client;
-use super::fault::{Fault, Retry};
+use super::fault::{Failed, Fault, Retry};
+use super::lanes::Lanes;
 use super::url::Location;
 use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
 
@@ -41,7 +39,11 @@ pub(super) struct Server {
     pub(super) check: OnceLock<Check>,
     /// Whether reading ahead found no note. Then the note need not be read again.
     pub(super) has_no_note: AtomicBool,
-    runtimes: ThreadLocal<Runtime>,
+    /// Held while a thread finds out the check, because the probes of two threads would remove each other.
+    pub(super) finds_check: Mutex<()>,
+    /// The check that has been found and is not yet in the note.
+    pub(super) owed_note: Mutex<Option<Check>>,
+    lanes: Lanes,
     reached: AtomicBool,
     believed: AtomicBool,
 }
@@ -50,16 +52,18 @@ impl Server {
     /// Prepares everything. Sends no request.
     pub(super) fn new(location: Location, credentials: Option<Credentials>) -> Result<Self, StoreError> {
         let failed = |why: String| StoreError::explained(StoreErrorKind::Other, &location.url, "", "open", why);
-        let runtimes = ThreadLocal::new();
-        let own: &Runtime = runtimes.get_or_try(runtime).map_err(|error| failed(no_runtime(&error)))?;
-        let client = own.block_on(client::connect(&location, credentials)).map_err(failed)?;
+        let lanes = Lanes::new(location.requests_max());
+        let connected = lanes.run(async || client::connect(&location, credentials).await);
+        let client = connected.map_err(|error| failed(no_runtime(&error)))?.map_err(failed)?;
         Ok(Self {
             client: client.s3,
             endpoint: client.endpoint,
             tls: client.tls,
             check: OnceLock::new(),
             has_no_note: AtomicBool::new(false),
-            runtimes,
+            finds_check: Mutex::default(),
+            owed_note: Mutex::default(),
+            lanes,
             reached: AtomicBool::new(false),
             believed: AtomicBool::new(false),
             location,
@@ -79,16 +83,34 @@ impl Server {
         Ok(format!("{}{prefix}", self.location.prefix))
     }
 
+    /// The error of a request that failed, which names what was tried.
+    pub(super) fn failed(&self, failed: Failed) -> StoreError {
+        let Failed { name, doing, fault } = failed;
+        self.error(name.strip_prefix(&self.location.prefix).unwrap_or(&name), doing, fault)
+    }
+
+    /// The server's address, for messages.
+    pub(super) fn at(&self) -> &str {
+        if self.endpoint.is_empty() { "AWS" } else { &self.endpoint }
+    }
+
     pub(super) fn error(&self, key: &str, doing: &'static str, fault: Fault) -> StoreError {
         let url = &self.location.url;
         match fault.kind {
+            // Only what is read can be absent. Any other request that is answered so failed for another reason.
+            StoreErrorKind::NotFound if doing != "read" => {
+                let text = format!("the server {} answers 404: check the endpoint and the bucket", self.at());
+                StoreError::explained(StoreErrorKind::Other, url, key, doing, text)
+            }
             StoreErrorKind::NotFound | StoreErrorKind::AlreadyExists => {
                 StoreError::new(fault.kind, url, key, doing, fault.text)
             }
             StoreErrorKind::Unavailable => {
-                let at = if self.endpoint.is_empty() { "AWS".to_owned() } else { self.endpoint.clone() };
-                let text =
-                    format!("{} ({at}): check that the server is healthy and reachable, then try again", fault.text);
+                let text = format!(
+                    "{} ({}): check that the server is healthy and reachable, then try again",
+                    fault.text,
+                    self.at()
+                );
                 StoreError::explained(fault.kind, url, key, doing, text)
             }
             kind => StoreError::explained(kind, url, key, doing, fault.text),
@@ -130,13 +152,15 @@ impl Server {
         make: &mut impl AsyncFnMut(Progress) -> Result<T, Fault>,
         progress: &Progress,
     ) -> Result<T, Fault> {
-        let runtime = self.runtimes.get_or_try(runtime).map_err(|error| Fault::transient(no_runtime(&error)))?;
-        count::request();
-        let result = runtime.block_on(async {
+        let result = self.lanes.run(async || {
+            count::request();
+            // Waiting for a lane does not count as time without progress.
+            progress.step();
             // Lets the runtime notice connections that the server has closed, so that they are not used.
             tokio::task::yield_now().await;
             watched(make(progress.clone()), progress, self.location.stall_limit()).await
         });
+        let result = result.map_err(|error| Fault::transient(no_runtime(&error)))?;
         match &result {
             Ok(_) => {
                 self.reached.store(true, Ordering::Relaxed);
@@ -158,11 +182,6 @@ impl Server {
             Retry::IfBelieved => self.believed.load(Ordering::Relaxed) && fault.attempts < DISBELIEF_MAX,
         }
     }
-}
-
-/// The runtime that serves the connections of one thread.
-fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn no_runtime(error: &std::io::Error) -> String {

@@ -14,6 +14,7 @@ use super::body;
 use super::check::{Check, Sum};
 use super::fault::{Fault, Retry};
 use super::server::Server;
+use super::whole::Whole;
 use super::write::{self, Over};
 use crate::{StoreError, StoreErrorKind, Upload, count};
 
@@ -49,9 +50,12 @@ enum Stored {
 
 impl S3Upload {
     pub(super) fn new(server: &Arc<Server>, key: &str) -> Result<Self, StoreError> {
+        let name = server.name(key, "write")?;
+        let check = server.check()?;
+        server.with_note(|| ())?;
         Ok(Self {
-            name: server.name(key, "write")?,
-            check: server.check()?,
+            name,
+            check,
             server: Arc::clone(server),
             key: key.to_owned(),
             id: Mutex::default(),
@@ -103,7 +107,7 @@ impl S3Upload {
         let done = self.server.call(async |_| {
             let request = self.server.client.complete_multipart_upload().bucket(&self.server.location.bucket);
             let request = request.key(&self.name).upload_id(&id).multipart_upload(parts.clone());
-            Ok(request.send().await.map(drop)?)
+            Ok(request.customize().interceptor(Whole).send().await.map(drop)?)
         });
         match done {
             // An earlier attempt may have succeeded and its answer may have been lost.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::check::Check;
+use crate::given_by::GivenBy;
 
 /// The requested check, which protects uploads against bits flipped in transit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +19,6 @@ pub(super) enum Wish {
     Md5,
     /// No check.
     None,
-    /// The check that the server supports, as found by another process.
-    Known(Check),
 }
 
 /// A parsed URL.
@@ -32,9 +31,12 @@ pub(super) struct Location {
     pub(super) region: Option<String>,
     pub(super) path_style: Option<bool>,
     pub(super) wish: Wish,
+    /// The check that the server supports, as found by another process.
+    pub(super) known: Option<Check>,
     pub(super) time_limit: Duration,
     pub(super) part_bytes: usize,
-    pub(super) connections: usize,
+    /// The maximum number of concurrent requests, if the URL sets one.
+    pub(super) connections: Option<usize>,
     /// The given URL without the option `known-check`.
     pub(super) url: String,
 }
@@ -48,6 +50,11 @@ const PART_BYTES: usize = 8 << 20;
 /// At 50 ms an answer and 100 MB/s a connection, this many connections reach 88 % of the rate of eight `curl` processes
 /// (up) and 94 % (down).
 const CONNECTIONS: usize = 14;
+/// The largest `connections` that a URL may set.
+const CONNECTIONS_MAX: usize = 64;
+/// The maximum number of concurrent requests if the URL sets none. Small requests take little memory, so there may be
+/// more of them than of parts. This number lists 1,000 volumes in 20 round trips.
+const REQUESTS_MAX: usize = 128;
 
 /// The option that passes a check from one process to another.
 const KNOWN_CHECK: &str = "known-check";
@@ -57,7 +64,7 @@ const OPTIONS: &str =
 
 impl Location {
     /// Parses a URL. The error says what is wrong, and never repeats a possible secret.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(super) fn parse(url: &str, by: GivenBy) -> Result<Self, String> {
         let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
         let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
@@ -80,41 +87,54 @@ impl Location {
             region: None,
             path_style: None,
             wish: Wish::default(),
+            known: None,
             time_limit: TIME_LIMIT,
             part_bytes: PART_BYTES,
-            connections: CONNECTIONS,
+            connections: None,
             url: url.to_owned(),
         };
-        options.split('&').filter(|option| !option.is_empty()).try_for_each(|option| location.set(option))?;
-        if matches!(location.wish, Wish::Known(_)) {
+        options.split('&').filter(|option| !option.is_empty()).try_for_each(|option| location.set(option, by))?;
+        if location.known.is_some() {
             location.url = without_option(url, KNOWN_CHECK);
         }
         Ok(location)
     }
 
-    /// The URL for another process, which then need not find out which check the server supports.
+    /// The maximum number of concurrent uploads of parts.
+    pub(super) fn parts_in_flight(&self) -> usize {
+        self.connections.unwrap_or(CONNECTIONS)
+    }
+
+    /// The maximum number of concurrent requests, including parts.
+    pub(super) fn requests_max(&self) -> usize {
+        self.connections.unwrap_or(REQUESTS_MAX)
+    }
+
+    /// The URL for another process, which then need not find out which check the server supports. As a user's URL it is
+    /// refused.
     pub(super) fn url_with(&self, check: Check) -> String {
         let sign = if self.url.contains('?') { '&' } else { '?' };
         format!("{}{sign}{KNOWN_CHECK}={}", self.url, check.name())
     }
 
-    fn set(&mut self, option: &str) -> Result<(), String> {
+    fn set(&mut self, option: &str, by: GivenBy) -> Result<(), String> {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         match name {
             "endpoint" => self.endpoint = Some(endpoint(value)?),
             "region" => self.region = Some(value.to_owned()),
             "path-style" => self.path_style = Some(flag(value).ok_or("path-style is true or false")?),
             "upload-check" => self.wish = wish(value).ok_or("upload-check is crc, md5 or none")?,
-            // Only for agents, so it is not listed among the options for users.
-            KNOWN_CHECK => self.wish = Wish::Known(Check::from_name(value).ok_or("there is no such check")?),
+            KNOWN_CHECK if by == GivenBy::Supervisor => {
+                self.known = Some(Check::from_name(value).ok_or("there is no such check")?);
+            }
             "part-size" => {
                 let mib = value.parse().ok().filter(|mib| (5..=1024).contains(mib));
                 let mib: usize = mib.ok_or("part-size is a number of MiB, from 5 to 1024")?;
                 self.part_bytes = mib << 20;
             }
             "connections" => {
-                let connections = value.parse().ok().filter(|connections| (1..=64).contains(connections));
-                self.connections = connections.ok_or("connections is a number from 1 to 64")?;
+                let connections = value.parse().ok().filter(|connections| (1..=CONNECTIONS_MAX).contains(connections));
+                self.connections = Some(connections.ok_or("connections is a number from 1 to 64")?);
             }
             "time-limit" => {
                 let seconds = value.parse().ok().filter(|&seconds| seconds > 0);
@@ -171,29 +191,47 @@ fn wish(text: &str) -> Option<Wish> {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Location, String> {
+        Location::parse(url, GivenBy::User)
+    }
+
     #[test]
     fn bucket_prefix_and_options_are_told_apart() {
-        let location =
-            Location::parse("s3://b-1/a/b/?path-style=false&region=x&upload-check=md5&time-limit=7").unwrap();
+        let location = parse("s3://b-1/a/b/?path-style=false&region=x&upload-check=md5&time-limit=7").unwrap();
         assert_eq!((location.bucket.as_str(), location.prefix.as_str()), ("b-1", "a/b/"));
         assert_eq!((location.path_style, location.region.as_deref()), (Some(false), Some("x")));
         assert_eq!((location.wish, location.time_limit.as_secs()), (Wish::Md5, 7));
         for url in ["s3://b", "s3://b/"] {
-            assert_eq!(Location::parse(url).unwrap().prefix, "", "{url}");
+            assert_eq!(parse(url).unwrap().prefix, "", "{url}");
         }
-        let location = Location::parse("s3://b?endpoint=http://h:1/x&path-style").unwrap();
+        let location = parse("s3://b?endpoint=http://h:1/x&path-style").unwrap();
         assert_eq!((location.endpoint.as_deref(), location.path_style), (Some("http://h:1/x"), Some(true)));
     }
 
     #[test]
     fn a_check_is_handed_on_and_never_shown() {
         for url in ["s3://b/p", "s3://b/p?region=x", "s3://b/p?upload-check=crc"] {
-            let given = Location::parse(url).unwrap();
-            let handed_on = Location::parse(&given.url_with(Check::Crc32C)).unwrap();
-            assert_eq!((handed_on.wish, handed_on.url.as_str()), (Wish::Known(Check::Crc32C), url));
-            assert_eq!(handed_on.region, given.region);
+            let given = parse(url).unwrap();
+            let handed_on = Location::parse(&given.url_with(Check::Crc32C), GivenBy::Supervisor).unwrap();
+            assert_eq!(handed_on, Location { known: Some(Check::Crc32C), ..given });
+            assert_eq!(handed_on.url, url);
         }
-        assert!(Location::parse("s3://b?known-check=sha1").is_err());
+        assert!(Location::parse("s3://b?known-check=sha1", GivenBy::Supervisor).is_err());
+    }
+
+    #[test]
+    fn a_user_cannot_claim_a_check() {
+        for url in ["s3://b?known-check=crc32c", "s3://b?upload-check=crc&known-check=none", "s3://b?known-check"] {
+            let said = parse(url).unwrap_err();
+            assert!(said.starts_with("there is no option \"known-check\""), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_connections_that_are_asked_for_limit_parts_and_requests() {
+        let limits = |url| parse(url).map(|location| (location.parts_in_flight(), location.requests_max())).unwrap();
+        assert_eq!(limits("s3://b?connections=3"), (3, 3));
+        assert_eq!(limits("s3://b"), (14, 128));
     }
 
     #[test]
@@ -207,10 +245,10 @@ mod tests {
             "s3://b/a/../c",
             "s3://b?connections=0",
         ] {
-            assert!(Location::parse(url).is_err(), "{url}");
+            assert!(parse(url).is_err(), "{url}");
         }
         for url in ["s3://KEY:SECRET@b/p", "s3://b?endpoint=http://KEY:SECRET@h"] {
-            let said = Location::parse(url).unwrap_err();
+            let said = parse(url).unwrap_err();
             assert!(said.contains("credentials") && !said.contains("SECRET"), "{said}");
         }
     }

@@ -3,6 +3,7 @@
 use super::body;
 use super::check::{Check, Sum};
 use super::fault::Fault;
+use super::read;
 use super::server::Server;
 use crate::{StoreError, StoreErrorKind, count};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
@@ -19,7 +20,7 @@ pub(super) enum Over {
 pub(super) fn put(server: &Server, key: &str, pieces: &[Bytes], over: Over) -> Result<(), StoreError> {
     let name = server.name(key, "write")?;
     let sum = server.check()?.of(pieces);
-    match put_as(server, &name, pieces, &sum, over) {
+    match server.with_note(|| put_as(server, &name, pieces, &sum, over))? {
         // An earlier attempt may have succeeded and its answer may have been lost. Then the object is ours.
         Err(fault)
             if fault.kind == StoreErrorKind::AlreadyExists && fault.attempts > 1 && is_ours(server, &name, pieces) => {}
@@ -49,9 +50,6 @@ fn guarded(request: PutObjectFluentBuilder, sum: &Sum) -> PutObjectFluentBuilder
 }
 
 fn is_ours(server: &Server, name: &str, pieces: &[Bytes]) -> bool {
-    let found = server.call(async |_| {
-        let output = server.client.get_object().bucket(&server.location.bucket).key(name).send().await?;
-        output.body.collect().await.map_err(|error| Fault::transient(error.to_string()))
-    });
-    found.is_ok_and(|found| found.into_bytes() == pieces.concat())
+    let found = read::get_named(server, name, body::total_bytes(pieces));
+    found.is_ok_and(|found| found == pieces.concat())
 }
