@@ -1,6 +1,6 @@
 //! RBD images as volumes: a reader and a volumewriter that connect to Ceph.
 //!
-//! [`Images`] opens an image for both agents. [`mod@attend`] identifies a snapshot, and removes the snapshots of earlier
+//! [`Images`] opens an image for both agents. `attend` identifies a snapshot, and removes the snapshots of earlier
 //! backups. No other part of Septet is linked with librbd and librados.
 
 mod attend;

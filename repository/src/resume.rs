@@ -1,7 +1,7 @@
 //! What an interrupted run stored of its backup, and how another run resumes it.
 //!
 //! A finished segment never changes. Its own index proves to which backup it belongs and what it holds. So the next run
-//! of that backup takes the segments over as its own ([`pending::resume`] ensures that only one run does). The new
+//! of that backup takes the segments over as its own ([`crate::pending::resume`] ensures that only one run does). The new
 //! segments get numbers that only its attempt uses. Segments that the map of the finished backup does not use are
 //! ordinary garbage.
 
