@@ -222,9 +222,10 @@ impl Server {
                 }
                 Answer::empty(204, "")
             }
-            _ if request.query("uploads").is_some() => {
-                Answer::xml(200, "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
-            }
+            _ if request.query("uploads").is_some() => Answer::xml(
+                200,
+                "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>",
+            ),
             _ if key.is_empty() => state.list(request),
             _ => state.object(&key, request.range()),
         }
