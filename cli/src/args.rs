@@ -20,7 +20,9 @@ use septet_ipc::AgentKind;
         AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE or the\n\
         instance's role. The URL may have options, such as s3://BUCKET/PREFIX?path-style=true&part-size=16;\n\
         README.md lists them.\n\
-        Exit status: 0 success; 1 failure; 2 wrong usage; 3 damage found; 130 interrupted."
+        Exit status: 0 success; 1 failure; 2 wrong usage; 3 damage found; 130 interrupted.\n\
+        With --json a command that fails ends with an error event. Its kind is bad_request, interrupted, not_found,\n\
+        in_use, damaged, unsupported, store, no_space, volume or other."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -55,7 +55,10 @@ impl Engine<'_> {
             }
         };
         for (volume, backup) in named {
-            doomed.entry(volume).or_default().push(backup);
+            let backups = doomed.entry(volume).or_default();
+            if !backups.contains(&backup) {
+                backups.push(backup);
+            }
         }
         Ok(doomed)
     }

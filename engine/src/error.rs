@@ -33,6 +33,8 @@ pub enum ErrorKind {
     InUse,
     /// What the repository holds is damaged or missing.
     Damaged,
+    /// Only a later version can read or change what the repository holds.
+    Unsupported,
     /// The repository could not be read or written.
     Store,
     /// The repository has no room left.
@@ -126,6 +128,7 @@ fn of_repository(error: &RepositoryError) -> ErrorKind {
         RepositoryError::BackupExists { .. } | RepositoryError::Pending { .. } => ErrorKind::InUse,
         error if error.is_full() => ErrorKind::NoSpace,
         error if error.is_damage() => ErrorKind::Damaged,
+        RepositoryError::Object { .. } => ErrorKind::Unsupported,
         _ => ErrorKind::Store,
     }
 }

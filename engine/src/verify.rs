@@ -138,7 +138,11 @@ impl Chosen {
                 }
             })?;
         }
+        let mut seen = BTreeSet::new();
         for Found { volume, backup, manifest } in repository.look_up_all(specs)? {
+            if !seen.insert((volume.clone(), backup.clone())) {
+                continue;
+            }
             match manifest {
                 Ok(manifest) => chosen.manifests.entry(volume).or_default().push(manifest),
                 Err(error) => chosen.unreadable.push((volume, backup, error)),

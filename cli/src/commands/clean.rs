@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::args::{self, Global};
 use crate::error::Outcome;
-use crate::report::Reporter;
+use crate::report::{Reporter, number_of};
 
 /// Cleans all volumes, or one.
 pub(crate) fn run(args: &args::Clean, global: &Global) -> anyhow::Result<Outcome> {
@@ -15,7 +15,11 @@ pub(crate) fn run(args: &args::Clean, global: &Global) -> anyhow::Result<Outcome
     let cleaned = CleanRequest { volume: args.volume.clone() }.carry_out(&repository, &mut reporter)?;
     let line = match (cleaned.interrupted.len(), cleaned.objects) {
         (0, 0) => "nothing to clean".to_owned(),
-        (backups, objects) => format!("removed {backups} interrupted backups and {objects} other objects"),
+        (backups, objects) => format!(
+            "removed {} and {}",
+            number_of(backups as u64, "interrupted backup"),
+            number_of(objects as u64, "other object")
+        ),
     };
     let named = cleaned.interrupted.iter().map(|(volume, backup)| format!("{volume}/{backup}"));
     let interrupted: Vec<String> = named.collect();
