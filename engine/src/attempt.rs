@@ -25,7 +25,7 @@ pub(super) fn make(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<M
         let error = match plan.engine.runner.run(&Begin::Backup(job), observer) {
             Ok(report) => {
                 let manifest = conclude::finish(repository, &marker).map_err(|error| after_commit(&marker, error))?;
-                return Ok(made(&attempt, manifest, report));
+                return Ok(made(&attempt, manifest, Report { own: repository.counts(), ..report }));
             }
             Err(error) => error,
         };

@@ -101,7 +101,10 @@ impl Engine<'_> {
         observer.begins(&Doing::Restore { volume: &manifest.volume, backup: &manifest.backup });
         let mut watched = Watched::new(observer);
         match self.runner.run(&begin, &mut watched) {
-            Ok(report) => Ok(Restored { manifest, length_bytes, damaged: merged(&report.damage), report }),
+            Ok(report) => {
+                let report = Report { own: self.repository.counts(), ..report };
+                Ok(Restored { manifest, length_bytes, damaged: merged(&report.damage), report })
+            }
             Err(error) => Err(given_up(request, is_new, error, &mut watched).into()),
         }
     }

@@ -71,6 +71,8 @@ pub struct Report {
     pub agents: Vec<Status>,
     /// The duration of the run.
     pub seconds: f64,
+    /// What the command itself wrote and sent.
+    pub own: Counts,
 }
 
 /// The cost of a run for its host.
@@ -84,9 +86,9 @@ pub struct Usage {
 }
 
 impl Report {
-    /// The sum of all processes' counts of objects and requests.
+    /// The sum of the command's own counts of objects and requests, and those of its agents.
     pub fn counts(&self) -> Counts {
-        self.agents.iter().fold(septet_repository::counts(), |Counts { objects, requests }, agent| Counts {
+        self.agents.iter().fold(self.own, |Counts { objects, requests }, agent| Counts {
             objects: objects + agent.objects,
             requests: requests + agent.requests,
         })

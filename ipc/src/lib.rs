@@ -20,7 +20,7 @@ pub mod shm;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 
-pub use agent::{Agent, Context, Item, Output, Work, Worker};
+pub use agent::{Agent, Context, Item, Output, StoreCounts, Work, Worker};
 pub use message::{
     AgentKind, BackupJob, Begin, Command, Compression, DeleteJob, Event, Failure, FailureKind, Message, PoolName,
     RestoreJob, Resume, Sample, SlotId, State, VerifyJob,

@@ -49,7 +49,7 @@ pub use opened::OpenedBackup;
 pub use process::{current as current_process, machine};
 pub use rebuild::{Rebuilt, rebuild};
 pub use repository::Repository;
-pub use septet_store::{Counts, PartRules, counts, needs_to_read, needs_to_write, wants_credentials};
+pub use septet_store::{Counts, PartRules, needs_to_read, needs_to_write, wants_credentials};
 pub use table::TableKind;
 pub use table_writer::NewTable;
 pub use trial::{FailedTrial, Trial, Unfit, try_store};

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use septet_format::{BackupId, VolumeName, keys};
-use septet_store::{PartRules, Store, Upload};
+use septet_store::{Counts, PartRules, Store, Upload};
 
 use crate::{Repository, Result};
 
 /// Writes the segments of a backup that is being made. Opening it reads nothing, because the process that started the
 /// run has already opened the repository.
+#[derive(Clone)]
 pub struct SegmentSink(Arc<dyn Store>);
 
 impl SegmentSink {
@@ -21,6 +22,11 @@ impl SegmentSink {
     /// The store's rules for the sizes of parts.
     pub fn part_rules(&self) -> PartRules {
         self.0.part_rules()
+    }
+
+    /// What was written and sent since it was opened.
+    pub fn counts(&self) -> Counts {
+        self.0.counts()
     }
 
     /// Starts a segment.
@@ -56,6 +62,11 @@ impl Repository {
         let plain = self.store().url();
         let full = self.store().url_for_writers()?;
         Ok(if full == plain { url.to_owned() } else { full })
+    }
+
+    /// What was written and sent since the repository was opened.
+    pub fn counts(&self) -> Counts {
+        self.store().counts()
     }
 
     /// The store's rules for the sizes of parts and reads.

@@ -1,37 +1,43 @@
-//! Counts the objects that this process writes and the requests that it sends. A paid store bills both.
+//! Counts the objects that a store has written and the requests that it has sent. A paid store bills both.
 
+#[cfg(feature = "s3")]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-static OBJECTS: AtomicU64 = AtomicU64::new(0);
-static REQUESTS: AtomicU64 = AtomicU64::new(0);
-
-/// Objects and requests of this process so far, over all its stores.
+/// The counts of one store since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Objects written.
+    /// Objects that were written.
     pub objects: u64,
-    /// Requests to servers, retries included. A directory store sends none.
+    /// Requests to servers, retries included. A directory has none.
     pub requests: u64,
 }
 
 impl From<Counts> for (u64, u64) {
-    /// Objects, then requests, as an agent reports them.
+    /// Objects, and requests: as an agent reports them.
     fn from(counts: Counts) -> Self {
         (counts.objects, counts.requests)
     }
 }
 
-/// Objects and requests of this process so far.
-pub fn counts() -> Counts {
-    Counts { objects: OBJECTS.load(Ordering::Relaxed), requests: REQUESTS.load(Ordering::Relaxed) }
+/// Counts for one store, from any thread.
+#[cfg(feature = "s3")]
+#[derive(Debug, Default)]
+pub(crate) struct Counter {
+    objects: AtomicU64,
+    requests: AtomicU64,
 }
 
 #[cfg(feature = "s3")]
-pub(crate) fn object() {
-    OBJECTS.fetch_add(1, Ordering::Relaxed);
-}
+impl Counter {
+    pub(crate) fn object(&self) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+    }
 
-#[cfg(feature = "s3")]
-pub(crate) fn request() {
-    REQUESTS.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { objects: self.objects.load(Ordering::Relaxed), requests: self.requests.load(Ordering::Relaxed) }
+    }
 }

@@ -28,7 +28,7 @@ mod store;
 
 pub use access::Access;
 pub use both::both;
-pub use count::{Counts, counts};
+pub use count::Counts;
 pub use directory::Directory;
 #[cfg(any(test, feature = "distant"))]
 pub use distant::{Distant, Request, RequestLog, Requests};

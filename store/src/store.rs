@@ -3,7 +3,7 @@
 //! Both are object-safe and `Send + Sync`, so a wrapper (one that counts, or injects faults) is a store too. Keys are
 //! `/`-separated paths. [`check_key`](crate::check_key) checks them.
 
-use crate::StoreError;
+use crate::{Counts, StoreError};
 use bytes::Bytes;
 use std::time::SystemTime;
 
@@ -88,6 +88,11 @@ pub trait Store: Send + Sync {
     /// A warning if uploads are not well protected against corruption in transit.
     fn note(&self) -> Result<Option<String>, StoreError> {
         Ok(None)
+    }
+
+    /// What was written and sent since the store was opened.
+    fn counts(&self) -> Counts {
+        Counts::default()
     }
 
     /// How objects of this store should be divided.

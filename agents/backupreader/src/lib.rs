@@ -10,7 +10,7 @@ mod shelf;
 mod tables;
 mod verify;
 
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, StoreCounts, Work, Worker};
 
 use crate::restore::Restore;
 use crate::verify::Verify;
@@ -34,8 +34,12 @@ impl Agent for Backupreader {
         septet_repository::needs_to_read(begin.repo())
     }
 
-    fn store_counts() -> (u64, u64) {
-        septet_repository::counts().into()
+    fn store_counts(&self) -> StoreCounts {
+        let repository = match &self.task {
+            Task::Restore(restore) => restore.repository.clone(),
+            Task::Verify(verify) => verify.repository.clone(),
+        };
+        Box::new(move || repository.counts().into())
     }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {

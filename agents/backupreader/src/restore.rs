@@ -12,7 +12,7 @@ use crate::tables::{Tables, failure};
 
 /// The backup to restore.
 pub(crate) struct Restore {
-    repository: Repository,
+    pub(crate) repository: Repository,
     tables: Tables,
     pub(crate) pool: Arc<Pool>,
     shelf: Shelf,

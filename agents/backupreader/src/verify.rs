@@ -22,7 +22,7 @@ const MANIFESTS_AT_ONCE: usize = 64;
 
 /// The backups that are verified.
 pub(crate) struct Verify {
-    repository: Repository,
+    pub(crate) repository: Repository,
     job: VerifyJob,
     pub(crate) pool: Arc<Pool>,
     run_bytes_max: u64,

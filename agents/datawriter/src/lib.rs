@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use septet_ipc::agent::Weight;
-use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, Work, Worker};
+use septet_ipc::{Agent, AgentKind, Begin, Context, Failure, Message, Needs, State, StoreCounts, Work, Worker};
 use septet_repository::SegmentSink;
 
 use crate::gather::{Gather, Part};
@@ -42,8 +42,9 @@ impl Agent for Datawriter {
         septet_repository::needs_to_write(begin.repo())
     }
 
-    fn store_counts() -> (u64, u64) {
-        septet_repository::counts().into()
+    fn store_counts(&self) -> StoreCounts {
+        let segments = self.segments.clone();
+        Box::new(move || segments.counts().into())
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {

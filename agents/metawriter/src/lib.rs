@@ -13,7 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use septet_format::Geometry;
-use septet_ipc::{Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, State, Table, Work, Worker};
+use septet_ipc::{
+    Agent, AgentKind, BackupJob, Begin, Context, Failure, Message, Needs, State, StoreCounts, Table, Work, Worker,
+};
 use septet_repository::Repository;
 
 use crate::commit::{Commit, Counted};
@@ -38,8 +40,9 @@ impl Agent for Metawriter {
         septet_repository::needs_to_write(begin.repo())
     }
 
-    fn store_counts() -> (u64, u64) {
-        septet_repository::counts().into()
+    fn store_counts(&self) -> StoreCounts {
+        let repository = self.repository.clone();
+        Box::new(move || repository.counts().into())
     }
 
     fn begin(begin: &mut Begin, context: &Context) -> Result<Self, Failure> {

@@ -5,7 +5,7 @@
 //! objects that nothing references, and the next one finds them. `septet_repository::reclaim` decides which objects may
 //! be deleted.
 
-use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, Work, Worker};
+use septet_ipc::{Agent, AgentKind, Begin, Context, DeleteJob, Failure, Message, Needs, StoreCounts, Work, Worker};
 use septet_repository::{Repository, RepositoryError, reclaim};
 
 /// Objects in one request: the maximum of S3.
@@ -24,8 +24,9 @@ impl Agent for S3worker {
         septet_repository::needs_to_write(begin.repo())
     }
 
-    fn store_counts() -> (u64, u64) {
-        septet_repository::counts().into()
+    fn store_counts(&self) -> StoreCounts {
+        let repository = self.repository.clone();
+        Box::new(move || repository.counts().into())
     }
 
     fn begin(begin: &mut Begin, _: &Context) -> Result<Self, Failure> {

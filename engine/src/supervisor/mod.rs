@@ -82,6 +82,7 @@ impl Runner for Supervisor {
             usage: run.meter.finish(&run.members),
             agents: run.members.into_iter().filter_map(|member| member.status).collect(),
             seconds: started.elapsed().as_secs_f64(),
+            ..Report::default()
         })
     }
 

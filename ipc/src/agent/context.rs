@@ -26,6 +26,9 @@ pub(super) struct Made {
     pub(super) announced: Vec<Arc<Table>>,
 }
 
+/// Returns the number of objects written to a store, and the number of all requests made to it.
+pub type StoreCounts = Box<dyn Fn() -> (u64, u64) + Send + Sync>;
+
 impl Context {
     /// The context of an agent of `kind` whose time is not measured.
     pub fn new(kind: AgentKind) -> Self {

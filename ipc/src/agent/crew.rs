@@ -35,6 +35,7 @@ impl<A: Agent> Crew<A> {
     /// Starts all workers except the calling thread, which must call [`run`](Self::run).
     pub(super) fn start(agent: A, shared: &Arc<Shared>, upstream: Receiver) -> Result<Self, Failure> {
         let count = agent.workers();
+        shared.store_counts.get_or_init(|| agent.store_counts());
         shared.turns.give(upstream, false);
         let hands = Arc::new(Hands { agent, shared: Arc::clone(shared) });
         let mut threads = Vec::new();

@@ -11,7 +11,7 @@ mod turns;
 mod work;
 mod worker;
 
-pub use context::Context;
+pub use context::{Context, StoreCounts};
 pub use lock_in::{SANDBOX_VARIABLE, lock_in};
 pub use process::{
     STATUS_INTERVAL, SUPERVISOR_VARIABLE, called_as, cores, cpu_ms, die_with_supervisor, note, run_process, show_name,
@@ -95,9 +95,10 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// Releases all slots of earlier commands that the agent keeps. Called when no command has come for a while.
     fn let_go(&self) {}
 
-    /// The number of objects written to the store, and the number of all requests made to the store.
-    fn store_counts() -> (u64, u64) {
-        (0, 0)
+    /// Counts what the agent's store has written and sent. It outlives the agent, which may still send requests when it is
+    /// dropped.
+    fn store_counts(&self) -> StoreCounts {
+        Box::new(|| (0, 0))
     }
 
     /// Does the remaining work when every earlier command is done, before `end` is passed on.

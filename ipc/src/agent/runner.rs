@@ -33,7 +33,7 @@ pub fn run<A: Agent>() -> ExitCode {
 fn run_between<A: Agent>(upstream: OwnedFd, downstream: OwnedFd) -> Result<(), Failure> {
     let releases_from = Receiver::new(downstream.try_clone().map_err(Failure::protocol)?);
     let releases_to = upstream.try_clone().map_err(Failure::protocol)?;
-    let shared = Shared::new(A::KIND, A::store_counts, Sender::new(downstream), Sender::new(releases_to));
+    let shared = Shared::new(A::KIND, Sender::new(downstream), Sender::new(releases_to));
     run_until_end::<A>(&shared, Receiver::new(upstream), releases_from)
         .inspect_err(|failure| shared.send_error(failure))
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use super::context::Made;
+use super::context::{Made, StoreCounts};
 use super::gauge::Gauge;
 use super::process::cpu_ms;
 use super::turns::Turns;
@@ -23,7 +23,8 @@ const GATHER_BYTES_MAX: usize = 2048;
 /// What all threads of an agent share.
 pub(super) struct Shared {
     pub(super) kind: AgentKind,
-    store_counts: fn() -> (u64, u64),
+    /// Counts of the agent's store. Set when the agent has started.
+    pub(super) store_counts: OnceLock<StoreCounts>,
     pub(super) downstream: Sender,
     pub(super) releases: Arc<Releases>,
     pub(super) attached: Attached,
@@ -38,17 +39,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        kind: AgentKind,
-        store_counts: fn() -> (u64, u64),
-        downstream: Sender,
-        upstream: Sender,
-    ) -> Arc<Self> {
+    pub(super) fn new(kind: AgentKind, downstream: Sender, upstream: Sender) -> Arc<Self> {
         let releases = Releases::new(Arc::new(upstream));
         let attached = Attached::new(Arc::clone(&releases));
         Arc::new(Self {
             kind,
-            store_counts,
+            store_counts: OnceLock::new(),
             downstream,
             releases,
             attached,
@@ -131,7 +127,7 @@ impl Shared {
     pub(super) fn status(&self) -> Status {
         let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
         let sum = |what: fn(&Gauge) -> u64| gauges.iter().map(|gauge| what(gauge)).sum::<u64>();
-        let (objects, requests) = (self.store_counts)();
+        let (objects, requests) = self.store_counts.get().map_or((0, 0), |counts| counts());
         let intake = self.intake.get();
         // Takes each lock only once: if a writer waited between two read locks, both threads would block.
         let tables = self.own_tables.read().unwrap_or_else(PoisonError::into_inner);

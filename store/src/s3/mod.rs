@@ -28,7 +28,7 @@ mod whole;
 mod write;
 
 use crate::given_by::GivenBy;
-use crate::{ObjectInfo, PartRules, Store, StoreError, StoreErrorKind, Upload};
+use crate::{Counts, ObjectInfo, PartRules, Store, StoreError, StoreErrorKind, Upload};
 use aws_sdk_s3::config::Credentials;
 use bytes::Bytes;
 pub(crate) use needs::needs;
@@ -77,6 +77,10 @@ impl S3 {
 impl Store for S3 {
     fn url(&self) -> String {
         self.server.location.url.clone()
+    }
+
+    fn counts(&self) -> Counts {
+        self.server.counter.counts()
     }
 
     fn get(&self, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {

@@ -19,7 +19,8 @@ use super::client;
 use super::fault::{Failed, Fault, Retry};
 use super::lanes::Lanes;
 use super::url::Location;
-use crate::{StoreError, StoreErrorKind, check_key, check_prefix, count};
+use crate::count::Counter;
+use crate::{StoreError, StoreErrorKind, check_key, check_prefix};
 
 /// The first and the longest back-off.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -43,6 +44,7 @@ pub(super) struct Server {
     pub(super) finds_check: Mutex<()>,
     /// The check that has been found and is not yet in the note.
     pub(super) owed_note: Mutex<Option<Check>>,
+    pub(super) counter: Counter,
     lanes: Lanes,
     reached: AtomicBool,
     believed: AtomicBool,
@@ -63,6 +65,7 @@ impl Server {
             has_no_note: AtomicBool::new(false),
             finds_check: Mutex::default(),
             owed_note: Mutex::default(),
+            counter: Counter::default(),
             lanes,
             reached: AtomicBool::new(false),
             believed: AtomicBool::new(false),
@@ -153,7 +156,7 @@ impl Server {
         progress: &Progress,
     ) -> Result<T, Fault> {
         let result = self.lanes.run(async || {
-            count::request();
+            self.counter.request();
             // Waiting for a lane does not count as time without progress.
             progress.step();
             // Lets the runtime notice connections that the server has closed, so that they are not used.

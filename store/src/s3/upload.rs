@@ -16,7 +16,7 @@ use super::fault::{Fault, Retry};
 use super::server::Server;
 use super::whole::Whole;
 use super::write::{self, Over};
-use crate::{StoreError, StoreErrorKind, Upload, count};
+use crate::{StoreError, StoreErrorKind, Upload};
 
 /// The least length of every part except the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
@@ -180,7 +180,7 @@ impl Upload for S3Upload {
         } else {
             self.complete(there, bytes).map_err(|fault| self.error(fault))?;
             self.abort_twins();
-            count::object();
+            self.server.counter.object();
         }
         *state = State { closed: true, ..State::default() };
         Ok(())

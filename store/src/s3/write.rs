@@ -5,7 +5,7 @@ use super::check::{Check, Sum};
 use super::fault::Fault;
 use super::read;
 use super::server::Server;
-use crate::{StoreError, StoreErrorKind, count};
+use crate::{StoreError, StoreErrorKind};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use bytes::Bytes;
 
@@ -26,7 +26,7 @@ pub(super) fn put(server: &Server, key: &str, pieces: &[Bytes], over: Over) -> R
             if fault.kind == StoreErrorKind::AlreadyExists && fault.attempts > 1 && is_ours(server, &name, pieces) => {}
         put => put.map_err(|fault| server.error(key, "write", fault))?,
     }
-    count::object();
+    server.counter.object();
     Ok(())
 }
 
