@@ -174,7 +174,7 @@ impl Server {
         probe.object = !matches!(object, Ok(true));
         let begun = match begun {
             Ok(begun) => Ok(Some(&*probe.upload.insert(begun))),
-            Err(fault) if fault.status == 400 || fault.status == 501 => Ok(None),
+            Err(fault) if is_refusal(&fault) => Ok(None),
             Err(fault) => Err(Failed::at(&name, "begin an upload of")(fault)),
         };
         swept?;
@@ -242,11 +242,16 @@ impl Probe {
     }
 }
 
+/// Whether the server refused the request because of its checksum. Expired credentials have the same status.
+fn is_refusal(fault: &Fault) -> bool {
+    (fault.status == 400 || fault.status == 501) && fault.kind != StoreErrorKind::PermissionDenied
+}
+
 /// Whether the server refused the body because of its checksum.
 fn refused(sent: Result<(), Fault>) -> Result<bool, Fault> {
     match sent {
         Ok(()) => Ok(false),
-        Err(fault) if fault.status == 400 || fault.status == 501 => Ok(true),
+        Err(fault) if is_refusal(&fault) => Ok(true),
         Err(fault) => Err(fault),
     }
 }
