@@ -70,8 +70,7 @@ pub fn give_up(repository: &Repository, marker: &Pending, kept: bool) -> Result<
         return Ok(Left::Segments { count: under.segments.len(), bytes: segments.map(|segment| segment.bytes).sum() });
     }
     // No other backup needs the objects under this id: there were none when its first attempt began.
-    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
-    let objects: Vec<_> = segments.chain(under.tables.iter().cloned()).collect();
+    let objects = under.stored(volume, backup);
     let end = || tombstone::abandon(repository, (volume, backup), *attempt, &under);
     let ended = match end() {
         // A run that has ended and has no tables has not sent its manifest either, so the room comes first.

@@ -65,6 +65,12 @@ impl Under {
         Ok(Contents::new(objects).backups.remove(backup).unwrap_or_default())
     }
 
+    /// The keys of its segments and tables.
+    pub(crate) fn stored(&self, volume: &VolumeName, backup: &BackupId) -> Vec<String> {
+        let segments = self.segments.iter().map(|number| keys::segment(volume, backup, *number));
+        segments.chain(self.tables.iter().cloned()).collect()
+    }
+
     /// Whether the key of this generation or of a higher one is occupied. Then the attempt with that number can't
     /// continue: it has committed, was taken over, or was given up.
     pub(crate) fn is_closed(&self, attempt: u32) -> bool {

@@ -101,8 +101,7 @@ pub fn start_over(
     let parent = resume(repository, previous, marker, known)?;
     let Pending { volume, backup, .. } = marker;
     let under = Under::list(repository, volume, backup)?;
-    let segments = under.segments.iter().map(|number| keys::segment(volume, backup, *number));
-    repository.store().delete(&segments.chain(under.tables).collect::<Vec<_>>())?;
+    repository.store().delete(&under.stored(volume, backup))?;
     Ok(parent)
 }
 
@@ -194,7 +193,7 @@ fn parent_of(repository: &Repository, marker: &Pending, known: Option<&Manifest>
         }
         error => error,
     })?;
-    manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+    repository.check_writable(&manifest)?;
     Ok(Some(manifest))
 }
 

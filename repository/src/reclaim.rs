@@ -54,7 +54,7 @@ impl Survey {
         let mut backups = repository.backups_in(volume, &contents)?;
         // Only a later version knows what such a backup needs.
         for manifest in &backups.manifests {
-            manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+            repository.check_writable(manifest)?;
         }
         let outdated = tombstone::outdated(repository, volume, &contents)?;
         let markers = Markers::in_listing(repository, volume, &Contents::of_volume(repository, volume)?)?;

@@ -3,7 +3,7 @@
 use crate::{RepositoryError, Result};
 use bytes::Bytes;
 use jiff::Timestamp;
-use septet_format::{FormatError, JSON_BYTES_MAX, RepositoryInfo, keys};
+use septet_format::{FormatError, JSON_BYTES_MAX, Manifest, RepositoryInfo, keys};
 use septet_store::{Access, Store, StoreErrorKind, both};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -83,6 +83,11 @@ impl Repository {
     /// The repository's own id.
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Returns an error if only a later version may change this backup.
+    pub(crate) fn check_writable(&self, manifest: &Manifest) -> Result<()> {
+        manifest.check_writable().map_err(|cause| self.object_error(&manifest.key(), cause))
     }
 
     /// Makes an error that names the object.

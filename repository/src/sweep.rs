@@ -12,8 +12,8 @@ use crate::{Repository, RepositoryError, Result, VolumeView};
 use septet_format::{BackupId, Pending, VolumeName, keys};
 
 /// Removes what dead runs left of a volume, except for the backup `spared`, which is to be resumed. Returns the
-/// unfinished backups that were removed. If a run had committed its backup, or other backups need objects under its id, these objects
-/// stay. Expired tombstones are removed too.
+/// unfinished backups that were removed. If a run had committed its backup, or other backups need objects under its id,
+/// these objects stay. Expired tombstones are removed too.
 pub fn sweep(
     repository: &Repository,
     volume: &VolumeName,

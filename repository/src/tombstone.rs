@@ -157,7 +157,7 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
             _ => None,
         };
         if let Some(manifest) = &manifest {
-            manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+            repository.check_writable(manifest)?;
         }
         // A damaged manifest need not be understood to be deleted. One that only a later version understands must be.
         let mut ended: Vec<String> = manifest.iter().map(Manifest::key).collect();
@@ -180,7 +180,7 @@ pub fn delete(repository: &Repository, volume: &VolumeName, backup: &BackupId) -
 pub fn delete_all(repository: &Repository, volume: &VolumeName, backups: &[BackupId]) -> Result<Vec<Manifest>> {
     let mut all = repository.backups(volume)?;
     for manifest in &all.manifests {
-        manifest.check_writable().map_err(|cause| repository.object_error(&manifest.key(), cause))?;
+        repository.check_writable(manifest)?;
     }
     let is_named = |backup: &BackupId| backups.contains(backup);
     if let Some(at) = all.damaged.iter().position(|(backup, error)| is_named(backup) && !error.is_damage()) {

@@ -100,11 +100,11 @@ impl Server {
     fn find_out(&self, mut sweeps: bool) -> Result<Check, Failed> {
         for check in CRCS.into_iter().chain([Check::Md5]) {
             let probe = self.probe(check, std::mem::take(&mut sweeps))?;
-            if probe.refused_wrong_ones {
-                probe.end(self)?;
+            let works = probe.refused_wrong_ones;
+            probe.end(self)?;
+            if works {
                 return Ok(self.owe_note(check));
             }
-            probe.end(self)?;
         }
         Ok(self.owe_note(Check::None))
     }
